@@ -1,0 +1,206 @@
+"""GPT-2 on disk, in Hugging Face's layout: `config.json` beside the weights.
+
+Weights are read from `model.safetensors`, from shards named by `model.safetensors.index.json`,
+or from `pytorch_model.bin`. What differs between the files and our model:
+
+- the files keep the four projection matrices of a block as (in, out), torch's Linear as (out, in);
+- names may or may not begin with `transformer.`;
+- old files carry the causal mask as `attn.bias` / `attn.masked_bias`, which is no parameter;
+- `lm_head.weight` may be left out, being the token embedding once more.
+
+Any other difference is an error that names it. Safetensors files are memory-mapped: in float32
+the parameters are views of the file, and no second copy of the weights is ever made.
+"""
+
+import json
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mingpt.utils import CfgNode as CN
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+SHARD_INDEX = "model.safetensors.index.json"
+PICKLED_WEIGHTS = "pytorch_model.bin"
+
+_TRANSPOSED = re.compile(r"\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
+_CAUSAL_MASK = re.compile(r"\.attn\.(masked_)?bias$")
+_UNEMBEDDING = "lm_head.weight"
+_TOKEN_EMBEDDING = "transformer.wte.weight"
+
+# Settings of a GPT-2 config.json that our model has built in; absent keys have these values.
+_BUILT_IN = {
+    "activation_function": {"gelu_new", "gelu_pytorch_tanh"},
+    "layer_norm_epsilon": {1e-5},
+    "scale_attn_weights": {True},
+    "scale_attn_by_inverse_layer_idx": {False},
+    "tie_word_embeddings": {True},
+}
+
+
+class CheckpointError(ValueError):
+    """A folder that does not hold a GPT-2 we can load; says which file, what is wrong, the fix."""
+
+
+def read_config(folder: Path) -> dict:
+    """The sizes in `folder/config.json`, under our names."""
+    path = folder / CONFIG
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        sizes = {
+            "n_layer": settings["n_layer"],
+            "n_head": settings["n_head"],
+            "n_embd": settings["n_embd"],
+            "vocab_size": settings["vocab_size"],
+            "block_size": settings["n_positions"],
+        }
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{folder} is not a model folder: it has no {CONFIG}. Name a folder that holds"
+            f" {CONFIG}, {WEIGHTS}, vocab.json and merges.txt, as save_pretrained writes them."
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path} is no GPT-2 configuration: it lacks {error}.") from error
+    for key, allowed in _BUILT_IN.items():
+        if settings.get(key, next(iter(allowed))) not in allowed:
+            raise CheckpointError(
+                f"{path} asks for {key} = {settings[key]!r}; this GPT-2 has"
+                f" {' or '.join(map(str, sorted(allowed)))} built in."
+            )
+    if settings.get("n_inner") not in (None, 4 * sizes["n_embd"]):
+        raise CheckpointError(
+            f"{path} asks for n_inner = {settings['n_inner']}; this GPT-2 widens"
+            f" {sizes['n_embd']} to {4 * sizes['n_embd']}."
+        )
+    return sizes
+
+
+def read_state(
+    folder: Path, shapes: dict[str, torch.Tensor], dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """The weights in `folder` under our names and shapes, ready for `load_state_dict`.
+
+    `shapes` is the state_dict of the model to fill (meta tensors will do). Raises
+    CheckpointError when a file is missing or damaged, and when names or shapes do not match.
+    """
+    state = {}
+    for name, tensor in _tensors(folder):
+        name = name if name == _UNEMBEDDING else "transformer." + name.removeprefix("transformer.")
+        if _CAUSAL_MASK.search(name):
+            continue
+        tensor = tensor.t() if _TRANSPOSED.search(name) and tensor.dim() == 2 else tensor
+        state[name] = tensor.to(dtype)
+    if _TOKEN_EMBEDDING in state:
+        embedding = state[_TOKEN_EMBEDDING]
+        if not torch.equal(state.setdefault(_UNEMBEDDING, embedding), embedding):
+            raise CheckpointError(
+                f"{folder}: {_UNEMBEDDING} differs from the token embedding; GPT-2 ties the two."
+            )
+    _check_match(folder, state, shapes)
+    return state
+
+
+def write(config: CN, state: dict[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
+    """Write a model's sizes and state_dict so that Hugging Face's GPT-2 reads them too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "n_layer": config.n_layer,
+        "n_head": config.n_head,
+        "n_embd": config.n_embd,
+        "n_positions": config.block_size,
+        "vocab_size": config.vocab_size,
+        "bos_token_id": config.vocab_size - 1,
+        "eos_token_id": config.vocab_size - 1,
+        "embd_pdrop": config.embd_pdrop,
+        "resid_pdrop": config.resid_pdrop,
+        "attn_pdrop": config.attn_pdrop,
+    }
+    (folder / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    tensors = {
+        name: (tensor.t() if _TRANSPOSED.search(name) else tensor).to("cpu", dtype).contiguous()
+        for name, tensor in state.items()
+        if name != _UNEMBEDDING
+    }
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every (name, tensor) of the weight files in `folder`, as stored."""
+    if (folder / WEIGHTS).is_file():
+        yield from _safetensors(folder / WEIGHTS)
+    elif (folder / SHARD_INDEX).is_file():
+        for shard in _shards(folder / SHARD_INDEX):
+            yield from _safetensors(shard)
+    elif (folder / PICKLED_WEIGHTS).is_file():
+        yield from _pickled(folder / PICKLED_WEIGHTS)
+    else:
+        raise CheckpointError(
+            f"{folder} holds no weights: it has none of {WEIGHTS}, {SHARD_INDEX} and"
+            f" {PICKLED_WEIGHTS}."
+        )
+
+
+def _safetensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
+                yield name, file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{_damaged(path)} ({error})") from error
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{_damaged(index)} ({error})") from error
+    # A shard lies beside its index: a name with a folder in it could point anywhere.
+    return [index.parent / Path(name).name for name in sorted(names)]
+
+
+def _pickled(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    try:
+        yield from torch.load(path, map_location="cpu", weights_only=True, mmap=True).items()
+    except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError) as error:
+        raise CheckpointError(f"{_damaged(path)} ({error})") from error
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is damaged or incomplete: copy or download it again."
+
+
+def _check_match(folder: Path, state: dict, shapes: dict) -> None:
+    problems = []
+    if missing := sorted(shapes.keys() - state.keys()):
+        problems.append(f"missing: {_some(missing)}")
+    if unexpected := sorted(state.keys() - shapes.keys()):
+        problems.append(f"unexpected: {_some(unexpected)}")
+    misshapen = [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(shapes[name].shape)}"
+        for name in sorted(shapes.keys() & state.keys())
+        if state[name].shape != shapes[name].shape
+    ]
+    if misshapen:
+        problems.append(_some(misshapen))
+    if problems:
+        raise CheckpointError(
+            f"the weights in {folder} do not fit its {CONFIG}: {'; '.join(problems)}."
+        )
+
+
+def _some(items: list[str], most: int = 6) -> str:
+    """The first few of `items`, and how many more there are."""
+    rest = len(items) - most
+    return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")
