@@ -57,6 +57,7 @@ class Encoder:
         self.pat = regex.compile(
             r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
         )
+        self.longest_token = max(map(len, encoder))  # in bytes
         self.bpe = lru_cache(maxsize=1 << 16)(self._bpe)
 
     def _bpe(self, token: str) -> str:

@@ -60,8 +60,14 @@ class CausalSelfAttention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
 
+    def qkv(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(B, T, C) -> the heads' queries, keys and values, (B, H, T, D) each."""
+        q, k, v = self.c_attn(x).chunk(3, dim=-1)
+        H = self.n_head
+        return split_heads(q, H), split_heads(k, H), split_heads(v, H)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = (split_heads(part, self.n_head) for part in self.c_attn(x).chunk(3, dim=-1))
+        q, k, v = self.qkv(x)
         dropout = self.attn_pdrop if self.training else 0.0
         z = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
         return self.resid_dropout(self.c_proj(merge_heads(z)))  # (B, T, C)
@@ -70,7 +76,7 @@ class CausalSelfAttention(nn.Module):
 def split_heads(x: torch.Tensor, n_head: int) -> torch.Tensor:
     """(B, T, C) -> (B, H, T, D)."""
     B, T, C = x.shape
-    return x.view(B, T, n_head, C // n_head).transpose(1, 2)
+    return x.reshape(B, T, n_head, C // n_head).transpose(1, 2)
 
 
 def merge_heads(z: torch.Tensor) -> torch.Tensor:
