@@ -1,10 +1,10 @@
-"""Two texts and a tokenizer -> a Pair that can be patched.
+"""Two texts and a tokenizer -> what can be patched, or what is wrong with it.
 
 Every mistake in the texts and tokens of an experiment is caught here, in words, so that nothing
 later needs to check again. It does not know the network's weights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import UserError
 from core.experiment import Experiment
@@ -14,29 +14,64 @@ from mingpt.bpe import Encoder
 
 @dataclass(frozen=True)
 class Pair:
-    """The clean and the corrupted text as tokens, equally many, differing somewhere."""
+    """The clean and the corrupted text as tokens, equally many, differing somewhere; and the two
+    tokens that compete to come next."""
 
     clean: tuple[Token, ...]
     corrupted: tuple[Token, ...]
+    target: Token
+    foil: Token
+
+
+@dataclass
+class Draft:
+    """What of an experiment can be read so far, and under `problems` what cannot: field ->
+    UserError. Without problems it is a `pair`."""
+
+    clean: tuple[Token, ...] | None = None
+    corrupted: tuple[Token, ...] | None = None
+    target: Token | None = None
+    foil: Token | None = None
+    problems: dict[str, UserError] = field(default_factory=dict)
 
     @property
-    def differing(self) -> tuple[int, ...]:
-        """The positions at which the two differ."""
-        both = zip(self.clean, self.corrupted, strict=True)
-        return tuple(i for i, (a, b) in enumerate(both) if a.id != b.id)
+    def pair(self) -> Pair:
+        """Raises the first of the problems, if there is one."""
+        for problem in self.problems.values():
+            raise problem
+        return Pair(self.clean, self.corrupted, self.target, self.foil)
+
+    @property
+    def texts_fit(self) -> bool:
+        """Whether the two texts can be run and patched, whatever target and foil are."""
+        return self.problems.keys() <= {"target", "foil"}
 
 
-def make_pair(experiment: Experiment, encoder: Encoder, most: int) -> Pair:
-    """The experiment's two texts for a model that reads `most` tokens. Raises UserError."""
-    clean, corrupted = (
-        tokenize(text, encoder, most=most, field=field, bos=experiment.bos)
-        for field, text in (("clean", experiment.clean), ("corrupted", experiment.corrupted))
-    )
-    return align(clean, corrupted)
+def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:
+    """Read an experiment for a model that reads at most `most` tokens; all its problems at once."""
+    result = Draft()
+
+    def attempt(name: str, check, *args, **kwargs):
+        try:
+            return check(*args, **kwargs)
+        except UserError as problem:
+            result.problems[name] = problem
+
+    for name in ("clean", "corrupted"):
+        text = getattr(experiment, name)
+        tokens = attempt(name, tokenize, text, encoder, most=most, field=name, bos=experiment.bos)
+        setattr(result, name, tokens)
+    if result.clean and result.corrupted:
+        attempt("corrupted", _check_alignment, result.clean, result.corrupted)
+    for name in ("target", "foil"):
+        text = getattr(experiment, name)
+        setattr(result, name, attempt(name, single_token, text, encoder, field=name))
+    if result.target and result.foil:
+        attempt("foil", _check_contenders, result.target, result.foil)
+    return result
 
 
-def align(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> Pair:
-    """A Pair of two tokenized texts. Raises UserError if they cannot be matched by position."""
+def _check_alignment(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> None:
     if len(clean) != len(corrupted):
         where = part_at(clean, corrupted)
         longer = "clean" if len(clean) > len(corrupted) else "corrupted"
@@ -48,25 +83,19 @@ def align(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> Pair:
             " Swap in words that are as many tokens.",
             "corrupted",
         )
-    pair = Pair(clean, corrupted)
-    if not pair.differing:
+    if clean == corrupted:
         raise UserError(
             "The two texts are the same: change a word in the corrupted text.", "corrupted"
         )
-    return pair
 
 
-def contenders(experiment: Experiment, encoder: Encoder) -> tuple[Token, Token]:
-    """The experiment's target and foil tokens. Raises UserError unless they are two tokens."""
-    target = single_token(experiment.target, encoder, field="target")
-    foil = single_token(experiment.foil, encoder, field="foil")
+def _check_contenders(target: Token, foil: Token) -> None:
     if target.id == foil.id:
         raise UserError(
             f"Target and foil are both {target.label}: their difference would always be 0."
             " Choose another foil.",
             "foil",
         )
-    return target, foil
 
 
 def _at(tokens: tuple[Token, ...], position: int) -> str:

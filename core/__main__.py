@@ -1,0 +1,106 @@
+"""The command line: `python -m core patch ...`."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import NoReturn
+
+from core import exports, figures, models
+from core.errors import UserError
+from core.experiment import DIRECTIONS, Experiment
+from core.metrics import METRICS
+from core.study import Study
+from core.text import report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0, or 2 with one line on standard error for a mistake."""
+    try:
+        options = _parser().parse_args(arguments)
+        return options.run(options)
+    except UserError as error:
+        print(f"patchboard: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse prints its usage before an error; a mistake here is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m core", description="Activation patching on GPT-2.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    patch = commands.add_parser(
+        "patch",
+        help="sweep one text pair and print the next-token tables and the grid",
+        description="Patch every layer and position of one text pair and print the grid.",
+    )
+    patch.set_defaults(run=_patch)
+    patch.add_argument("--clean", required=True, metavar="TEXT")
+    patch.add_argument("--corrupted", required=True, metavar="TEXT")
+    patch.add_argument("--target", required=True, metavar="TOKEN", help='e.g. " Jones"')
+    patch.add_argument("--foil", required=True, metavar="TOKEN", help='e.g. " Smith"')
+    patch.add_argument(
+        "--model", default="teaching", help="teaching (default), gpt2 ... gpt2-xl, or a folder"
+    )
+    patch.add_argument("--metric", default="logit_diff", help=", ".join(METRICS))
+    patch.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
+    patch.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
+    patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
+    patch.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
+    patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
+    patch.add_argument("--csv", metavar="FILE", help="the grid under every metric")
+    patch.add_argument("--png", metavar="FILE", help="the heatmap")
+    return parser
+
+
+def _patch(options: argparse.Namespace) -> int:
+    names = {field.name for field in fields(Experiment)}
+    experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
+    study = Study(experiment, models.load(models.find(experiment.model), options.device))
+    study.read(experiment, metrics=())  # a metric that cannot be measured shows before the sweep
+    _with_progress(study.steps())
+    result = study.read(experiment)
+    if options.csv:
+        _write(options.csv, exports.grid_csv(result).encode())
+    if options.png:
+        _write(options.png, figures.picture(result, "png"))
+    if options.json == "-":
+        print(exports.to_json(result))
+        return 0
+    if options.json:
+        _write(options.json, exports.to_json(result).encode())
+    print(report(result))
+    return 0
+
+
+def _with_progress(fractions: Iterable[float], width: int = 40) -> None:
+    """Exhaust `fractions`; on a terminal, draw a bar once the work has taken a second."""
+    started = time.perf_counter()
+    drawn = False
+    for fraction in fractions:
+        elapsed = time.perf_counter() - started
+        if sys.stderr.isatty() and elapsed > 1 and fraction < 1:
+            bar = ("█" * round(fraction * width)).ljust(width, "·")
+            left = elapsed / fraction - elapsed if fraction else 0.0
+            print(f"\r{bar} {fraction:4.0%}, {left:.0f} s left ", end="", file=sys.stderr)
+            drawn = True
+    if drawn:
+        print(f"\r{' ' * (width + 24)}\r", end="", file=sys.stderr)
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,336 @@
+"""Result -> a Plotly figure to hover and click, or a picture to print.
+
+One colour scale for every metric and direction, readable on a light and on a dark page: no colour
+where the patch changed nothing, blue where it moved the prediction towards the other run, orange
+where it moved it away. Full blue is all the way.
+"""
+
+import io
+from html import escape
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+
+from core.metrics import METRICS
+from core.result import Ranked, Result
+from core.tokens import visible
+
+AWAY = (200, 90, 10)
+TOWARDS = (20, 90, 200)
+_NOTHING = (128, 128, 128)
+_NOTHING_ALPHA = 0.10
+
+# An invisible marker over each cell makes it clickable; beyond this many the browser would lag.
+_CLICKABLE_CELLS = 5000
+_LONGEST_LABEL = 24
+_MOST_TICKS = 64
+_CELL_HEIGHT = 34
+_LEAST_CELL_HEIGHT = 14
+_GRID_HEIGHT = 480
+
+_DPI = 300
+_MOST_INCHES = 20.0
+
+
+def wording(result: Result) -> str:
+    """The experiment's metric as a formula with both tokens spelled out."""
+    return _formula(result, result.experiment.metric)
+
+
+def _formula(result: Result, metric: str) -> str:
+    formula = METRICS[metric].formula
+    return formula.format(target=result.target.label, foil=result.foil.label)
+
+
+def heatmap(result: Result, selected: tuple[int, int] | None = None) -> go.Figure:
+    """The grid, rows down and positions across; `selected` (row, position) is outlined."""
+    rows, positions = result.values.shape
+    lowest, highest = _limits(result)
+    clickable = rows * positions <= _CLICKABLE_CELLS
+    hover = {"customdata": _hover_fields(result), "hovertemplate": _hover_template(result)}
+    baseline = result.baselines[result.experiment.metric]
+
+    figure = go.Figure(
+        go.Heatmap(
+            z=result.values,
+            zmin=lowest,
+            zmax=highest,
+            colorscale=_plotly_scale(flipped=_is_flipped(result)),
+            xgap=1,
+            ygap=1,
+            colorbar={
+                "orientation": "h",
+                "title": {"text": escape(wording(result)), "side": "top"},
+                "tickvals": [baseline.clean, baseline.corrupted],
+                "ticktext": [
+                    f"clean<br>{baseline.clean:.2f}",
+                    f"corrupted<br>{baseline.corrupted:.2f}",
+                ],
+                "ticklabelposition": "outside bottom",
+                "thickness": 12,
+                "len": 0.62,
+                "x": 0,
+                "xanchor": "left",
+                "xpad": 0,
+                "y": 1.02,
+                "yanchor": "bottom",
+                "outlinewidth": 0,
+            },
+            **({"hoverinfo": "skip"} if clickable else hover),
+        )
+    )
+    if clickable:
+        y, x = np.mgrid[:rows, :positions]
+        figure.add_scatter(
+            x=x.ravel(),
+            y=y.ravel(),
+            mode="markers",
+            marker={"symbol": "square", "size": 24, "opacity": 0},
+            selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+            showlegend=False,
+            customdata=hover["customdata"].reshape(rows * positions, -1),
+            hovertemplate=hover["hovertemplate"],
+        )
+    figure.update_xaxes(**_token_axis(result), showgrid=False, zeroline=False, fixedrange=True)
+    figure.update_yaxes(
+        title="patched layer",
+        tickvals=list(range(rows)),
+        ticktext=list(result.rows),
+        range=[rows - 0.5, -0.5],
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+    )
+    if selected is not None:
+        _outline(figure, *selected)
+    cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
+    figure.update_layout(
+        height=cell * rows + 220,
+        margin={"t": 100, "l": 10, "r": 10, "b": 10},
+        dragmode=False,
+        clickmode="event+select",
+        hoverlabel={"align": "left"},
+    )
+    return figure
+
+
+def bars(top: tuple[Ranked, ...], colour: tuple[int, int, int]) -> go.Figure:
+    """The likeliest next tokens as bars of probability, the likeliest on top."""
+    figure = go.Figure(
+        go.Bar(
+            x=[row.prob for row in top],
+            y=[row.rank for row in top],
+            orientation="h",
+            marker={"color": f"rgb{colour}"},
+            customdata=[
+                [escape(row.token.label), row.token.id, f"{row.prob:.6f}", f"{row.logit:.4f}"]
+                for row in top
+            ],
+            hovertemplate=(
+                "<b>%{customdata[0]}</b> (id %{customdata[1]})<br>probability %{customdata[2]}"
+                "<br>logit %{customdata[3]}<extra></extra>"
+            ),
+        )
+    )
+    figure.update_yaxes(
+        tickvals=[row.rank for row in top],
+        ticktext=[escape(_short(row.token.label)) for row in top],
+        range=[len(top) + 0.5, 0.5],
+        fixedrange=True,
+    )
+    figure.update_xaxes(title="probability", rangemode="tozero", fixedrange=True)
+    figure.update_layout(
+        height=22 * len(top) + 80, margin={"t": 36, "l": 10, "r": 10, "b": 10}, bargap=0.3
+    )
+    return figure
+
+
+def picture(result: Result, format: str) -> bytes:
+    """The heatmap as a complete "png" (300 dpi) or "svg": title, labels and colour bar."""
+    rows, positions = result.values.shape
+    width = min(_MOST_INCHES, max(6.0, 1.8 + 0.62 * positions))
+    height = min(_MOST_INCHES, max(4.0, 2.6 + 0.32 * rows))
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    lowest, highest = _limits(result)
+    image = axes.imshow(
+        result.values,
+        cmap=_printed_scale(flipped=_is_flipped(result)),
+        vmin=lowest,
+        vmax=highest,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    ticks = range(0, positions, _tick_step(positions))
+    labels = [_drawable(_position_label(result, p, line_break="\n")) for p in ticks]
+    turned = {"rotation": 90} if positions > 14 else {}
+    axes.set_xticks(list(ticks), labels, fontsize=8, parse_math=False, **turned)
+    axes.set_yticks(range(rows), result.rows, fontsize=8)
+    axes.set_xlabel("position and token", fontsize=9)
+    axes.set_ylabel("patched layer", fontsize=9)
+    axes.set_title(_drawable(_title(result)), fontsize=9, loc="left", parse_math=False)
+    baseline = result.baselines[result.experiment.metric]
+    bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
+    bar.ax.tick_params(labelsize=8)
+    bar.set_label(_drawable(wording(result)), fontsize=9, parse_math=False)
+    for name, value in (("clean", baseline.clean), ("corrupted", baseline.corrupted)):
+        bar.ax.axhline(value, color="black", linewidth=1)
+        bar.ax.annotate(
+            name, (0.5, value), xycoords=("axes fraction", "data"), fontsize=6, ha="center",
+            xytext=(0, 2), textcoords="offset points",
+        )  # fmt: skip
+    file = io.BytesIO()
+    figure.savefig(file, format=format, dpi=_DPI, metadata=_undated(format))
+    return file.getvalue()
+
+
+def _title(result: Result) -> str:
+    experiment = result.experiment
+    source, base = ("clean", "corrupted")[:: 1 if experiment.direction == "denoise" else -1]
+    return (
+        f"{METRICS[experiment.metric].title} after patching resid_post, {source} into {base}"
+        f" ({experiment.direction}) · {result.model.name}\n"
+        f"clean: {visible(_short(experiment.clean, 90))}\n"
+        f"corrupted: {visible(_short(experiment.corrupted, 90))}"
+    )
+
+
+def _undated(format: str) -> dict[str, None]:
+    """The same result gives the same file: no date inside."""
+    return {"Date": None} if format == "svg" else {}
+
+
+def _other(result: Result) -> str:
+    """The run that patches come from."""
+    return "clean" if result.unpatched == "corrupted" else "corrupted"
+
+
+def _limits(result: Result) -> tuple[float, float]:
+    """The ends of the colour scale: as far on both sides of a cell without effect as the other
+    run, or the strongest cell, is."""
+    baseline = result.baselines[result.experiment.metric]
+    centre = getattr(baseline, result.unpatched)
+    finite = result.values[np.isfinite(result.values)]
+    reach = np.abs(np.append(finite, getattr(baseline, _other(result))) - centre).max()
+    reach = max(float(reach), 1e-6)
+    return centre - reach, centre + reach
+
+
+def _is_flipped(result: Result) -> bool:
+    """Whether towards the other run means downwards."""
+    baseline = result.baselines[result.experiment.metric]
+    return getattr(baseline, _other(result)) < getattr(baseline, result.unpatched)
+
+
+def _plotly_scale(flipped: bool) -> list[tuple[float, str]]:
+    """Transparent in the middle, so that it fits a light and a dark page alike."""
+    low, high = (TOWARDS, AWAY) if flipped else (AWAY, TOWARDS)
+    stops = [(0.0, low, 1.0), (0.5, _NOTHING, _NOTHING_ALPHA), (1.0, high, 1.0)]
+    return [(at, f"rgba{(*colour, alpha)}") for at, colour, alpha in stops]
+
+
+def _printed_scale(flipped: bool) -> LinearSegmentedColormap:
+    """The same scale on white paper."""
+    low, high = (TOWARDS, AWAY) if flipped else (AWAY, TOWARDS)
+    grey = [255 + (channel - 255) * _NOTHING_ALPHA for channel in _NOTHING]
+    colours = [[channel / 255 for channel in colour] for colour in (low, grey, high)]
+    return LinearSegmentedColormap.from_list("patchboard", colours)
+
+
+def _hover_fields(result: Result) -> np.ndarray:
+    """Per cell, what the hover shows and a click needs: (rows, positions, fields), all text."""
+    ld = result.grids["logit_diff"]
+    change = ld - getattr(result.baselines["logit_diff"], result.unpatched)
+    numbers = [result.values, ld, change]
+    if "recovery" in result.grids:
+        numbers.append(result.grids["recovery"])
+    return np.array(
+        [
+            [
+                [
+                    str(row),
+                    str(position),
+                    name if name == result.rows[0] and not name.isdigit() else f"layer {name}",
+                    escape(clean.label),
+                    escape(corrupted.label),
+                    *(f"{grid[row, position]:.4f}" for grid in numbers),
+                ]
+                for position, (clean, corrupted) in enumerate(
+                    zip(result.clean, result.corrupted, strict=True)
+                )
+            ]
+            for row, name in enumerate(result.rows)
+        ],
+        dtype=object,
+    )
+
+
+def _hover_template(result: Result) -> str:
+    lines = [
+        "<b>%{customdata[2]}, position %{customdata[1]}</b>",
+        "clean %{customdata[3]} · corrupted %{customdata[4]}",
+    ]
+    if result.experiment.metric not in ("logit_diff", "recovery"):
+        lines.append(f"{escape(wording(result))}: <b>%{{customdata[5]}}</b>")
+    lines += [
+        f"{escape(_formula(result, 'logit_diff'))}: %{{customdata[6]}}",
+        f"change against the {result.unpatched} run: %{{customdata[7]}}",
+    ]
+    if "recovery" in result.grids:
+        lines.append("recovery: %{customdata[8]}")
+    return "<br>".join(lines) + "<extra></extra>"
+
+
+def _token_axis(result: Result) -> dict:
+    """Integer ticks: a category axis would merge equal tokens."""
+    positions = len(result.clean)
+    ticks = list(range(0, positions, _tick_step(positions)))
+    labels = [_position_label(result, p, line_break="\n") for p in ticks]
+    return {
+        "tickvals": ticks,
+        "ticktext": [escape(label).replace("\n", "<br>") for label in labels],
+        "range": [-0.5, positions - 0.5],
+        "automargin": True,
+    }
+
+
+def _position_label(result: Result, position: int, line_break: str) -> str:
+    clean, corrupted = result.clean[position].label, result.corrupted[position].label
+    pieces = [clean] if clean == corrupted else [clean, corrupted]
+    return line_break.join([str(position), *map(_short, pieces)])
+
+
+def _tick_step(positions: int) -> int:
+    return -(-positions // _MOST_TICKS)
+
+
+def _short(text: str, longest: int = _LONGEST_LABEL) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _drawable(text: str) -> str:
+    """Characters that the picture's font lacks, as their code points instead of empty boxes."""
+    glyphs = get_font(findfont(FontProperties()))
+    return "".join(
+        char if char == "\n" or glyphs.get_char_index(ord(char)) else f"\\u{ord(char):04x}"
+        for char in text
+    )
+
+
+def _outline(figure: go.Figure, row: int, position: int) -> None:
+    """A frame that shows on every colour: a light line with a dark one around it."""
+    for colour, width in (("#111111", 5), ("#ffffff", 2)):
+        figure.add_shape(
+            type="rect",
+            x0=position - 0.5,
+            x1=position + 0.5,
+            y0=row - 0.5,
+            y1=row + 0.5,
+            line={"color": colour, "width": width},
+        )

@@ -1,0 +1,166 @@
+"""The catalogue of models, and loading one.
+
+A model is the bundled teaching model, one of OpenAI's four GPT-2 sizes, or a local folder in
+Hugging Face's layout. Where the files come from is `mingpt.hub`'s business, what is in them
+`mingpt.checkpoint`'s.
+"""
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from core import teaching
+from core.errors import UserError
+from core.result import ModelCard
+from mingpt import hub
+from mingpt.bpe import Encoder, TokenizerError, load_encoder
+from mingpt.checkpoint import CheckpointError, read_config
+from mingpt.model import GPT
+
+# A directory whose subfolders the app offers as models; set by whoever starts the server.
+FOLDERS_VARIABLE = "PATCHBOARD_MODELS"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the catalogue: what a person needs to choose it."""
+
+    name: str
+    title: str
+    about: str
+    folder: Path | None = None  # None: a release that `mingpt.hub` finds or downloads
+    closed_vocabulary: bool = False  # words it was not made for come to it in pieces
+
+    @property
+    def location(self) -> Path | None:
+        """The folder with the model's files on this machine; None if it is not here."""
+        return self.folder or hub.locate(self.name)
+
+
+TEACHING = Entry(
+    "teaching",
+    "Teaching model",
+    "A small GPT of our own, here at once. It knows its own little language of people, places and"
+    " things, and nothing else: for real prose take GPT-2.",
+    teaching.WEIGHTS,
+    closed_vocabulary=True,
+)
+_RELEASED = (
+    Entry("gpt2", "GPT-2 small", "124M parameters, 12 layers: the one most papers use."),
+    Entry("gpt2-medium", "GPT-2 medium", "355M parameters, 24 layers."),
+    Entry("gpt2-large", "GPT-2 large", "774M parameters, 36 layers."),
+    Entry("gpt2-xl", "GPT-2 XL", "1.6B parameters, 48 layers."),
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to run. It is shared between threads: nothing may write to it."""
+
+    card: ModelCard
+    gpt: GPT
+    encoder: Encoder
+    seconds: float  # that loading took
+
+
+def catalogue() -> dict[str, Entry]:
+    """Every model that can be chosen by name, the default first. Local folders are those of the
+    directory that the environment variable PATCHBOARD_MODELS names, as `local/<folder>`."""
+    entries = [TEACHING, *_RELEASED]
+    if directory := os.environ.get(FOLDERS_VARIABLE):
+        entries += [
+            _local(f"local/{folder.name}", folder)
+            for folder in sorted(Path(directory).glob("*/"))
+            if (folder / "config.json").is_file()
+        ]
+    return {entry.name: entry for entry in entries}
+
+
+def find(name: str) -> Entry:
+    """The catalogue's entry, or one for the path of a folder. Raises UserError for neither."""
+    entries = catalogue()
+    if name in entries:
+        return entries[name]
+    if Path(name).is_dir():
+        return _local(name, Path(name))
+    raise UserError(
+        f"There is no model {name!r}: choose {', '.join(entries)}, or the path of a folder with"
+        " config.json, model.safetensors, vocab.json and merges.txt.",
+        "model",
+    )
+
+
+def load_tokenizer(entry: Entry) -> Encoder:
+    """The tokenizer alone, from this machine. Raises UserError if it is not here or damaged."""
+    folder = entry.folder or hub.locate_tokenizer()
+    if folder is None:
+        raise UserError(f"{entry.title} has not been downloaded yet.", "model")
+    try:
+        return load_encoder(folder)
+    except TokenizerError as error:
+        raise UserError(str(error), "model") from error
+
+
+def load(entry: Entry, device: str = "auto") -> LoadedModel:
+    """Load a model, downloading it if it is a release that is not on this machine yet.
+
+    `device` is "auto" (a GPU if there is one) or any name torch knows. Raises UserError for files
+    that are missing, damaged or no GPT-2, and for a device that is not there.
+    """
+    started = time.perf_counter()
+    try:
+        folder = entry.folder or hub.fetch(entry.name)
+        encoder = load_encoder(folder)
+        gpt = GPT.from_pretrained(folder)
+    except (CheckpointError, TokenizerError, hub.HubError) as error:
+        raise UserError(str(error), "model") from error
+    if len(encoder.encoder) > gpt.config.vocab_size:
+        raise UserError(
+            f"The tokenizer in {folder} has {len(encoder.encoder):,} tokens and the model only"
+            f" {gpt.config.vocab_size:,}: they do not belong together.",
+            "model",
+        )
+    gpt.requires_grad_(False)
+    card = ModelCard(
+        name=entry.name,
+        fingerprint=fingerprint(gpt),
+        layers=gpt.config.n_layer,
+        parameters=sum(parameter.numel() for parameter in gpt.parameters()),
+    )
+    return LoadedModel(card, _to(gpt, device), encoder, time.perf_counter() - started)
+
+
+def fingerprint(gpt: GPT) -> str:
+    """Twelve hexadecimal digits that stand for the weights: SHA-256 over the name, the shape and
+    some 256 evenly spread values of every parameter. Any training changes it, and it takes
+    milliseconds where hashing gigabytes would take seconds."""
+    digest = hashlib.sha256()
+    for name, parameter in gpt.named_parameters():
+        per_axis = 256 if parameter.dim() == 1 else 16
+        spread = tuple(slice(None, None, max(1, size // per_axis)) for size in parameter.shape)
+        digest.update(f"{name} {tuple(parameter.shape)}".encode())
+        digest.update(parameter.detach()[spread].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _to(gpt: GPT, device: str) -> GPT:
+    if device == "auto":
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else mps
+    try:
+        return gpt.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"The device {device!r} cannot be used: {reason}", "device") from error
+
+
+def _local(name: str, folder: Path) -> Entry:
+    try:
+        about = "A local folder: {n_layer} layers of width {n_embd}.".format(**read_config(folder))
+    except CheckpointError as error:
+        about = str(error)
+    return Entry(name, name, about, folder)

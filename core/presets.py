@@ -1,0 +1,135 @@
+"""The examples a newcomer starts from, each with what to look for in its map."""
+
+from dataclasses import dataclass
+
+from core.experiment import Experiment
+from core.models import Entry
+from mingpt.bpe import Encoder
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An experiment to try, on any model that knows its words."""
+
+    title: str
+    look_for: str
+    clean: str
+    corrupted: str
+    target: str
+    foil: str
+
+    def experiment(self, model: str) -> Experiment:
+        return Experiment(
+            self.clean, self.corrupted, self.target, self.foil, model=model, embedding=True
+        )
+
+
+PRESETS = (
+    Preset(
+        "Which surname?",
+        "The surname is held where it was read; further up, the last position takes it over.",
+        "Michelle Jones was a top-notch student. Michelle",
+        "Michelle Smith was a top-notch student. Michelle",
+        " Jones",
+        " Smith",
+    ),
+    Preset(
+        "Another first name before it",
+        "The surname stays, its owner changes: see how little of “Jones” is then recalled.",
+        "Michelle Jones was a top-notch student. Michelle",
+        "Jessica Jones was a top-notch student. Michelle",
+        " Jones",
+        " Smith",
+    ),
+    Preset(
+        "Another first name at the end",
+        "Only the last token differs, so every patch anywhere else changes nothing at all.",
+        "Michelle Jones was a top-notch student. Michelle",
+        "Michelle Jones was a top-notch student. Jessica",
+        " Jones",
+        " Smith",
+    ),
+    Preset(
+        "Who gets the drink?",
+        "The second mention of a name decides: follow it from there to the last position.",
+        "When Mary and John went to the store, John gave a drink to",
+        "When Mary and John went to the store, Mary gave a drink to",
+        " Mary",
+        " John",
+    ),
+    Preset(
+        "A capital city",
+        "A fact: the country's position matters early, and the last one once it is looked up.",
+        "The capital of France is",
+        "The capital of Italy is",
+        " Paris",
+        " Rome",
+    ),
+    Preset(
+        "Keys are, a key is",
+        "Grammar: the number of the subject, not of the noun that stands next to the verb.",
+        "The keys near the cabinet",
+        "The key near the cabinets",
+        " are",
+        " is",
+    ),
+    Preset(
+        "She or he",
+        "A first name's gender, carried over three words to the pronoun.",
+        "Mary was tired because",
+        "John was tired because",
+        " she",
+        " he",
+    ),
+    Preset(
+        "Which colour was the ball?",
+        "Two colours swap places: the model must bind each to its own thing.",
+        "The ball is red and the key is blue. The ball is",
+        "The ball is blue and the key is red. The ball is",
+        " red",
+        " blue",
+    ),
+    Preset(
+        "Two people, two surnames",
+        "Two surnames swap owners: only the one that belongs to the last name should count.",
+        "Mary Jones met John Smith in the park. Mary",
+        "Mary Smith met John Jones in the park. Mary",
+        " Jones",
+        " Smith",
+    ),
+    Preset(
+        "A bottle of milk",
+        "The same question as “Who gets the drink?”, with a sweep others have published.",
+        "After John and Mary went to the store, Mary gave a bottle of milk to",
+        "After John and Mary went to the store, John gave a bottle of milk to",
+        " John",
+        " Mary",
+    ),
+    Preset(
+        "The Eiffel Tower",
+        "A fact that only a large text corpus teaches: where does GPT-2 look it up?",
+        "The Eiffel Tower is in the city of",
+        "The Space Needle is in the city of",
+        " Paris",
+        " Seattle",
+    ),
+)
+
+
+def offered(entry: Entry, encoder: Encoder) -> tuple[Preset, ...]:
+    """The presets that make sense on a model: those whose texts are equally long in its tokens
+    and, if its vocabulary is closed, made of words it knows."""
+    return tuple(preset for preset in PRESETS if _fits(preset, entry, encoder))
+
+
+def _fits(preset: Preset, entry: Entry, encoder: Encoder) -> bool:
+    texts = (preset.clean, preset.corrupted, preset.target, preset.foil)
+    if entry.closed_vocabulary and not all(knows(text, encoder) for text in texts):
+        return False
+    clean, corrupted, target, foil = (len(encoder.encode(text)) for text in texts)
+    return clean == corrupted and target == foil == 1
+
+
+def knows(text: str, encoder: Encoder) -> bool:
+    """Whether every word of a text is one token."""
+    return len(encoder.encode(text)) == len(encoder.pat.findall(text))

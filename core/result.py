@@ -1,0 +1,71 @@
+"""Result: numbers that say themselves what they are.
+
+A result carries its axes and labels, its baselines, the experiment that asked for it and the
+model that answered. It is plain data: files are made from it by `core.exports`, pictures by
+`core.figures`, and neither needs torch or a model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.experiment import Experiment
+from core.tokens import Token
+
+AXES = ("layer", "position")
+EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Which model answered; `fingerprint` stands for its weights."""
+
+    name: str
+    fingerprint: str
+    layers: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A row of a next-token table; `rank` counts from 1."""
+
+    rank: int
+    token: Token
+    logit: float
+    prob: float
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A metric's value on the two unpatched runs."""
+
+    clean: float
+    corrupted: float
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One experiment's answer, under every metric that could be read."""
+
+    experiment: Experiment
+    model: ModelCard
+    clean: tuple[Token, ...]
+    corrupted: tuple[Token, ...]
+    target: Token
+    foil: Token
+    rows: tuple[str, ...]  # what was patched: "embedding" or a layer's number, top to bottom
+    grids: dict[str, np.ndarray]  # metric -> float32 (rows, positions), NaN where not computed yet
+    baselines: dict[str, Baseline]  # metric -> its value on the clean and the corrupted run
+    top: dict[str, tuple[Ranked, ...]]  # "clean", "corrupted" -> the 20 likeliest next tokens
+    seconds: dict[str, float]  # "load", "clean", "corrupted", "sweep"
+
+    @property
+    def values(self) -> np.ndarray:
+        """The grid of the experiment's own metric."""
+        return self.grids[self.experiment.metric]
+
+    @property
+    def unpatched(self) -> str:
+        """The run that is patched into: what a cell without effect shows."""
+        return "corrupted" if self.experiment.direction == "denoise" else "clean"

@@ -1,0 +1,140 @@
+"""Study: one text pair on one model, swept once, then asked as many questions as you like.
+
+This is where the rooms meet: texts become a pair, the pair is swept, the states are read.
+
+    study = Study(experiment, models.load(models.find("teaching")))
+    for fraction in study.steps():
+        print(f"{fraction:.0%}")
+    result = study.read(experiment)
+"""
+
+import time
+from collections.abc import Iterator
+
+import torch
+
+from core import patching
+from core.errors import UserError
+from core.experiment import Experiment
+from core.metrics import METRICS, Reader
+from core.models import LoadedModel
+from core.pair import Pair, draft
+from core.result import EMBEDDING, Baseline, Ranked, Result
+from core.tokens import Token, token
+
+TOP = 20
+
+
+class Study:
+    """Runs both texts at once when made; `steps` then sweeps. Raises UserError for an experiment
+    that cannot be run."""
+
+    def __init__(self, experiment: Experiment, model: LoadedModel):
+        self.experiment = experiment
+        self.model = model
+        self.seconds = {"load": model.seconds}
+        pair = self._pair(experiment)
+        self.clean, self.corrupted = pair.clean, pair.corrupted
+        self._clean_run = self._record("clean", pair.clean)
+        self._corrupted_run = self._record("corrupted", pair.corrupted)
+        self.clean_state = self._clean_run.state
+        self.corrupted_state = self._corrupted_run.state
+        # The last states of the sweep so far, (rows, positions, C); NaN where not computed yet.
+        self.states = self.clean_state.new_full(
+            (len(self.rows), len(self.clean), len(self.clean_state)), torch.nan
+        )
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """What each row of the grid patches."""
+        layers = tuple(map(str, range(self.model.card.layers)))
+        return (EMBEDDING, *layers) if self.experiment.embedding else layers
+
+    def steps(self) -> Iterator[float]:
+        """Sweep, yielding the fraction of the work that is done; `states` fills up meanwhile."""
+        base, source = self._corrupted_run, self._clean_run
+        if self.experiment.direction == "noise":
+            base, source = source, base
+        sweep = patching.sweep(self.model.gpt, base, source, embedding=self.experiment.embedding)
+        self.seconds["sweep"] = 0.0
+        resumed = time.perf_counter()
+        for fraction, self.states in sweep:
+            self.seconds["sweep"] += time.perf_counter() - resumed
+            yield fraction
+            resumed = time.perf_counter()
+
+    def read(self, experiment: Experiment, metrics: tuple[str, ...] = tuple(METRICS)) -> Result:
+        """The answer to `experiment`, which must share this study's `sweep`, with the grids of
+        its own metric and of `metrics`.
+
+        Raises UserError if target and foil are not two tokens, or its own metric cannot be
+        measured; of the others, one that cannot be measured is left out.
+        """
+        pair = self._pair(experiment)
+        reader = Reader(
+            self.model.gpt.lm_head.weight,
+            self.clean_state,
+            self.corrupted_state,
+            pair.target.id,
+            pair.foil.id,
+        )
+        plain = torch.stack((self.clean_state, self.corrupted_state))
+        grids, baselines = {}, {}
+        for metric in dict.fromkeys((*metrics, experiment.metric)):
+            try:
+                baselines[metric] = Baseline(*reader.read(metric, plain).tolist())
+                grids[metric] = reader.read(metric, self.states)
+            except UserError:
+                if metric == experiment.metric:
+                    raise
+        return Result(
+            experiment=experiment,
+            model=self.model.card,
+            clean=pair.clean,
+            corrupted=pair.corrupted,
+            target=pair.target,
+            foil=pair.foil,
+            rows=self.rows,
+            grids=grids,
+            baselines=baselines,
+            top={
+                "clean": self.top(self.clean_state),
+                "corrupted": self.top(self.corrupted_state),
+            },
+            seconds=dict(self.seconds),
+        )
+
+    def ranking(self, state: torch.Tensor) -> torch.Tensor:
+        """Every token's rank, counted from 1, in the prediction of a state (C,): (V,)."""
+        logits = self._logits(state)
+        ranks = torch.empty_like(logits, dtype=torch.long)
+        ranks[logits.argsort(descending=True, stable=True)] = torch.arange(1, len(logits) + 1)
+        return ranks
+
+    def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
+        """The likeliest next tokens after a state (C,), likeliest first."""
+        logits = self._logits(state)
+        probs = logits.softmax(dim=-1)
+        best = logits.argsort(descending=True, stable=True)[:count].tolist()
+        return tuple(
+            Ranked(rank, self._token(id), logits[id].item(), probs[id].item())
+            for rank, id in enumerate(best, start=1)
+        )
+
+    def _pair(self, experiment: Experiment) -> Pair:
+        return draft(experiment, self.model.encoder, self.model.gpt.block_size).pair
+
+    def _record(self, side: str, tokens: tuple[Token, ...]) -> patching.Run:
+        started = time.perf_counter()
+        run = patching.record(self.model.gpt, tuple(token.id for token in tokens))
+        self.seconds[side] = time.perf_counter() - started
+        return run
+
+    def _logits(self, state: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return (self.model.gpt.lm_head.weight @ state).cpu()
+
+    def _token(self, id: int) -> Token:
+        """A vocabulary may be padded with rows that stand for no token."""
+        known = id in self.model.encoder.decoder
+        return token(id, self.model.encoder) if known else Token(id, f"<unused {id}>")
