@@ -21,6 +21,7 @@ from core.tokens import visible
 
 AWAY = (200, 90, 10)
 TOWARDS = (20, 90, 200)
+PATCHED = (125, 85, 165)
 _NOTHING = (128, 128, 128)
 _NOTHING_ALPHA = 0.10
 

@@ -129,6 +129,12 @@ METRICS = {
         "How likely the target is to come next, from 0 to 1.",
         Reader.target_prob,
     ),
+    "foil_prob": Metric(
+        "Foil probability",
+        "P({foil})",
+        "How likely the foil is to come next, from 0 to 1.",
+        Reader.foil_prob,
+    ),
     "prob_diff": Metric(
         "Probability difference",
         "P({foil}) - P({target})",

@@ -80,18 +80,24 @@ def catalogue() -> dict[str, Entry]:
     return {entry.name: entry for entry in entries}
 
 
-def find(name: str) -> Entry:
-    """The catalogue's entry, or one for the path of a folder. Raises UserError for neither."""
+def named(name: str) -> Entry:
+    """The catalogue's entry. Raises UserError if there is none of that name."""
     entries = catalogue()
-    if name in entries:
-        return entries[name]
-    if Path(name).is_dir():
+    if name not in entries:
+        raise UserError(
+            f"There is no model {name!r}: choose {', '.join(entries)}, or, on the command line,"
+            " the path of a folder with config.json, model.safetensors, vocab.json and merges.txt.",
+            "model",
+        )
+    return entries[name]
+
+
+def find(name: str) -> Entry:
+    """What a command line means by a model: a name of the catalogue, or the path of a folder.
+    Raises UserError for neither."""
+    if name and name not in catalogue() and Path(name).is_dir():
         return _local(name, Path(name))
-    raise UserError(
-        f"There is no model {name!r}: choose {', '.join(entries)}, or the path of a folder with"
-        " config.json, model.safetensors, vocab.json and merges.txt.",
-        "model",
-    )
+    return named(name)
 
 
 def load_tokenizer(entry: Entry) -> Encoder:

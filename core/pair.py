@@ -4,7 +4,8 @@ Every mistake in the texts and tokens of an experiment is caught here, in words,
 later needs to check again. It does not know the network's weights.
 """
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 from core.errors import UserError
 from core.experiment import Experiment
@@ -32,7 +33,20 @@ class Draft:
     corrupted: tuple[Token, ...] | None = None
     target: Token | None = None
     foil: Token | None = None
-    problems: dict[str, UserError] = field(default_factory=dict)
+    problems: dict[str, UserError] = dataclasses.field(default_factory=dict)
+
+    @property
+    def texts_fit(self) -> bool:
+        """Whether the two texts can be run and patched, whatever target and foil are."""
+        return self.problems.keys() <= {"target", "foil"}
+
+    @property
+    def texts(self) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
+        """The clean and the corrupted tokens. Raises the first problem with them."""
+        for field, problem in self.problems.items():
+            if field not in ("target", "foil"):
+                raise problem
+        return self.clean, self.corrupted
 
     @property
     def pair(self) -> Pair:
@@ -40,11 +54,6 @@ class Draft:
         for problem in self.problems.values():
             raise problem
         return Pair(self.clean, self.corrupted, self.target, self.foil)
-
-    @property
-    def texts_fit(self) -> bool:
-        """Whether the two texts can be run and patched, whatever target and foil are."""
-        return self.problems.keys() <= {"target", "foil"}
 
 
 def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:

@@ -37,6 +37,16 @@ class Ranked:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """A row of a patched run's next-token table, and the same token's rank in the plain runs."""
+
+    now: Ranked
+    clean_rank: int
+    corrupted_rank: int
+    risen: int  # places gained over the unpatched run
+
+
+@dataclass(frozen=True)
 class Baseline:
     """A metric's value on the two unpatched runs."""
 

@@ -18,25 +18,24 @@ from core.errors import UserError
 from core.experiment import Experiment
 from core.metrics import METRICS, Reader
 from core.models import LoadedModel
-from core.pair import Pair, draft
-from core.result import EMBEDDING, Baseline, Ranked, Result
+from core.pair import Draft, draft
+from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
 from core.tokens import Token, token
 
 TOP = 20
 
 
 class Study:
-    """Runs both texts at once when made; `steps` then sweeps. Raises UserError for an experiment
-    that cannot be run."""
+    """Runs both texts at once when made; `steps` then sweeps. Raises UserError for texts that
+    cannot be patched; what target, foil and metric are matters to `read` only."""
 
     def __init__(self, experiment: Experiment, model: LoadedModel):
         self.experiment = experiment
         self.model = model
         self.seconds = {"load": model.seconds}
-        pair = self._pair(experiment)
-        self.clean, self.corrupted = pair.clean, pair.corrupted
-        self._clean_run = self._record("clean", pair.clean)
-        self._corrupted_run = self._record("corrupted", pair.corrupted)
+        self.clean, self.corrupted = self._draft(experiment).texts
+        self._clean_run = self._record("clean", self.clean)
+        self._corrupted_run = self._record("corrupted", self.corrupted)
         self.clean_state = self._clean_run.state
         self.corrupted_state = self._corrupted_run.state
         # The last states of the sweep so far, (rows, positions, C); NaN where not computed yet.
@@ -64,13 +63,13 @@ class Study:
             resumed = time.perf_counter()
 
     def read(self, experiment: Experiment, metrics: tuple[str, ...] = tuple(METRICS)) -> Result:
-        """The answer to `experiment`, which must share this study's `sweep`, with the grids of
-        its own metric and of `metrics`.
+        """The answer to `experiment`, which must share this study's `sweep`: the baselines of
+        every metric, the grids of its own one and of `metrics`.
 
         Raises UserError if target and foil are not two tokens, or its own metric cannot be
         measured; of the others, one that cannot be measured is left out.
         """
-        pair = self._pair(experiment)
+        pair = self._draft(experiment).pair
         reader = Reader(
             self.model.gpt.lm_head.weight,
             self.clean_state,
@@ -80,10 +79,11 @@ class Study:
         )
         plain = torch.stack((self.clean_state, self.corrupted_state))
         grids, baselines = {}, {}
-        for metric in dict.fromkeys((*metrics, experiment.metric)):
+        for metric in METRICS:
             try:
                 baselines[metric] = Baseline(*reader.read(metric, plain).tolist())
-                grids[metric] = reader.read(metric, self.states)
+                if metric in (*metrics, experiment.metric):
+                    grids[metric] = reader.read(metric, self.states)
             except UserError:
                 if metric == experiment.metric:
                     raise
@@ -104,12 +104,19 @@ class Study:
             seconds=dict(self.seconds),
         )
 
-    def ranking(self, state: torch.Tensor) -> torch.Tensor:
-        """Every token's rank, counted from 1, in the prediction of a state (C,): (V,)."""
-        logits = self._logits(state)
-        ranks = torch.empty_like(logits, dtype=torch.long)
-        ranks[logits.argsort(descending=True, stable=True)] = torch.arange(1, len(logits) + 1)
-        return ranks
+    def story(self, row: int, position: int) -> tuple[Moved, ...]:
+        """The likeliest next tokens of one cell's patched run, and where they came from."""
+        clean, corrupted = self._ranks(self.clean_state), self._ranks(self.corrupted_state)
+        unpatched = corrupted if self.experiment.direction == "denoise" else clean
+        return tuple(
+            Moved(
+                now,
+                clean[now.token.id].item(),
+                corrupted[now.token.id].item(),
+                risen=unpatched[now.token.id].item() - now.rank,
+            )
+            for now in self.top(self.states[row, position])
+        )
 
     def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
         """The likeliest next tokens after a state (C,), likeliest first."""
@@ -121,14 +128,21 @@ class Study:
             for rank, id in enumerate(best, start=1)
         )
 
-    def _pair(self, experiment: Experiment) -> Pair:
-        return draft(experiment, self.model.encoder, self.model.gpt.block_size).pair
+    def _draft(self, experiment: Experiment) -> Draft:
+        return draft(experiment, self.model.encoder, self.model.gpt.block_size)
 
     def _record(self, side: str, tokens: tuple[Token, ...]) -> patching.Run:
         started = time.perf_counter()
         run = patching.record(self.model.gpt, tuple(token.id for token in tokens))
         self.seconds[side] = time.perf_counter() - started
         return run
+
+    def _ranks(self, state: torch.Tensor) -> torch.Tensor:
+        """Every token's rank, counted from 1, after a state (C,): (V,)."""
+        order = self._logits(state).argsort(descending=True, stable=True)
+        ranks = torch.empty_like(order)
+        ranks[order] = torch.arange(1, len(order) + 1)
+        return ranks
 
     def _logits(self, state: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():

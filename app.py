@@ -1,0 +1,20 @@
+"""Patchboard: activation patching in the browser. Start with `streamlit run app.py`."""
+
+import streamlit as st
+
+from pages.parts import experiment, html, sidebar
+
+st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
+page = st.navigation(
+    [
+        st.Page("pages/patching/patch.py", title="Patch", icon="🔌", default=True),
+        st.Page("pages/learn/how_it_works.py", title="How it works", icon="📖"),
+        st.Page("pages/learn/tokens.py", title="Tokens", icon="🔤"),
+    ],
+    position="top",
+)
+html.show(html.STYLE)
+experiment.begin()
+sidebar.show()
+page.run()
+experiment.publish()

@@ -1,0 +1,1 @@
+"""What the pages share: the experiment of this session, the running sweep, safe HTML."""

@@ -1,0 +1,136 @@
+"""What came out: the baselines, the map, a cell's story, the next-token tables, the files."""
+
+from functools import partial
+
+import streamlit as st
+
+from core import exports, figures
+from core.result import Moved, Ranked, Result
+from core.study import Study
+from pages.parts import html
+
+CHART = "heatmap"
+_MODEBAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+_RISEN = "Places gained over the run that was patched into."
+
+
+def heatmap(result: Result) -> None:
+    """The map, to hover and click."""
+    st.plotly_chart(
+        figures.heatmap(result, selected(result)),
+        key=CHART,
+        on_select=_take_click,
+        selection_mode="points",
+        config=_MODEBAR,
+        alt="Heatmap of the metric by patched layer and position; its numbers are in the CSV file.",
+    )
+
+
+def unfinished_heatmap(result: Result) -> None:
+    """The map so far."""
+    st.plotly_chart(figures.heatmap(result), config=_MODEBAR)
+
+
+def cell(result: Result) -> None:
+    """Layer and position of the chosen cell, for those who cannot click, and its numbers."""
+    if selected(result) is None:
+        _clear()
+    layer, position, clear = st.columns((2, 2, 1), vertical_alignment="bottom")
+    layer.selectbox(
+        "Layer", result.rows, index=None, key="cell_row", placeholder="click a cell, or choose"
+    )
+    position.number_input(
+        "Position", 0, len(result.clean) - 1, value=None, key="cell_position", placeholder="…"
+    )
+    chosen = selected(result)
+    clear.button("Clear the cell", on_click=_clear, width="stretch", disabled=chosen is None)
+    if chosen is not None:
+        html.show(html.cell(result, *chosen))
+
+
+def selected(result: Result) -> tuple[int, int] | None:
+    """The chosen cell as (row, position), if it is on this map."""
+    row, position = (st.session_state.get(key) for key in ("cell_row", "cell_position"))
+    if row in result.rows and position is not None and position < len(result.clean):
+        return result.rows.index(row), position
+    return None
+
+
+def tables(study: Study, result: Result) -> None:
+    """The likeliest next tokens of both plain runs, and of the chosen cell's between them."""
+    chosen = selected(result)
+    names = ["clean", "corrupted"] if chosen is None else ["clean", "patched", "corrupted"]
+    colours = {"clean": figures.TOWARDS, "corrupted": figures.AWAY, "patched": figures.PATCHED}
+    for column, name in zip(st.columns(len(names)), names, strict=True):
+        with column:
+            st.markdown(f"**{name.title()} run**")
+            moves = study.story(*chosen) if name == "patched" else None
+            top = tuple(move.now for move in moves) if moves else result.top[name]
+            st.plotly_chart(
+                figures.bars(top, colours[name]),
+                key=f"bars_{name}",
+                config={"displayModeBar": False},
+            )
+            st.dataframe(
+                _table(top) | (_moves(moves) if moves else {}),
+                hide_index=True,
+                height="content",
+                column_config={
+                    "logit": st.column_config.NumberColumn(format="%.4f"),
+                    "probability": st.column_config.NumberColumn(format="%.6f"),
+                    "risen": st.column_config.NumberColumn(format="%+d", help=_RISEN),
+                },
+            )
+
+
+def downloads(study: Study, result: Result) -> None:
+    """The files; each is made when it is asked for, with every metric in it."""
+    files = (
+        ("PNG", "heatmap.png", "image/png", partial(figures.picture, result, "png")),
+        ("SVG", "heatmap.svg", "image/svg+xml", partial(figures.picture, result, "svg")),
+        ("CSV: grid", "grid.csv", "text/csv", partial(_whole, exports.grid_csv, study, result)),
+        ("CSV: top 20", "top20.csv", "text/csv", partial(exports.top_csv, result)),
+        (
+            "JSON",
+            "result.json",
+            "application/json",
+            partial(_whole, exports.to_json, study, result),
+        ),
+    )
+    with st.container(horizontal=True):
+        for label, name, mime, data in files:
+            st.download_button(label, data, f"patchboard-{name}", mime, on_click="ignore", icon="⬇️")
+
+
+def _whole(export, study: Study, result: Result) -> str:
+    return export(study.read(result.experiment))
+
+
+def _table(top: tuple[Ranked, ...]) -> dict[str, list]:
+    return {
+        "rank": [row.rank for row in top],
+        "id": [row.token.id for row in top],
+        "token": [row.token.label for row in top],
+        "logit": [row.logit for row in top],
+        "probability": [row.prob for row in top],
+    }
+
+
+def _moves(moves: tuple[Moved, ...]) -> dict[str, list]:
+    return {
+        "risen": [move.risen for move in moves],
+        "clean rank": [move.clean_rank for move in moves],
+        "corrupted rank": [move.corrupted_rank for move in moves],
+    }
+
+
+def _take_click() -> None:
+    points = st.session_state[CHART].selection.points
+    if points:
+        row, position, *_ = points[0]["customdata"]
+        st.session_state.cell_row = st.session_state.job.study.rows[int(row)]
+        st.session_state.cell_position = int(position)
+
+
+def _clear() -> None:
+    st.session_state.cell_row = st.session_state.cell_position = None

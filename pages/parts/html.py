@@ -1,0 +1,139 @@
+"""Small pieces of HTML for what markdown would garble: tokens, and messages that name tokens.
+
+Pure functions from plain values to HTML; everything they are given is escaped, nothing that a
+person types is ever markup.
+"""
+
+from html import escape
+
+import streamlit as st
+
+from core.result import Result
+from core.tokens import Token
+
+STYLE = """<style>
+.pb-ribbon { display: flex; flex-wrap: wrap; gap: 4px; max-height: 22rem; overflow-y: auto; }
+.pb-ribbon, .pb-token { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+.pb-place { display: flex; flex-direction: column; border-radius: 6px; font-size: 0.82rem;
+  border: 1px solid rgba(128, 128, 128, 0.3); overflow: hidden; max-width: 100%; }
+.pb-place span { padding: 1px 8px; min-height: 1.45em; overflow-wrap: anywhere; }
+.pb-place .pb-index { font-size: 0.65rem; opacity: 0.75; min-height: 0; }
+.pb-differs { border-color: rgba(128, 128, 128, 0.8); }
+.pb-differs .pb-clean, .pb-token.pb-clean { background: rgba(20, 90, 200, 0.22); }
+.pb-differs .pb-corrupted, .pb-token.pb-corrupted { background: rgba(200, 90, 10, 0.25); }
+.pb-token { border-radius: 4px; padding: 1px 6px; background: rgba(128, 128, 128, 0.18);
+  font-size: 0.85rem; overflow-wrap: anywhere; }
+.pb-note { border-radius: 8px; padding: 0.55rem 0.8rem; font-size: 0.9rem; overflow-wrap: anywhere;
+  background: rgba(128, 128, 128, 0.12); }
+.pb-problem { background: rgba(220, 50, 47, 0.14); border-left: 4px solid rgb(220, 50, 47); }
+.pb-counts { font-size: 0.85rem; margin-bottom: 4px; }
+.pb-scroll { overflow-x: auto; }
+.pb-table { border-collapse: collapse; font-size: 0.9rem; }
+.pb-table th, .pb-table td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid rgba(128, 128, 128, 0.25); font-variant-numeric: tabular-nums; }
+.pb-table th { font-weight: 600; }
+.pb-table th:first-child { text-align: left; }
+</style>"""
+
+
+def show(markup: str) -> None:
+    """Draw HTML made by this module."""
+    st.html(markup)
+
+
+def token(token: Token, kind: str = "") -> str:
+    """One token as a chip with its id on hover; `kind` colours it as "clean" or "corrupted"."""
+    return (
+        f'<bdi class="pb-token {f"pb-{kind}" if kind else ""}" title="token id {token.id}">'
+        f"{escape(token.label)}</bdi>"
+    )
+
+
+def chips(tokens: tuple[Token, ...]) -> str:
+    return '<div class="pb-ribbon">' + "".join(map(token, tokens)) + "</div>"
+
+
+def problem(message: str) -> str:
+    return f'<div class="pb-note pb-problem" role="alert">{escape(message)}</div>'
+
+
+def note(message: str) -> str:
+    return f'<div class="pb-note" role="status">{escape(message)}</div>'
+
+
+def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
+    """Both texts, position under position; where they differ stands out."""
+    places = []
+    for position in range(max(len(clean), len(corrupted))):
+        a, b = (tokens[position : position + 1] for tokens in (clean, corrupted))
+        differs = [token.id for token in a] != [token.id for token in b]
+        hover = f"position {position}: clean id {_id(a)}, corrupted id {_id(b)}"
+        places.append(
+            f'<div class="pb-place{" pb-differs" if differs else ""}" title="{hover}">'
+            f'<span class="pb-index">{position}</span>'
+            f'<span class="pb-clean">{_piece(a)}</span>'
+            f'<span class="pb-corrupted">{_piece(b)}</span></div>'
+        )
+    counts = (
+        f'<div class="pb-counts">Tokens: clean (above) <b>{len(clean)}</b>, '
+        f"corrupted (below) <b>{len(corrupted)}</b></div>"
+    )
+    return f'{counts}<div class="pb-ribbon">{"".join(places)}</div>'
+
+
+def baselines(result: Result) -> str:
+    """What the two runs say unpatched, and the experiment's metric if it is another one."""
+    target, foil = escape(result.target.label), escape(result.foil.label)
+    columns = [
+        (f"logit({foil}) - logit({target})", "logit_diff", ".4f"),
+        (f"P({target})", "target_prob", ".4%"),
+        (f"P({foil})", "foil_prob", ".4%"),
+    ]
+    heads = "".join(f"<th><bdi>{head}</bdi></th>" for head, _, _ in columns)
+    rows = "".join(
+        f"<tr><th>{side}</th>"
+        + "".join(
+            f"<td>{getattr(result.baselines[metric], side):{digits}}</td>"
+            for _, metric, digits in columns
+        )
+        + "</tr>"
+        for side in ("clean", "corrupted")
+    )
+    return (
+        '<div class="pb-scroll"><table class="pb-table">'
+        f"<tr><th>unpatched run</th>{heads}</tr>{rows}</table></div>"
+    )
+
+
+def cell(result: Result, row: int, position: int) -> str:
+    """One cell in a sentence and a line of numbers."""
+    name = (
+        result.rows[row]
+        if not result.rows[row].isdigit()
+        else f"resid_post of layer {result.rows[row]}"
+    )
+    ld = result.grids["logit_diff"][row, position]
+    unpatched = getattr(result.baselines["logit_diff"], result.unpatched)
+    recovered = (
+        f"; recovery <b>{result.grids['recovery'][row, position]:.4f}</b>"
+        if "recovery" in result.grids
+        else ""
+    )
+    pieces = (
+        token(result.clean[position], "clean"),
+        token(result.corrupted[position], "corrupted"),
+    )
+    source, base = pieces if result.unpatched == "corrupted" else pieces[::-1]
+    return (
+        f'<div class="pb-note">With the {name} at position {position} taken from {source} and put'
+        f" in place of {base}, the logit difference goes from {unpatched:.4f} to <b>{ld:.4f}</b>"
+        f"{recovered}.</div>"
+    )
+
+
+def _piece(tokens: tuple[Token, ...]) -> str:
+    return "".join(f"<bdi>{escape(token.label)}</bdi>" for token in tokens)
+
+
+def _id(tokens: tuple[Token, ...]) -> str:
+    return "".join(str(token.id) for token in tokens) or "none"

@@ -1,0 +1,42 @@
+"""The sidebar of every page: which model, and the examples it can be asked."""
+
+import streamlit as st
+
+from core import models, presets
+from core.errors import UserError
+from core.models import Entry
+from pages.parts import experiment, html
+
+
+def show() -> None:
+    entries = models.catalogue()
+    with st.sidebar:
+        st.selectbox(
+            "Model",
+            entries,
+            format_func=lambda name: _title(entries[name]),
+            key=experiment.widget_key("model"),
+        )
+        entry = entries[experiment.current().model]
+        html.show(html.note(entry.about))
+        _examples(entry)
+
+
+def _title(entry: Entry) -> str:
+    return entry.title if entry.location else f"{entry.title} (needs a download)"
+
+
+def _examples(entry: Entry) -> None:
+    try:
+        offered = presets.offered(entry, models.load_tokenizer(entry))
+    except UserError:
+        return  # the page says what this model lacks
+    st.subheader("Examples")
+    for preset in offered:
+        st.button(
+            preset.title,
+            on_click=experiment.put,
+            args=(preset.experiment(entry.name),),
+            width="stretch",
+        )
+        st.caption(preset.look_for)
