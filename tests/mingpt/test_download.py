@@ -1,0 +1,397 @@
+"""Every way a download can go ends in the right file or in an error that says what to do.
+
+What must never happen: a file in place that is not the announced one.
+"""
+
+import errno
+import hashlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from mingpt import download as module
+from mingpt.download import CHUNK, TRIES, DownloadError, File, download
+from tests.stand_in_hub import Answer, StandInHub
+
+WEIGHTS = random.Random(0).randbytes(300_000)
+OTHER_WEIGHTS = random.Random(1).randbytes(300_000)
+CONFIG = b'{"n_layer": 12}'
+REPO = "openai-community/gpt2"
+
+PINNED = File("model.safetensors", len(WEIGHTS), hashlib.sha256(WEIGHTS).hexdigest())
+UNPINNED = File("model.safetensors", 1)  # verified by what the hub announces
+SMALL = File("config.json", 1)
+
+DROPPED = Answer(cut_after=CHUNK + 1000)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def naps(monkeypatch) -> list[float]:
+    """Seconds that the downloader meant to sleep; it does not."""
+    slept = []
+    monkeypatch.setattr(module, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def hub():
+    with StandInHub({REPO: {"model.safetensors": WEIGHTS, "config.json": CONFIG}}) as hub:
+        yield hub
+
+
+def get(hub, folder, file=PINNED, report=lambda done, size: None, token=None) -> bytes:
+    """The content of `file`, downloaded into `folder`."""
+    download(f"{hub.url}/{REPO}/resolve/main/{file.name}", folder, file, report, token)
+    return (folder / file.name).read_bytes()
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+class Cancelled(BaseException):
+    """As a person's click might arrive: no Exception, like Streamlit's own."""
+
+
+def cancel_after(bytes_done):
+    def report(done, size):
+        if done >= bytes_done:
+            raise Cancelled
+
+    return report
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [(PINNED, WEIGHTS), (UNPINNED, WEIGHTS), (SMALL, CONFIG)]
+)
+def test_the_folder_ends_up_with_the_file_and_nothing_else(hub, tmp_path, file, content):
+    folder = tmp_path / "made" / "on the way"
+    assert get(hub, folder, file) == content
+    assert names_in(folder) == {file.name}
+
+
+@pytest.mark.parametrize("file", [PINNED, UNPINNED])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [DROPPED],
+        [DROPPED, DROPPED, DROPPED],
+        [Answer(cut_after=0)],
+        [Answer(body=WEIGHTS[:100_000])],
+        [DROPPED, Answer(ignores_range=True)],
+        [Answer(status=429), Answer(status=429, headers={"Retry-After": "3"})],
+        [Answer(status=500), Answer(status=502), Answer(status=503), Answer(status=408)],
+        [DROPPED, Answer(status=503), DROPPED],
+        [Answer(pace=0.005)],
+    ],
+    ids=[
+        "dropped",
+        "dropped thrice",
+        "closed before a byte",
+        "truncated",
+        "Range ignored",
+        "429",
+        "5xx",
+        "dropped and 503",
+        "slow",
+    ],
+)
+def test_trouble_that_passes_ends_in_the_right_file(hub, tmp_path, file, answers):
+    hub.plan("model.safetensors", *answers)
+    assert get(hub, tmp_path, file) == WEIGHTS
+    assert names_in(tmp_path) == {"model.safetensors"}
+
+
+def test_after_a_drop_only_the_rest_is_fetched(hub, tmp_path):
+    hub.plan("model.safetensors", DROPPED)
+    get(hub, tmp_path)
+    first, second = hub.content_requests("model.safetensors")
+    assert "Range" not in first.headers
+    assert second.headers["Range"] == f"bytes={CHUNK}-"
+    assert second.headers["If-Range"].startswith('"')
+
+
+def test_a_cancelled_download_goes_on_where_it_stopped(hub, tmp_path):
+    with pytest.raises(Cancelled):
+        get(hub, tmp_path, report=cancel_after(2 * CHUNK))
+    assert names_in(tmp_path) >= {"model.safetensors.part"}
+    assert PINNED.bytes_in(tmp_path) == 2 * CHUNK
+
+    seen = []
+    assert get(hub, tmp_path, report=lambda *counts: seen.append(counts)) == WEIGHTS
+    assert seen[0] == (2 * CHUNK, len(WEIGHTS))
+    assert seen[-1] == (len(WEIGHTS), len(WEIGHTS))
+    assert hub.content_requests("model.safetensors")[-1].headers["Range"] == f"bytes={2 * CHUNK}-"
+
+
+def test_whatever_report_raises_passes_through(hub, tmp_path):
+    def broken_terminal(done, size):
+        raise OSError(errno.ENOSPC, "not the download's disk")
+
+    with pytest.raises(OSError, match="not the download's disk"):
+        get(hub, tmp_path, report=broken_terminal)
+
+
+def test_one_can_cancel_while_it_waits_to_try_again(hub, tmp_path):
+    hub.plan("model.safetensors", Answer(status=503))
+    with pytest.raises(Cancelled):
+        get(hub, tmp_path, report=cancel_after(0))
+    assert len(hub.content_requests("model.safetensors")) == 1
+
+
+@pytest.mark.parametrize("answer", [Answer(), Answer(ignores_if_range=True)])
+def test_a_file_that_changed_meanwhile_starts_over(hub, tmp_path, answer):
+    with pytest.raises(Cancelled):
+        get(hub, tmp_path, UNPINNED, report=cancel_after(2 * CHUNK))
+    hub.repos[REPO]["model.safetensors"] = OTHER_WEIGHTS
+    hub.plan("model.safetensors", answer)
+    assert get(hub, tmp_path, UNPINNED) == OTHER_WEIGHTS
+
+
+def test_bytes_of_unknown_version_are_not_continued(hub, tmp_path):
+    (tmp_path / "model.safetensors.part").write_bytes(OTHER_WEIGHTS[:1000])
+    assert get(hub, tmp_path) == WEIGHTS
+    assert "Range" not in hub.content_requests("model.safetensors")[0].headers
+
+
+@pytest.mark.parametrize(
+    ("here", "requests"), [(WEIGHTS, 1), (WEIGHTS + b"more", 2)], ids=["all", "too many"]
+)
+def test_when_all_bytes_are_here_they_are_only_verified(hub, tmp_path, here, requests):
+    with pytest.raises(Cancelled):
+        get(hub, tmp_path, report=cancel_after(len(WEIGHTS)))
+    (tmp_path / "model.safetensors.part").write_bytes(here)
+    hub.requests.clear()
+    assert get(hub, tmp_path) == WEIGHTS
+    assert len(hub.content_requests("model.safetensors")) == requests
+
+
+@pytest.mark.parametrize("file", [PINNED, UNPINNED])
+def test_wrong_bytes_are_deleted_and_reported(hub, tmp_path, file):
+    hub.plan("model.safetensors", Answer(body=OTHER_WEIGHTS))
+    with pytest.raises(DownloadError, match=r"damaged, and has been deleted.*Try again"):
+        get(hub, tmp_path, file)
+    assert not names_in(tmp_path) & {"model.safetensors", "model.safetensors.part"}
+    assert get(hub, tmp_path, file) == WEIGHTS
+
+
+def test_wrong_bytes_of_a_small_file_are_found_by_its_git_checksum(hub, tmp_path):
+    hub.plan("config.json", Answer(body=CONFIG.replace(b"12", b"13")))
+    with pytest.raises(DownloadError, match="damaged"):
+        get(hub, tmp_path, SMALL)
+    assert "config.json" not in names_in(tmp_path)
+
+
+def test_a_login_page_is_refused_by_its_size_and_the_bytes_so_far_are_kept(hub, tmp_path):
+    with pytest.raises(Cancelled):
+        get(hub, tmp_path, report=cancel_after(2 * CHUNK))
+    hub.repos[REPO]["model.safetensors"] = b"<html>Welcome to Hotel Wi-Fi</html>"
+    with pytest.raises(DownloadError, match=r"has 35 bytes where 300,000 are expected.*login page"):
+        get(hub, tmp_path)
+    assert PINNED.bytes_in(tmp_path) == 2 * CHUNK
+
+
+def test_without_a_checksum_nothing_is_kept(tmp_path):
+    repos = {REPO: {"model.safetensors": WEIGHTS, "config.json": CONFIG}}
+    with StandInHub(repos, announces_checksums=False) as hub:
+        assert get(hub, tmp_path, PINNED) == WEIGHTS
+        for file in (SMALL, File("model.safetensors", 1)):
+            with pytest.raises(DownloadError, match=r"no checksum to verify .* HF_ENDPOINT"):
+                get(hub, tmp_path / "empty", file)
+        assert not any(path.is_file() for path in (tmp_path / "empty").glob("*[!k]"))
+
+
+@pytest.mark.parametrize(
+    ("status", "token", "text"),
+    [
+        (401, None, r"refused access \(HTTP 401\). Set HF_TOKEN"),
+        (403, "stale", r"refused access \(HTTP 403\). HF_TOKEN is set: renew it or unset it"),
+        (404, None, r"/resolve/main/config.json does not exist \(HTTP 404\). Check HF_ENDPOINT"),
+        (418, None, r"answered HTTP 418"),
+    ],
+)
+def test_a_refusal_is_reported_at_once(hub, tmp_path, status, token, text):
+    hub.plan("config.json", Answer(status=status))
+    with pytest.raises(DownloadError, match=text):
+        get(hub, tmp_path, SMALL, token=token)
+    assert len(hub.requests) == 1
+
+
+def test_lasting_trouble_is_given_up_after_about_a_minute(hub, tmp_path, naps):
+    hub.plan("model.safetensors", *[Answer(status=503)] * 20)
+    with pytest.raises(DownloadError, match=rf"HTTP 503, {TRIES} times in a row. Try again later"):
+        get(hub, tmp_path)
+    assert len(hub.content_requests("model.safetensors")) == TRIES
+    assert sum(naps) == pytest.approx(1 + 2 + 4 + 8 + 16 + 32)
+
+
+def test_progress_resets_the_count_of_failures(hub, tmp_path):
+    failing = [Answer(status=503)] * (TRIES - 1)
+    hub.plan("model.safetensors", *failing, DROPPED, *failing[1:])
+    assert get(hub, tmp_path) == WEIGHTS
+
+
+def test_a_connection_lost_again_and_again_says_that_it_can_go_on(hub, tmp_path):
+    hub.plan("model.safetensors", *[Answer(cut_after=10)] * TRIES)
+    with pytest.raises(DownloadError, match=r"was lost, 7 times in a row. .* where it stopped"):
+        get(hub, tmp_path)
+
+
+def test_a_file_that_always_ends_early_is_given_up(hub, tmp_path):
+    hub.plan("model.safetensors", *[Answer(body=WEIGHTS[:100_000])] * 30)
+    with pytest.raises(DownloadError, match=f"{TRIES} times in a row"):
+        get(hub, tmp_path)
+
+
+@pytest.mark.parametrize("in_words", [False, True], ids=["seconds", "a date"])
+def test_a_hub_is_left_alone_for_as_long_as_it_asks(hub, tmp_path, naps, in_words):
+    asked = formatdate(time.time() + 100, usegmt=True) if in_words else "100"
+    hub.plan("model.safetensors", Answer(status=429, headers={"Retry-After": asked}))
+    assert get(hub, tmp_path) == WEIGHTS
+    assert sum(naps) == pytest.approx(100, abs=2)
+
+
+def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub, tmp_path, naps):
+    hub.plan("model.safetensors", Answer(status=429, headers={"Retry-After": "3600"}))
+    with pytest.raises(DownloadError, match=r"HTTP 429\). Try again in 60 minutes"):
+        get(hub, tmp_path)
+    assert not naps
+
+
+def test_no_connection(tmp_path, naps):
+    with socket.socket() as taken:  # bound and not listening: nobody answers there
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(DownloadError, match=f"no connection to {url}.*Connect to the internet"):
+            download(f"{url}/config.json", tmp_path, SMALL, lambda done, size: None)
+    assert sum(naps) < 2
+
+
+def test_a_silent_hub_times_out(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "READ_TIMEOUT", 0.05)
+    hub.plan("config.json", *[Answer(silent_for=0.3)] * 2)
+    with pytest.raises(DownloadError, match=f"{hub.url} did not answer in time, 2 times in a row"):
+        get(hub, tmp_path, SMALL)
+
+
+def test_a_connection_that_stalls_is_made_anew(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "READ_TIMEOUT", 0.1)
+    hub.plan("model.safetensors", Answer(pace=0.4))
+    assert get(hub, tmp_path) == WEIGHTS
+
+
+@pytest.mark.parametrize("url", ["ftp://hub/x", "http://", "hub/x"])
+def test_an_endpoint_that_is_none(tmp_path, url):
+    with pytest.raises(DownloadError, match="Check HF_ENDPOINT"):
+        download(url, tmp_path, SMALL, lambda done, size: None)
+
+
+def test_a_disk_too_full_is_noticed_before_a_byte_is_written(hub, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=200_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DownloadError, match=r"too full: .* needs 0 MB and has 0 MB left. Free"):
+        get(hub, tmp_path)
+    assert PINNED.bytes_in(tmp_path) == 0
+
+
+def test_a_disk_that_fills_up_keeps_what_it_has(hub, tmp_path, monkeypatch):
+    write = module._write
+
+    def write_two_chunks(file, data):
+        if os.fstat(file.fileno()).st_size >= 2 * CHUNK:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(file, data)
+
+    monkeypatch.setattr(module, "_write", write_two_chunks)
+    with pytest.raises(DownloadError, match=r"disk is full: .*Free some space"):
+        get(hub, tmp_path)
+    assert PINNED.bytes_in(tmp_path) == 2 * CHUNK
+    monkeypatch.setattr(module, "_write", write)
+    assert get(hub, tmp_path) == WEIGHTS
+
+
+def test_a_folder_that_cannot_be_made(hub, tmp_path):
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    with pytest.raises(DownloadError, match=r"could not be written .*PATCHBOARD_CACHE"):
+        get(hub, tmp_path / "cache" / "gpt2")
+
+
+def test_the_token_goes_to_the_hub_alone(hub, tmp_path):
+    get(hub, tmp_path, token="secret")
+    to_hub, to_cdn = hub.requests
+    assert (to_hub.server, to_hub.headers["Authorization"]) == ("hub", "Bearer secret")
+    assert to_cdn.server == "cdn"
+    assert "Authorization" not in to_cdn.headers
+
+
+def test_a_file_of_the_wrong_size_in_place_is_replaced(hub, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(WEIGHTS[:-1])
+    assert get(hub, tmp_path) == WEIGHTS
+
+
+def start_process(hub, folder) -> subprocess.Popen:
+    """The same download in a process of its own."""
+    program = (
+        "import sys; from pathlib import Path; from mingpt.download import File, download\n"
+        "url, folder, size, sha256 = sys.argv[1:]\n"
+        "file = File('model.safetensors', int(size), sha256)\n"
+        "download(url, Path(folder), file, lambda done, size: None)"
+    )
+    url = f"{hub.url}/{REPO}/resolve/main/model.safetensors"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, url, folder, str(PINNED.size), PINNED.sha256],
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def wait_for_bytes(folder) -> None:
+    deadline = time.monotonic() + 20
+    while PINNED.bytes_in(folder) < CHUNK:
+        assert time.monotonic() < deadline, "the other process does not download"
+        time.sleep(0.01)
+
+
+def test_two_processes_download_once(hub, tmp_path):
+    hub.plan("model.safetensors", Answer(pace=0.05))  # about a second
+    first = start_process(hub, tmp_path)
+    second = start_process(hub, tmp_path)
+    assert (first.wait(20), second.wait(20)) == (0, 0)
+    assert (tmp_path / "model.safetensors").read_bytes() == WEIGHTS
+    assert len(hub.content_requests("model.safetensors")) == 1
+    assert names_in(tmp_path) == {"model.safetensors"}
+
+
+def test_a_killed_process_leaves_no_lock_and_its_bytes(hub, tmp_path):
+    hub.plan("model.safetensors", Answer(pace=0.2))
+    process = start_process(hub, tmp_path)
+    try:
+        wait_for_bytes(tmp_path)
+        seen = []
+        with pytest.raises(Cancelled):  # while the other holds the lock, its bytes are reported
+            get(
+                hub,
+                tmp_path,
+                report=lambda *counts: (seen.append(counts), cancel_after(1)(*counts)),
+            )
+        assert seen[0][0] >= CHUNK
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+    assert get(hub, tmp_path) == WEIGHTS
+    assert "Range" in hub.content_requests("model.safetensors")[-1].headers

@@ -1,0 +1,329 @@
+"""Where models are looked for, and what fetching one brings, on a stand-in for the hub."""
+
+import hashlib
+import random
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from mingpt import download, hub
+from mingpt.download import CHUNK, File
+from mingpt.hub import HubError, Release
+from tests.stand_in_hub import Answer, StandInHub
+
+CONTENTS = {
+    "config.json": b'{"n_layer": 1}',
+    "vocab.json": b'{"a": 0}',
+    "merges.txt": b"#version: 0.2\n",
+    "model.safetensors": random.Random(0).randbytes(200_000),
+}
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+SIZE = sum(map(len, CONTENTS.values()))
+
+
+def small_release(name: str, pinned: bool) -> Release:
+    files = tuple(
+        File(file, len(content), hashlib.sha256(content).hexdigest() if pinned else None)
+        for file, content in CONTENTS.items()
+    )
+    return Release(f"openai-community/{name}", REVISION, files)
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(monkeypatch, tmp_path):
+    """No caches, no settings, no naps, and models small enough to test with."""
+    for name in ("PATCHBOARD_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.setattr(download, "sleep", lambda seconds: None)
+    models = {"gpt2": small_release("gpt2", True), "gpt2-xl": small_release("gpt2-xl", False)}
+    monkeypatch.setattr(hub, "MODELS", models)
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    repos = {release.repo: dict(CONTENTS) for release in hub.MODELS.values()}
+    with StandInHub(repos) as stand_in:
+        monkeypatch.setenv("HF_ENDPOINT", stand_in.url)
+        yield stand_in
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def place(folder: Path, *left_out: str) -> Path:
+    """Put the files of a model into `folder`, without those `left_out`."""
+    folder.mkdir(parents=True)
+    for name in CONTENTS.keys() - set(left_out):
+        (folder / name).write_bytes(CONTENTS[name])
+    return folder
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# The releases
+
+
+def test_every_release_names_a_commit_and_shares_the_tokenizer(monkeypatch):
+    monkeypatch.undo()
+    assert list(hub.MODELS) == ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
+    for name, release in hub.MODELS.items():
+        assert release.repo == f"openai-community/{name}"
+        assert re.fullmatch("[0-9a-f]{40}", release.revision)
+        assert [file.name for file in release.files] == list(CONTENTS)
+        assert release.files[1:3] == hub.MODELS["gpt2"].files[1:3]
+    assert all(file.sha256 for file in hub.MODELS["gpt2"].files)
+    assert hub.MODELS["gpt2"].download_bytes == 548_105_171 + 665 + 1_042_301 + 456_318
+
+
+# Fetching
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])
+def test_fetch_brings_the_four_files_once(stand_in, tmp_path, name):
+    folder = hub.fetch(name)
+    assert folder == tmp_path / "home" / ".cache" / "patchboard" / name
+    assert content_of(folder) == CONTENTS
+    asked = len(stand_in.requests)
+    assert hub.fetch(name) == folder
+    assert len(stand_in.requests) == asked == 5  # four files, one of them redirected
+
+
+def test_the_pinned_revision_is_asked_for(stand_in, monkeypatch):
+    urls = []
+    monkeypatch.setenv("HF_ENDPOINT", f"{stand_in.url}/")
+    monkeypatch.setattr(hub, "download", lambda url, folder, file, *_: urls.append(url))
+    hub.fetch("gpt2")
+    assert urls[0] == f"{stand_in.url}/openai-community/gpt2/resolve/{REVISION}/config.json"
+
+
+def test_the_tokenizer_alone_is_two_small_files_that_fetch_then_keeps(stand_in):
+    folder = hub.fetch_tokenizer()
+    assert content_of(folder).keys() == {"vocab.json", "merges.txt"}
+    assert hub.fetch_tokenizer() == hub.locate_tokenizer() == folder
+    assert hub.locate("gpt2") is None
+    assert hub.fetch("gpt2") == folder
+    assert len(stand_in.content_requests("vocab.json")) == 1
+
+
+def test_the_tokenizer_of_any_model_here_will_do(tmp_path, no_network):
+    place(tmp_path / "home/.cache/patchboard/gpt2-xl", "model.safetensors")
+    assert hub.fetch_tokenizer() == tmp_path / "home/.cache/patchboard/gpt2-xl"
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])
+def test_progress_rises_to_the_whole_download(stand_in, monkeypatch, name):
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(hub, "monotonic", lambda: float(next(ticks)))
+    seen = []
+    hub.fetch(name, seen.append)
+    assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
+    assert {progress.total for progress in seen} == {SIZE}
+    assert seen[-1].done == SIZE
+    assert (seen[0].rate, seen[0].seconds_left) == (0.0, None)
+    last, first = seen[-1], seen[0]
+    assert last.rate == pytest.approx((last.done - first.done) / (len(seen) - 1))
+    assert last.seconds_left == 0
+
+
+def test_progress_comes_five_times_a_second_at_most(stand_in, monkeypatch):
+    monkeypatch.setattr(hub, "monotonic", lambda: 0.0)
+    seen = []
+    hub.fetch("gpt2", seen.append)
+    assert [progress.done for progress in seen] == [0, SIZE]
+
+
+def cancel_in_the_weights(progress):
+    if progress.done > CHUNK:
+        raise KeyboardInterrupt
+
+
+def test_the_rate_counts_what_arrives_and_is_never_negative(stand_in, monkeypatch):
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(hub, "monotonic", lambda: float(next(ticks)))
+    with pytest.raises(KeyboardInterrupt):
+        hub.fetch("gpt2", cancel_in_the_weights)
+    resumed_then_started_over = Answer(cut_after=CHUNK + 1), Answer(ignores_range=True)
+    stand_in.plan("model.safetensors", *resumed_then_started_over)
+    seen = []
+    hub.fetch("gpt2", seen.append)
+    start, after_a_chunk = seen[:2]
+    assert start.done > CHUNK
+    assert after_a_chunk.rate == CHUNK
+    assert min(progress.done for progress in seen) < start.done
+    assert min(progress.rate for progress in seen) == 0.0
+
+
+def test_raising_in_on_progress_cancels_and_fetch_goes_on_later(stand_in, monkeypatch):
+    monkeypatch.setattr(hub._Meter, "INTERVAL", 0.0)
+    assert hub.state("gpt2") == hub.State("absent", 0)
+    with pytest.raises(KeyboardInterrupt):
+        hub.fetch("gpt2", cancel_in_the_weights)
+    small = SIZE - len(CONTENTS["model.safetensors"])
+    assert hub.state("gpt2") == hub.State("partial", small + CHUNK)
+    hub.fetch("gpt2")
+    assert hub.state("gpt2") == hub.State("ready", SIZE)
+    assert stand_in.content_requests("model.safetensors")[-1].headers["Range"] == f"bytes={CHUNK}-"
+
+
+# What the environment says
+
+
+@pytest.mark.parametrize(
+    ("platform", "environment", "expected"),
+    [
+        ("linux", {}, "home/.cache/patchboard"),
+        ("darwin", {}, "home/Library/Caches/patchboard"),
+        ("win32", {}, "home/AppData/Local/patchboard"),
+        ("win32", {"LOCALAPPDATA": "local"}, "local/patchboard"),
+        ("linux", {"XDG_CACHE_HOME": "xdg"}, "xdg/patchboard"),
+        ("linux", {"XDG_CACHE_HOME": "xdg", "PATCHBOARD_CACHE": "own"}, "own"),
+    ],
+)
+def test_the_cache_is_where_the_system_keeps_caches(
+    monkeypatch, tmp_path, platform, environment, expected
+):
+    monkeypatch.setattr(hub.sys, "platform", platform)
+    for name, folder in environment.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    assert hub.cache_folder() == tmp_path / expected
+
+
+@pytest.mark.parametrize("value", ["1", "true", "YES", "on"])
+def test_offline_the_network_is_not_touched(monkeypatch, no_network, value):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    text = r"^gpt2 is not on this machine, and HF_HUB_OFFLINE forbids .* Unset HF_HUB_OFFLINE"
+    with pytest.raises(HubError, match=text):
+        hub.fetch("gpt2")
+    with pytest.raises(HubError, match=r"^GPT-2's tokenizer is not on this machine, and"):
+        hub.fetch_tokenizer()
+
+
+@pytest.mark.parametrize("value", ["", "0"])
+def test_offline_can_be_off(stand_in, monkeypatch, value):
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+
+
+def test_the_token_of_the_environment_is_sent(stand_in, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    hub.fetch("gpt2")
+    for request in stand_in.requests:
+        expected = "Bearer secret" if request.server == "hub" else None
+        assert request.headers.get("Authorization") == expected
+
+
+def test_a_proxy_is_used(stand_in, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", stand_in.url)
+    monkeypatch.setenv("http_proxy", stand_in.url)
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid/")
+    assert content_of(hub.fetch_tokenizer()).keys() == {"vocab.json", "merges.txt"}
+    assert stand_in.requests[0].headers["Host"] == "hub.invalid"
+
+
+# Errors
+
+
+def test_an_unknown_name(no_network):
+    for ask in (hub.fetch, hub.locate, hub.state):
+        with pytest.raises(
+            HubError, match="no model is called 'gpt3': choose one of gpt2, gpt2-xl"
+        ):
+            ask("gpt3")
+
+
+def test_no_connection_says_what_is_missing_where_and_what_to_do(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        with pytest.raises(HubError) as caught:
+            hub.fetch("gpt2")
+    assert str(caught.value) == (
+        f"gpt2 is not on this machine and could not be downloaded: no connection to {url}, 2 times"
+        " in a row. Connect to the internet, or check the proxy settings, and try again."
+    )
+
+
+def test_a_download_that_fails_names_the_model_and_keeps_no_bad_file(stand_in):
+    stand_in.plan("model.safetensors", Answer(body=bytes(200_000)))
+    with pytest.raises(HubError, match=r"^gpt2 is not on this machine .*damaged"):
+        hub.fetch("gpt2")
+    assert hub.locate("gpt2") is None
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+
+
+# Hugging Face's cache
+
+
+@pytest.mark.parametrize(
+    ("environment", "cache"),
+    [
+        ({}, "home/.cache/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "xdg"}, "xdg/huggingface/hub"),
+        ({"HF_HOME": "hf"}, "hf/hub"),
+        ({"HF_HOME": "hf", "HF_HUB_CACHE": "models"}, "models"),
+    ],
+)
+@pytest.mark.parametrize("repo", ["models--openai-community--gpt2", "models--gpt2"])
+def test_hugging_faces_cache_is_found(monkeypatch, tmp_path, no_network, environment, cache, repo):
+    for name, folder in environment.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    snapshot = place(tmp_path / cache / repo / "snapshots" / REVISION)
+    assert hub.fetch("gpt2") == hub.locate("gpt2") == hub.fetch_tokenizer() == snapshot
+    assert hub.state("gpt2") == hub.State("ready", SIZE)
+
+
+@pytest.fixture
+def cached_repo(tmp_path) -> Path:
+    return tmp_path / "home/.cache/huggingface/hub/models--openai-community--gpt2"
+
+
+def test_our_revision_is_preferred_to_main(cached_repo):
+    (cached_repo / "refs").mkdir(parents=True)
+    (cached_repo / "refs" / "main").write_text("newer")
+    newer = place(cached_repo / "snapshots" / "newer")
+    place(cached_repo / "snapshots" / "of no ref")
+    assert hub.locate("gpt2") == newer
+    ours = place(cached_repo / "snapshots" / REVISION)
+    assert hub.locate("gpt2") == ours
+
+
+def test_a_snapshot_is_made_of_links_and_one_that_leads_nowhere_is_no_file(cached_repo):
+    snapshot = place(cached_repo / "snapshots" / REVISION, "model.safetensors")
+    blobs = cached_repo / "blobs"
+    blobs.mkdir()
+    (snapshot / "model.safetensors").symlink_to(blobs / "weights")
+    (blobs / "weights.incomplete").write_bytes(CONTENTS["model.safetensors"])
+    assert hub.locate("gpt2") is None
+    (blobs / "weights.incomplete").rename(blobs / "weights")
+    assert hub.locate("gpt2") == snapshot
+
+
+@pytest.mark.parametrize("missing", CONTENTS)
+def test_an_incomplete_snapshot_is_passed_over(cached_repo, missing):
+    place(cached_repo / "snapshots" / REVISION, missing)
+    assert hub.locate("gpt2") is None
+
+
+def test_a_snapshot_with_weights_of_another_size_is_passed_over(cached_repo, stand_in):
+    snapshot = place(cached_repo / "snapshots" / REVISION)
+    (snapshot / "model.safetensors").write_bytes(CONTENTS["model.safetensors"][:-1])
+    assert hub.locate("gpt2") is None
+    assert hub.fetch("gpt2") != snapshot
