@@ -14,6 +14,7 @@ from core.experiment import DIRECTIONS, Experiment
 from core.metrics import METRICS
 from core.study import Study
 from core.text import report
+from mingpt.hub import Progress
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 def _patch(options: argparse.Namespace) -> int:
     names = {field.name for field in fields(Experiment)}
     experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
-    study = Study(experiment, models.load(models.find(experiment.model), options.device))
+    entry = models.find(experiment.model)
+    study = Study(experiment, models.load(entry, options.device, _draw_download))
     study.read(experiment, metrics=())  # a metric that cannot be measured shows before the sweep
     _with_progress(study.steps())
     result = study.read(experiment)
@@ -80,19 +82,30 @@ def _patch(options: argparse.Namespace) -> int:
     return 0
 
 
-def _with_progress(fractions: Iterable[float], width: int = 40) -> None:
-    """Exhaust `fractions`; on a terminal, draw a bar once the work has taken a second."""
+def _with_progress(fractions: Iterable[float]) -> None:
+    """Exhaust `fractions`, drawing a bar once the work has taken a second."""
     started = time.perf_counter()
-    drawn = False
     for fraction in fractions:
         elapsed = time.perf_counter() - started
-        if sys.stderr.isatty() and elapsed > 1 and fraction < 1:
-            bar = ("█" * round(fraction * width)).ljust(width, "·")
-            left = elapsed / fraction - elapsed if fraction else 0.0
-            print(f"\r{bar} {fraction:4.0%}, {left:.0f} s left ", end="", file=sys.stderr)
-            drawn = True
-    if drawn:
-        print(f"\r{' ' * (width + 24)}\r", end="", file=sys.stderr)
+        if elapsed > 1 and fraction > 0:
+            _draw_bar(fraction, f"{elapsed / fraction - elapsed:.0f} s left")
+
+
+def _draw_download(progress: Progress) -> None:
+    left = "waiting" if progress.seconds_left is None else f"{progress.seconds_left:.0f} s left"
+    _draw_bar(
+        progress.done / progress.total,
+        f"{progress.done / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB,"
+        f" {progress.rate / 1e6:.1f} MB/s, {left}",
+    )
+
+
+def _draw_bar(fraction: float, text: str, width: int = 30) -> None:
+    """Draw over the line before, on a terminal only; a full bar wipes it."""
+    if sys.stderr.isatty():
+        bar = ("█" * round(fraction * width)).ljust(width, "·")
+        line = f"{bar} {fraction:4.0%}, {text}" if fraction < 1 else ""
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
 def _write(path: str, content: bytes) -> None:

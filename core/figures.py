@@ -29,9 +29,11 @@ _NOTHING_ALPHA = 0.10
 _CLICKABLE_CELLS = 5000
 _LONGEST_LABEL = 24
 _MOST_TICKS = 64
-_CELL_HEIGHT = 34
+_CELL_HEIGHT = 34  # pixels
 _LEAST_CELL_HEIGHT = 14
 _GRID_HEIGHT = 480
+_ABOVE_GRID = 92  # position numbers, then the colour bar with its title and ticks
+_BELOW_GRID = 90
 
 _DPI = 300
 _MOST_INCHES = 20.0
@@ -50,73 +52,62 @@ def _formula(result: Result, metric: str) -> str:
 def heatmap(result: Result, selected: tuple[int, int] | None = None) -> go.Figure:
     """The grid, rows down and positions across; `selected` (row, position) is outlined."""
     rows, positions = result.values.shape
-    lowest, highest = _limits(result)
     clickable = rows * positions <= _CLICKABLE_CELLS
     hover = {"customdata": _hover_fields(result), "hovertemplate": _hover_template(result)}
-    baseline = result.baselines[result.experiment.metric]
-
+    cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
     figure = go.Figure(
         go.Heatmap(
             z=result.values,
-            zmin=lowest,
-            zmax=highest,
+            **dict(zip(("zmin", "zmax"), _limits(result), strict=True)),
             colorscale=_plotly_scale(flipped=_is_flipped(result)),
             xgap=1,
             ygap=1,
-            colorbar={
-                "orientation": "h",
-                "title": {"text": escape(wording(result)), "side": "top"},
-                "tickvals": [baseline.clean, baseline.corrupted],
-                "ticktext": [
-                    f"clean<br>{baseline.clean:.2f}",
-                    f"corrupted<br>{baseline.corrupted:.2f}",
-                ],
-                "ticklabelposition": "outside bottom",
-                "thickness": 12,
-                "len": 0.62,
-                "x": 0,
-                "xanchor": "left",
-                "xpad": 0,
-                "y": 1.02,
-                "yanchor": "bottom",
-                "outlinewidth": 0,
-            },
+            colorbar=_colour_bar(result, above=1 + 22 / (cell * rows)),
             **({"hoverinfo": "skip"} if clickable else hover),
         )
     )
-    if clickable:
-        y, x = np.mgrid[:rows, :positions]
-        figure.add_scatter(
-            x=x.ravel(),
-            y=y.ravel(),
-            mode="markers",
-            marker={"symbol": "square", "size": 24, "opacity": 0},
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-            showlegend=False,
-            customdata=hover["customdata"].reshape(rows * positions, -1),
-            hovertemplate=hover["hovertemplate"],
-        )
-    figure.update_xaxes(**_token_axis(result), showgrid=False, zeroline=False, fixedrange=True)
-    figure.update_yaxes(
-        title="patched layer",
-        tickvals=list(range(rows)),
-        ticktext=list(result.rows),
-        range=[rows - 0.5, -0.5],
-        showgrid=False,
-        zeroline=False,
-        fixedrange=True,
+    y, x = np.mgrid[:rows, :positions] if clickable else ([], [])
+    figure.add_scatter(  # invisible: heatmaps cannot be clicked, and the second axis needs a trace
+        x=np.ravel(x),
+        y=np.ravel(y),
+        xaxis="x2",
+        mode="markers",
+        marker={"symbol": "square", "size": cell - 8, "opacity": 0},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        showlegend=False,
+        customdata=hover["customdata"].reshape(rows * positions, -1) if clickable else None,
+        hovertemplate=hover["hovertemplate"],
     )
-    if selected is not None:
-        _outline(figure, *selected)
-    cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
+    ticks = list(range(0, positions, _tick_step(positions)))
+    across = {
+        "tickvals": ticks,
+        "range": [-0.5, positions - 0.5],
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+    }
+    tokens = [escape(_token_label(result, p)).replace("\n", "<br>") for p in ticks]
     figure.update_layout(
-        height=cell * rows + 220,
-        margin={"t": 100, "l": 10, "r": 10, "b": 10},
+        xaxis=across | {"ticktext": tokens, "automargin": True},
+        xaxis2=across | {"ticktext": ticks, "overlaying": "x", "side": "top", "ticks": ""},
+        yaxis={
+            "title": "patched layer",
+            "tickvals": list(range(rows)),
+            "ticktext": list(result.rows),
+            "range": [rows - 0.5, -0.5],
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+        },
+        height=cell * rows + _ABOVE_GRID + _BELOW_GRID,
+        margin={"t": _ABOVE_GRID, "l": 10, "r": 10, "b": 10},
         dragmode=False,
         clickmode="event+select",
         hoverlabel={"align": "left"},
     )
+    if selected is not None:
+        _outline(figure, *selected)
     return figure
 
 
@@ -146,7 +137,7 @@ def bars(top: tuple[Ranked, ...], colour: tuple[int, int, int]) -> go.Figure:
     )
     figure.update_xaxes(title="probability", rangemode="tozero", fixedrange=True)
     figure.update_layout(
-        height=22 * len(top) + 80, margin={"t": 36, "l": 10, "r": 10, "b": 10}, bargap=0.3
+        height=20 * len(top) + 60, margin={"t": 8, "l": 10, "r": 10, "b": 10}, bargap=0.3
     )
     return figure
 
@@ -169,7 +160,7 @@ def picture(result: Result, format: str) -> bytes:
         interpolation="nearest",
     )
     ticks = range(0, positions, _tick_step(positions))
-    labels = [_drawable(_position_label(result, p, line_break="\n")) for p in ticks]
+    labels = [_drawable(f"{p}\n{_token_label(result, p)}") for p in ticks]
     turned = {"rotation": 90} if positions > 14 else {}
     axes.set_xticks(list(ticks), labels, fontsize=8, parse_math=False, **turned)
     axes.set_yticks(range(rows), result.rows, fontsize=8)
@@ -178,14 +169,10 @@ def picture(result: Result, format: str) -> bytes:
     axes.set_title(_drawable(_title(result)), fontsize=9, loc="left", parse_math=False)
     baseline = result.baselines[result.experiment.metric]
     bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
+    marks = {"clean": baseline.clean, "corrupted": baseline.corrupted}
+    bar.set_ticks(list(marks.values()), labels=[f"{k} {v:.3f}" for k, v in marks.items()])
     bar.ax.tick_params(labelsize=8)
     bar.set_label(_drawable(wording(result)), fontsize=9, parse_math=False)
-    for name, value in (("clean", baseline.clean), ("corrupted", baseline.corrupted)):
-        bar.ax.axhline(value, color="black", linewidth=1)
-        bar.ax.annotate(
-            name, (0.5, value), xycoords=("axes fraction", "data"), fontsize=6, ha="center",
-            xytext=(0, 2), textcoords="offset points",
-        )  # fmt: skip
     file = io.BytesIO()
     figure.savefig(file, format=format, dpi=_DPI, metadata=_undated(format))
     return file.getvalue()
@@ -288,23 +275,30 @@ def _hover_template(result: Result) -> str:
     return "<br>".join(lines) + "<extra></extra>"
 
 
-def _token_axis(result: Result) -> dict:
-    """Integer ticks: a category axis would merge equal tokens."""
-    positions = len(result.clean)
-    ticks = list(range(0, positions, _tick_step(positions)))
-    labels = [_position_label(result, p, line_break="\n") for p in ticks]
+def _colour_bar(result: Result, above: float) -> dict:
+    """A bar above the grid, marked where the two plain runs are; `above` in heights of the grid."""
+    baseline = result.baselines[result.experiment.metric]
     return {
-        "tickvals": ticks,
-        "ticktext": [escape(label).replace("\n", "<br>") for label in labels],
-        "range": [-0.5, positions - 0.5],
-        "automargin": True,
+        "orientation": "h",
+        "title": {"text": escape(wording(result)), "side": "top"},
+        "tickvals": [baseline.clean, baseline.corrupted],
+        "ticktext": [f"clean {baseline.clean:.2f}", f"corrupted {baseline.corrupted:.2f}"],
+        "thickness": 10,
+        "len": 0.7,
+        "x": 0,
+        "xanchor": "left",
+        "xpad": 0,
+        "y": above,
+        "yanchor": "bottom",
+        "ypad": 0,
+        "outlinewidth": 0,
     }
 
 
-def _position_label(result: Result, position: int, line_break: str) -> str:
-    clean, corrupted = result.clean[position].label, result.corrupted[position].label
-    pieces = [clean] if clean == corrupted else [clean, corrupted]
-    return line_break.join([str(position), *map(_short, pieces)])
+def _token_label(result: Result, position: int) -> str:
+    """The token at a position: both, one under the other, where the texts differ."""
+    labels = (result.clean[position].label, result.corrupted[position].label)
+    return "\n".join(_short(label) for label in dict.fromkeys(labels))
 
 
 def _tick_step(positions: int) -> int:

@@ -40,6 +40,13 @@ class Entry:
         """The folder with the model's files on this machine; None if it is not here."""
         return self.folder or hub.locate(self.name)
 
+    @property
+    def missing_bytes(self) -> int:
+        """What a download still has to bring, about; 0 if the model is here."""
+        if self.location:
+            return 0
+        return hub.MODELS[self.name].download_bytes - hub.state(self.name).bytes_here
+
 
 TEACHING = Entry(
     "teaching",
@@ -104,25 +111,39 @@ def load_tokenizer(entry: Entry) -> Encoder:
     """The tokenizer alone, from this machine. Raises UserError if it is not here or damaged."""
     folder = entry.folder or hub.locate_tokenizer()
     if folder is None:
-        raise UserError(f"{entry.title} has not been downloaded yet.", "model")
+        raise UserError(f"{entry.title} is not on this machine yet.", "model")
     try:
         return load_encoder(folder)
     except TokenizerError as error:
         raise UserError(str(error), "model") from error
 
 
-def load(entry: Entry, device: str = "auto") -> LoadedModel:
-    """Load a model, downloading it if it is a release that is not on this machine yet.
+def download(entry: Entry, on_progress: hub.OnProgress | None = None) -> Path:
+    """The folder with a model's files, downloaded if they are not on this machine yet.
+
+    `on_progress` is called a few times a second; what it raises cancels the download, which a
+    later call resumes. Raises UserError if the files cannot be had.
+    """
+    try:
+        return entry.folder or hub.fetch(entry.name, on_progress)
+    except hub.HubError as error:
+        raise UserError(f"{error} The teaching model needs no download.", "model") from error
+
+
+def load(
+    entry: Entry, device: str = "auto", on_progress: hub.OnProgress | None = None
+) -> LoadedModel:
+    """A model ready to run, downloaded first if it has to be (see `download`).
 
     `device` is "auto" (a GPU if there is one) or any name torch knows. Raises UserError for files
     that are missing, damaged or no GPT-2, and for a device that is not there.
     """
+    folder = download(entry, on_progress)
     started = time.perf_counter()
     try:
-        folder = entry.folder or hub.fetch(entry.name)
         encoder = load_encoder(folder)
         gpt = GPT.from_pretrained(folder)
-    except (CheckpointError, TokenizerError, hub.HubError) as error:
+    except (CheckpointError, TokenizerError) as error:
         raise UserError(str(error), "model") from error
     if len(encoder.encoder) > gpt.config.vocab_size:
         raise UserError(

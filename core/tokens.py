@@ -131,3 +131,16 @@ def part_at(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> int:
     pairs = zip(clean, corrupted, strict=False)
     same = (a.id == b.id for a, b in pairs)
     return next((i for i, equal in enumerate(same) if not equal), min(len(clean), len(corrupted)))
+
+
+def whole_words(encoder: Encoder, part: str = "") -> tuple[Token, ...]:
+    """The tokens that are a space and a word of letters, with `part` in it: words that can take
+    each other's place within a text without changing its number of tokens."""
+    part = part.strip().casefold()
+    words = (token(id, encoder) for id in encoder.decoder)
+    found = [
+        word
+        for word in words
+        if word.text[:1] == " " and word.text[1:].isalpha() and part in word.text.casefold()
+    ]
+    return tuple(sorted(found, key=lambda word: (len(word.text), word.text.casefold(), word.text)))

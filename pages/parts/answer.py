@@ -10,8 +10,12 @@ from core.study import Study
 from pages.parts import html
 
 CHART = "heatmap"
+HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
 _MODEBAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-_RISEN = "Places gained over the run that was patched into."
+_CHANGE = "Places gained over the run that was patched into."
+_COLUMNS = (
+    "rank", "change", "id", "token", "logit", "probability", "clean rank", "corrupted rank",
+)  # fmt: skip
 
 
 def heatmap(result: Result) -> None:
@@ -26,26 +30,32 @@ def heatmap(result: Result) -> None:
     )
 
 
-def unfinished_heatmap(result: Result) -> None:
-    """The map so far."""
+def still_heatmap(result: Result) -> None:
+    """The map, to hover only: an unfinished one, or one in a text."""
     st.plotly_chart(figures.heatmap(result), config=_MODEBAR)
 
 
-def cell(result: Result) -> None:
-    """Layer and position of the chosen cell, for those who cannot click, and its numbers."""
+def numbers(result: Result) -> None:
+    """The two plain runs, and the chosen cell: chosen by a click on the map, or here."""
+    plain, chosen = st.columns((5, 6), gap="large")
+    with plain:
+        html.show(html.baselines(result))
+    with chosen:
+        _cell(result)
+
+
+def _cell(result: Result) -> None:
     if selected(result) is None:
         _clear()
-    layer, position, clear = st.columns((2, 2, 1), vertical_alignment="bottom")
-    layer.selectbox(
-        "Layer", result.rows, index=None, key="cell_row", placeholder="click a cell, or choose"
-    )
+    layer, position, clear = st.columns((5, 5, 2), vertical_alignment="bottom")
+    layer.selectbox("Layer", result.rows, index=None, key="cell_row", placeholder="click a cell")
     position.number_input(
-        "Position", 0, len(result.clean) - 1, value=None, key="cell_position", placeholder="…"
+        "Position", 0, len(result.clean) - 1, value=None, key="cell_position", placeholder="or type"
     )
-    chosen = selected(result)
-    clear.button("Clear the cell", on_click=_clear, width="stretch", disabled=chosen is None)
-    if chosen is not None:
-        html.show(html.cell(result, *chosen))
+    at = selected(result)
+    clear.button("Clear", on_click=_clear, width="stretch", disabled=at is None)
+    if at is not None:
+        html.show(html.cell(result, *at))
 
 
 def selected(result: Result) -> tuple[int, int] | None:
@@ -58,13 +68,13 @@ def selected(result: Result) -> tuple[int, int] | None:
 
 def tables(study: Study, result: Result) -> None:
     """The likeliest next tokens of both plain runs, and of the chosen cell's between them."""
-    chosen = selected(result)
-    names = ["clean", "corrupted"] if chosen is None else ["clean", "patched", "corrupted"]
+    at = selected(result)
+    names = ["clean", "corrupted"] if at is None else ["clean", "patched", "corrupted"]
     colours = {"clean": figures.TOWARDS, "corrupted": figures.AWAY, "patched": figures.PATCHED}
     for column, name in zip(st.columns(len(names)), names, strict=True):
         with column:
             st.markdown(f"**{name.title()} run**")
-            moves = study.story(*chosen) if name == "patched" else None
+            moves = study.story(*at) if name == "patched" else None
             top = tuple(move.now for move in moves) if moves else result.top[name]
             st.plotly_chart(
                 figures.bars(top, colours[name]),
@@ -75,10 +85,11 @@ def tables(study: Study, result: Result) -> None:
                 _table(top) | (_moves(moves) if moves else {}),
                 hide_index=True,
                 height="content",
+                column_order=_COLUMNS,
                 column_config={
                     "logit": st.column_config.NumberColumn(format="%.4f"),
                     "probability": st.column_config.NumberColumn(format="%.6f"),
-                    "risen": st.column_config.NumberColumn(format="%+d", help=_RISEN),
+                    "change": st.column_config.NumberColumn(format="%+d", help=_CHANGE),
                 },
             )
 
@@ -99,7 +110,14 @@ def downloads(study: Study, result: Result) -> None:
     )
     with st.container(horizontal=True):
         for label, name, mime, data in files:
-            st.download_button(label, data, f"patchboard-{name}", mime, on_click="ignore", icon="⬇️")
+            st.download_button(
+                label,
+                data,
+                f"patchboard-{name}",
+                mime,
+                on_click="ignore",
+                icon=":material/download:",
+            )
 
 
 def _whole(export, study: Study, result: Result) -> str:
@@ -118,7 +136,7 @@ def _table(top: tuple[Ranked, ...]) -> dict[str, list]:
 
 def _moves(moves: tuple[Moved, ...]) -> dict[str, list]:
     return {
-        "risen": [move.risen for move in moves],
+        "change": [move.risen for move in moves],
         "clean rank": [move.clean_rank for move in moves],
         "corrupted rank": [move.corrupted_rank for move in moves],
     }

@@ -12,6 +12,7 @@ from core.result import Result
 from core.tokens import Token
 
 STYLE = """<style>
+.stMainBlockContainer { padding: 3.5rem min(3rem, 5vw) 4rem; max-width: 1280px; }
 .pb-ribbon { display: flex; flex-wrap: wrap; gap: 4px; max-height: 22rem; overflow-y: auto; }
 .pb-ribbon, .pb-token { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .pb-place { display: flex; flex-direction: column; border-radius: 6px; font-size: 0.82rem;
@@ -36,9 +37,9 @@ STYLE = """<style>
 </style>"""
 
 
-def show(markup: str) -> None:
+def show(markup: str, width: str = "stretch") -> None:
     """Draw HTML made by this module."""
-    st.html(markup)
+    st.html(markup, width=width)
 
 
 def token(token: Token, kind: str = "") -> str:
@@ -82,26 +83,21 @@ def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
 
 
 def baselines(result: Result) -> str:
-    """What the two runs say unpatched, and the experiment's metric if it is another one."""
+    """What the two runs say unpatched."""
     target, foil = escape(result.target.label), escape(result.foil.label)
-    columns = [
-        (f"logit({foil}) - logit({target})", "logit_diff", ".4f"),
-        (f"P({target})", "target_prob", ".4%"),
-        (f"P({foil})", "foil_prob", ".4%"),
-    ]
-    heads = "".join(f"<th><bdi>{head}</bdi></th>" for head, _, _ in columns)
     rows = "".join(
-        f"<tr><th>{side}</th>"
-        + "".join(
-            f"<td>{getattr(result.baselines[metric], side):{digits}}</td>"
-            for _, metric, digits in columns
+        f"<tr><th><bdi>{name}</bdi></th><td>{baseline.clean:{digits}}</td>"
+        f"<td>{baseline.corrupted:{digits}}</td></tr>"
+        for name, baseline, digits in (
+            (f"logit({foil}) - logit({target})", result.baselines["logit_diff"], ".4f"),
+            (f"P({target})", result.baselines["target_prob"], ".4%"),
+            (f"P({foil})", result.baselines["foil_prob"], ".4%"),
         )
-        + "</tr>"
-        for side in ("clean", "corrupted")
     )
     return (
         '<div class="pb-scroll"><table class="pb-table">'
-        f"<tr><th>unpatched run</th>{heads}</tr>{rows}</table></div>"
+        f"<tr><th>before any patch</th><th>clean run</th><th>corrupted run</th></tr>{rows}"
+        "</table></div>"
     )
 
 

@@ -16,35 +16,19 @@ def texts(read: Draft) -> None:
     """Both texts side by side, and under them their tokens, position under position."""
     for column, field in zip(st.columns(2), ("clean", "corrupted"), strict=True):
         with column:
-            st.text_area(f"{field.title()} text", key=experiment.widget_key(field), height=80)
+            st.text_area(f"{field.title()} text", key=experiment.widget_key(field), height=68)
             _problem(read, field)
     if read.clean or read.corrupted:
         html.show(html.ribbon(read.clean or (), read.corrupted or ()))
 
 
-def contenders(read: Draft, model: LoadedModel | None) -> None:
-    """Target and foil, and ways to have them filled in."""
-    pairs = (("target", "clean"), ("foil", "corrupted"))
-    for column, (field, side) in zip(st.columns(2), pairs, strict=True):
-        with column:
-            st.text_input(f"{field.title()} token", key=experiment.widget_key(field))
-            if token := getattr(read, field):
-                html.show(html.token(token, side))
-            _problem(read, field)
-            with st.container(horizontal=True):
-                _offer_space(field, model)
-                st.button(
-                    f"Use the {side} run’s top token",
-                    key=f"top_{field}",
-                    on_click=_use_top,
-                    args=(field, side),
-                    disabled=not read.texts_fit,
-                )
-
-
-def measure() -> None:
-    """Metric, direction, and what else is patched or read."""
-    metric, direction, options = st.columns((2, 2, 3), vertical_alignment="bottom")
+def question(read: Draft, model: LoadedModel | None) -> None:
+    """What is asked of the two runs: target and foil, the metric, the direction."""
+    target, foil, metric, direction = st.columns((3, 3, 3, 4))
+    with target:
+        _contender("target", "clean", read, model)
+    with foil:
+        _contender("foil", "corrupted", read, model)
     with metric:
         st.selectbox(
             "Metric",
@@ -52,6 +36,7 @@ def measure() -> None:
             format_func=lambda name: METRICS[name].title,
             key=experiment.widget_key("metric"),
         )
+        st.caption(METRICS[experiment.current().metric].says)
     with direction:
         st.segmented_control(
             "Direction",
@@ -60,27 +45,37 @@ def measure() -> None:
             key=experiment.widget_key("direction"),
             required=True,
         )
-    with options, st.container(horizontal=True):
-        st.toggle(
-            "Embedding row",
-            key=experiment.widget_key("embedding"),
-            help="Also patch the input of block 0: the token and position embedding.",
+        st.caption(DIRECTIONS[experiment.current().direction])
+        with st.popover("More options", type="tertiary"):
+            st.toggle(
+                "Embedding row",
+                key=experiment.widget_key("embedding"),
+                help="Also patch the input of block 0: the token and position embedding.",
+            )
+            st.toggle(
+                "End-of-text first",
+                key=experiment.widget_key("bos"),
+                help="Begin both texts with the end-of-text token, as much published work does.",
+            )
+
+
+def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) -> None:
+    """Target or foil, and ways to have it filled in."""
+    st.text_input(f"{field.title()} token", key=experiment.widget_key(field))
+    _problem(read, field)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if token := getattr(read, field):
+            html.show(html.token(token, side), width="content")
+        st.button(
+            f"{side.title()} run’s top token",
+            key=f"top_{field}",
+            on_click=_use_top,
+            args=(field, side),
+            type="tertiary",
+            icon=":material/low_priority:",
+            help=f"Put in what the model expects most after the {side} text.",
+            disabled=not read.texts_fit,
         )
-        st.toggle(
-            "Begin with end-of-text",
-            key=experiment.widget_key("bos"),
-            help="Put GPT-2’s end-of-text token before both texts, as much published work does.",
-        )
-    now = experiment.current()
-    st.caption(f"{METRICS[now.metric].says} {DIRECTIONS[now.direction]}")
-
-
-def _problem(read: Draft, field: str) -> None:
-    if field in read.problems:
-        html.show(html.problem(str(read.problems[field])))
-
-
-def _offer_space(field: str, model: LoadedModel | None) -> None:
     typed = getattr(experiment.current(), field)
     if model and (spaced := with_leading_space(typed, model.encoder)):
         st.button(
@@ -91,6 +86,11 @@ def _offer_space(field: str, model: LoadedModel | None) -> None:
             type="primary",
             help="Within a text, a word’s token begins with its space.",
         )
+
+
+def _problem(read: Draft, field: str) -> None:
+    if field in read.problems:
+        html.show(html.problem(str(read.problems[field])))
 
 
 def _use_top(field: str, side: str) -> None:

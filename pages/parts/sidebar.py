@@ -33,10 +33,12 @@ def _examples(entry: Entry) -> None:
         return  # the page says what this model lacks
     st.subheader("Examples")
     for preset in offered:
-        st.button(
+        chosen = st.button(
             preset.title,
             on_click=experiment.put,
             args=(preset.experiment(entry.name),),
             width="stretch",
         )
         st.caption(preset.look_for)
+        if chosen:
+            st.switch_page("pages/patching/patch.py")
