@@ -10,6 +10,7 @@ page = st.navigation(
         st.Page("pages/patching/patch.py", title="Patch", icon="🔌", default=True),
         st.Page("pages/learn/how_it_works.py", title="How it works", icon="📖"),
         st.Page("pages/learn/tokens.py", title="Tokens", icon="🔤"),
+        st.Page("pages/learn/is_it_right.py", title="Is it right?", icon="✅"),
     ],
     position="top",
 )

@@ -1,4 +1,4 @@
-"""The command line: `python -m core patch ...`."""
+"""The command line: `python -m core patch`, `verify` or `models`."""
 
 import argparse
 import sys
@@ -8,12 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
-from core import exports, figures, models
+from core import exports, figures, models, verify
 from core.errors import UserError
 from core.experiment import DIRECTIONS, Experiment
 from core.metrics import METRICS
 from core.study import Study
-from core.text import report
+from core.text import check_line, model_table, report
 from mingpt.hub import Progress
 
 
@@ -47,25 +47,39 @@ def _parser() -> argparse.ArgumentParser:
     patch.add_argument("--corrupted", required=True, metavar="TEXT")
     patch.add_argument("--target", required=True, metavar="TOKEN", help='e.g. " Jones"')
     patch.add_argument("--foil", required=True, metavar="TOKEN", help='e.g. " Smith"')
-    patch.add_argument(
-        "--model", default="teaching", help="teaching (default), gpt2 ... gpt2-xl, or a folder"
-    )
     patch.add_argument("--metric", default="logit_diff", help=", ".join(METRICS))
     patch.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
     patch.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
-    patch.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric")
     patch.add_argument("--png", metavar="FILE", help="the heatmap")
+
+    checks = commands.add_parser(
+        "verify",
+        help="check a model's numbers against plain runs and published ones",
+        description="Check patching on a model against plain runs and against published numbers.",
+    )
+    checks.set_defaults(run=_verify)
+    for command in (patch, checks):
+        command.add_argument(
+            "--model", default="teaching", help="teaching (default), gpt2 ... gpt2-xl, or a folder"
+        )
+        command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
+
+    listing = commands.add_parser("models", help="list the models and what is on this machine")
+    listing.set_defaults(run=_models)
     return parser
+
+
+def _load(options: argparse.Namespace) -> models.LoadedModel:
+    return models.load(models.find(options.model), options.device, _draw_download)
 
 
 def _patch(options: argparse.Namespace) -> int:
     names = {field.name for field in fields(Experiment)}
     experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
-    entry = models.find(experiment.model)
-    study = Study(experiment, models.load(entry, options.device, _draw_download))
+    study = Study(experiment, _load(options))
     study.read(experiment, metrics=())  # a metric that cannot be measured shows before the sweep
     _with_progress(study.steps())
     result = study.read(experiment)
@@ -79,6 +93,21 @@ def _patch(options: argparse.Namespace) -> int:
     if options.json:
         _write(options.json, exports.to_json(result).encode())
     print(report(result))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Exit status 1 if a check failed."""
+    failed = 0
+    for check in verify.checks(_load(options)):
+        print(check_line(check), flush=True)
+        failed += not (check.passed or check.skipped)
+    print(f"\n{failed} failed." if failed else "\nNothing failed.")
+    return 1 if failed else 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    print(model_table(models.catalogue().values()))
     return 0
 
 

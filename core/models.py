@@ -57,10 +57,10 @@ TEACHING = Entry(
     closed_vocabulary=True,
 )
 _RELEASED = (
-    Entry("gpt2", "GPT-2 small", "124M parameters, 12 layers: the one most papers use."),
-    Entry("gpt2-medium", "GPT-2 medium", "355M parameters, 24 layers."),
-    Entry("gpt2-large", "GPT-2 large", "774M parameters, 36 layers."),
-    Entry("gpt2-xl", "GPT-2 XL", "1.6B parameters, 48 layers."),
+    Entry("gpt2", "GPT-2 small", "124M parameters, 12 layers; takes 1 GB of memory."),
+    Entry("gpt2-medium", "GPT-2 medium", "355M parameters, 24 layers; takes 2 GB of memory."),
+    Entry("gpt2-large", "GPT-2 large", "774M parameters, 36 layers; takes 4 GB of memory."),
+    Entry("gpt2-xl", "GPT-2 XL", "1.6B parameters, 48 layers; takes 7 GB of memory."),
 )
 
 
@@ -68,6 +68,7 @@ _RELEASED = (
 class LoadedModel:
     """A model ready to run. It is shared between threads: nothing may write to it."""
 
+    entry: Entry
     card: ModelCard
     gpt: GPT
     encoder: Encoder
@@ -97,6 +98,12 @@ def named(name: str) -> Entry:
             "model",
         )
     return entries[name]
+
+
+def preferred() -> Entry:
+    """What to begin with: GPT-2 small if it is on this machine, else the teaching model."""
+    gpt2 = named("gpt2")
+    return gpt2 if gpt2.location else TEACHING
 
 
 def find(name: str) -> Entry:
@@ -158,7 +165,7 @@ def load(
         layers=gpt.config.n_layer,
         parameters=sum(parameter.numel() for parameter in gpt.parameters()),
     )
-    return LoadedModel(card, _to(gpt, device), encoder, time.perf_counter() - started)
+    return LoadedModel(entry, card, _to(gpt, device), encoder, time.perf_counter() - started)
 
 
 def fingerprint(gpt: GPT) -> str:

@@ -1,10 +1,13 @@
-"""Result -> text for a terminal: the next-token tables and the grid."""
+"""Results, checks and the catalogue -> text for a terminal."""
 
 import unicodedata
+from collections.abc import Iterable
 
 from core.figures import wording
 from core.metrics import METRICS
+from core.models import Entry
 from core.result import Ranked, Result
+from core.verify import Check
 
 _LONGEST_PIECE = 12
 
@@ -22,6 +25,28 @@ def report(result: Result) -> str:
         f"{result.model.name} ({result.model.fingerprint}): {seconds}",
     ]
     return "\n\n".join(parts)
+
+
+def check_line(check: Check) -> str:
+    """One check: its verdict, what it is, and where its numbers are farthest apart."""
+    if check.skipped:
+        return f"  --   {check.title}: not run, {check.skipped}"
+    verdict = "  ok" if check.passed else "FAILED"
+    return (
+        f"{verdict:<6} {check.title}: {check.compared:,} numbers, at worst {check.ours:.6g} against"
+        f" {check.theirs:.6g}, {check.difference:.1e} apart (at most {check.tolerance:.0e});"
+        f" {check.source}"
+    )
+
+
+def model_table(entries: Iterable[Entry]) -> str:
+    """The catalogue: name, state on this machine, what it is."""
+    lines = [f"{'name':<14} {'on this machine':<22} what it is"]
+    for entry in entries:
+        missing = entry.missing_bytes / 1e6
+        state = f"needs {missing:,.0f} MB" if missing else "yes"
+        lines.append(f"{entry.name:<14} {state:<22} {entry.about}")
+    return "\n".join(lines)
 
 
 def _top_table(title: str, top: tuple[Ranked, ...]) -> str:

@@ -17,7 +17,7 @@ def begin() -> None:
     """At the start of every run: take over what was entered; at the very first, the address."""
     if "experiment" not in st.session_state:
         st.session_state.notes = []
-        default = PRESETS[0].experiment(models.TEACHING.name)
+        default = PRESETS[0].experiment(models.preferred().name)
         st.session_state.experiment = _first_that_holds(
             default.to_query() | st.query_params.to_dict()
         )
