@@ -12,6 +12,7 @@ from core import exports, figures, models, verify
 from core.errors import UserError
 from core.experiment import DIRECTIONS, Experiment
 from core.metrics import METRICS
+from core.sites import SITES
 from core.study import Study
 from core.text import check_line, model_table, report
 from mingpt.hub import Progress
@@ -49,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     patch.add_argument("--foil", required=True, metavar="TOKEN", help='e.g. " Smith"')
     patch.add_argument("--metric", default="logit_diff", help=", ".join(METRICS))
     patch.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
+    patch.add_argument("--site", default="resid_post", help=", ".join(SITES))
+    patch.add_argument(
+        "--window", type=int, default=0, help="patch so many layers more on either side"
+    )
     patch.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
@@ -85,6 +90,8 @@ def _patch(options: argparse.Namespace) -> int:
     result = study.read(experiment)
     if options.csv:
         _write(options.csv, exports.grid_csv(result).encode())
+    if options.png and len(result.axes) > 2:
+        raise UserError(f"a PNG has two axes and {options.site} has three; use --csv or --json.")
     if options.png:
         _write(options.png, figures.picture(result, "png"))
     if options.json == "-":

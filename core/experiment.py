@@ -11,11 +11,15 @@ from typing import Self
 
 from core.errors import UserError
 from core.metrics import METRICS
+from core.sites import SITES
 
 DIRECTIONS = {
     "denoise": "Patch clean into corrupted: what is sufficient to restore the answer?",
     "noise": "Patch corrupted into clean: what is necessary for the answer?",
+    "zero": "Ablate: put zeros into the clean run. Not patching; how much does it rely on this?",
+    "mean": "Ablate: put the mean over the text's positions into the clean run. Not patching.",
 }
+ABLATIONS = ("zero", "mean")
 _FLAGS = {"0": False, "1": True}
 
 
@@ -23,7 +27,8 @@ _FLAGS = {"0": False, "1": True}
 class Experiment:
     """One text pair, the two tokens that compete to come next, and how to patch and to measure.
 
-    Raises UserError for a metric or direction that does not exist.
+    Raises UserError for a metric, direction or site that does not exist, and for an embedding
+    row or a window where the site has none.
     """
 
     clean: str
@@ -33,16 +38,24 @@ class Experiment:
     model: str = "teaching"
     metric: str = "logit_diff"
     direction: str = "denoise"
+    site: str = "resid_post"
+    window: int = 0  # of resid_post: how many layers more on either side are patched with it
     bos: bool = False  # begin both texts with <|endoftext|>
     embedding: bool = False  # also patch the input of block 0
 
     def __post_init__(self):
-        for field, known in (("metric", METRICS), ("direction", DIRECTIONS)):
+        for field, known in (("metric", METRICS), ("direction", DIRECTIONS), ("site", SITES)):
             value = getattr(self, field)
             if value not in known:
                 raise UserError(
                     f"There is no {field} {value!r}: choose one of {', '.join(known)}.", field
                 )
+
+        if self.window < 0:
+            raise UserError(f"A window is 0 or more layers, not {self.window}.", "window")
+        for field in ("embedding", "window"):
+            if getattr(self, field) and self.site != "resid_post":
+                raise UserError(f"Only resid_post has {field}, not {self.site}.", field)
 
     @property
     def sweep(self) -> Self:
@@ -62,7 +75,7 @@ class Experiment:
     def to_query(self) -> dict[str, str]:
         """The experiment as the parameters of a link."""
         return {
-            key: str(int(value)) if isinstance(value, bool) else value
+            key: value if isinstance(value, str) else str(int(value))
             for key, value in asdict(self).items()
         }
 
@@ -76,4 +89,8 @@ class Experiment:
                 if values[name] not in _FLAGS:
                     raise UserError(f"{name} is 0 or 1, not {values[name]!r}.", name)
                 values[name] = _FLAGS[values[name]]
+        if "window" in values:
+            if not values["window"].isdecimal():
+                raise UserError(f"window is a number, not {values['window']!r}.", "window")
+            values["window"] = int(values["window"])
         return cls.from_dict(values)

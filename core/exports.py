@@ -15,16 +15,16 @@ import numpy as np
 from core.errors import UserError
 from core.experiment import Experiment
 from core.metrics import METRICS
-from core.result import AXES, EMBEDDING, Baseline, ModelCard, Ranked, Result
+from core.result import EMBEDDING, Baseline, ModelCard, Ranked, Result
 from core.tokens import Token
 
 _BYTE_ORDER_MARK = "\ufeff"
-_GRID_LABELS = ("layer", "position", "clean_id", "clean_token", "corrupted_id", "corrupted_token")
+_TOKEN_LABELS = ("clean_id", "clean_token", "corrupted_id", "corrupted_token")
 _SIDES = ("clean", "corrupted")
 
 
 def to_json(result: Result) -> str:
-    """Everything in a result; `values` is (layers, positions), the embedding row apart from it."""
+    """Everything in a result; `values` is by `axes`, layers first, the embedding row apart."""
     metric = result.experiment.metric
     return json.dumps(
         {
@@ -33,7 +33,7 @@ def to_json(result: Result) -> str:
             "tokens": {side: [asdict(token) for token in getattr(result, side)] for side in _SIDES},
             "target": asdict(result.target),
             "foil": asdict(result.foil),
-            "axes": AXES,
+            "axes": result.axes,
             "metric": metric,
             **_layers_apart(result, metric),
             "clean_value": result.baselines[metric].clean,
@@ -64,6 +64,7 @@ def from_json(text: str) -> Result:
             corrupted=tuple(Token(**token) for token in data["tokens"]["corrupted"]),
             target=Token(**data["target"]),
             foil=Token(**data["foil"]),
+            axes=tuple(data["axes"]),
             rows=(EMBEDDING, *rows) if experiment.embedding else tuple(rows),
             grids={
                 name: np.array(grid.get(EMBEDDING, []) + grid["values"], dtype=np.float32)
@@ -81,30 +82,33 @@ def from_json(text: str) -> Result:
 
 
 def grid_csv(result: Result) -> str:
-    """The grid in long form: a line for each cell, a column for each metric."""
-    lines = [(*_GRID_LABELS, *result.grids)]
-    for row, name in enumerate(result.rows):
-        for position, (clean, corrupted) in enumerate(
-            zip(result.clean, result.corrupted, strict=True)
-        ):
-            values = [grid[row, position].item() for grid in result.grids.values()]
-            lines.append((name, position, *_cells(clean), *_cells(corrupted), *values))
+    """The grid in long form: a line for each cell, a column for each metric; tokens beside a
+    position, where the site has one."""
+    labels = _TOKEN_LABELS if "position" in result.axes else ()
+    lines = [(*result.axes, *labels, *result.grids)]
+    for cell in np.ndindex(result.values.shape):
+        place = dict(zip(result.axes, cell, strict=True))
+        tokens = ()
+        if "position" in place:
+            p = place["position"]
+            tokens = (*_cells(result.clean[p]), *_cells(result.corrupted[p]))
+        values = [grid[cell].item() for grid in result.grids.values()]
+        lines.append((result.rows[cell[0]], *cell[1:], *tokens, *values))
     return _csv(lines)
 
 
 def read_grid_csv(text: str) -> dict[str, np.ndarray]:
-    """The grids of a `grid_csv`, metric -> (rows, positions). Raises UserError for other texts."""
+    """The grids of a `grid_csv`, metric -> array by its axes. Raises UserError for other texts."""
     try:
         lines = list(csv.DictReader(io.StringIO(text.removeprefix(_BYTE_ORDER_MARK))))
-        positions = 1 + max(int(line["position"]) for line in lines)
-        metrics = [name for name in lines[0] if name in METRICS]
+        axes = [name for name in ("head", "position") if name in lines[0]]
+        shape = [1 + max(int(line[axis]) for line in lines) for axis in axes]
         return {
-            name: np.array([float(line[name]) for line in lines], dtype=np.float32).reshape(
-                -1, positions
-            )
-            for name in metrics
+            name: np.array([line[name] for line in lines], dtype=np.float32).reshape(-1, *shape)
+            for name in lines[0]
+            if name in METRICS
         }
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+    except (ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
         raise UserError(f"This is no grid that Patchboard wrote: {error!r}.") from error
 
 

@@ -49,10 +49,20 @@ def _formula(result: Result, metric: str) -> str:
     return formula.format(target=result.target.label, foil=result.foil.label)
 
 
+def summary(result: Result) -> str:
+    """What was patched, with what and into what."""
+    experiment = result.experiment
+    window = f", {experiment.window} layers more on either side" if experiment.window else ""
+    return (
+        f"{experiment.site}{window}: {result.patched_with} into the {result.unpatched} run"
+        f" ({experiment.direction})"
+    )
+
+
 def heatmap(result: Result, selected: tuple[int, int] | None = None) -> go.Figure:
-    """The grid, rows down and positions across; `selected` (row, position) is outlined."""
-    rows, positions = result.values.shape
-    clickable = rows * positions <= _CLICKABLE_CELLS
+    """The grid of two axes, layers down, positions or heads across; `selected` is outlined."""
+    rows, columns = result.values.shape
+    clickable = rows * columns <= _CLICKABLE_CELLS
     hover = {"customdata": _hover_fields(result), "hovertemplate": _hover_template(result)}
     cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
     figure = go.Figure(
@@ -66,7 +76,7 @@ def heatmap(result: Result, selected: tuple[int, int] | None = None) -> go.Figur
             **({"hoverinfo": "skip"} if clickable else hover),
         )
     )
-    y, x = np.mgrid[:rows, :positions] if clickable else ([], [])
+    y, x = np.mgrid[:rows, :columns] if clickable else ([], [])
     figure.add_scatter(  # invisible: heatmaps cannot be clicked, and the second axis needs a trace
         x=np.ravel(x),
         y=np.ravel(y),
@@ -76,20 +86,20 @@ def heatmap(result: Result, selected: tuple[int, int] | None = None) -> go.Figur
         selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
         showlegend=False,
-        customdata=hover["customdata"].reshape(rows * positions, -1) if clickable else None,
+        customdata=hover["customdata"].reshape(rows * columns, -1) if clickable else None,
         hovertemplate=hover["hovertemplate"],
     )
-    ticks = list(range(0, positions, _tick_step(positions)))
+    ticks = list(range(0, columns, _tick_step(columns)))
     across = {
         "tickvals": ticks,
-        "range": [-0.5, positions - 0.5],
+        "range": [-0.5, columns - 0.5],
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
     }
-    tokens = [escape(_token_label(result, p)).replace("\n", "<br>") for p in ticks]
+    labels = [escape(_column_label(result, column)).replace("\n", "<br>") for column in ticks]
     figure.update_layout(
-        xaxis=across | {"ticktext": tokens, "automargin": True},
+        xaxis=across | {"ticktext": labels, "automargin": True},
         xaxis2=across | {"ticktext": ticks, "overlaying": "x", "side": "top", "ticks": ""},
         yaxis={
             "title": "patched layer",
@@ -144,8 +154,8 @@ def bars(top: tuple[Ranked, ...], colour: tuple[int, int, int]) -> go.Figure:
 
 def picture(result: Result, format: str) -> bytes:
     """The heatmap as a complete "png" (300 dpi) or "svg": title, labels and colour bar."""
-    rows, positions = result.values.shape
-    width = min(_MOST_INCHES, max(6.0, 1.8 + 0.62 * positions))
+    rows, columns = result.values.shape
+    width = min(_MOST_INCHES, max(6.0, 1.8 + 0.62 * columns))
     height = min(_MOST_INCHES, max(4.0, 2.6 + 0.32 * rows))
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -159,12 +169,12 @@ def picture(result: Result, format: str) -> bytes:
         aspect="auto",
         interpolation="nearest",
     )
-    ticks = range(0, positions, _tick_step(positions))
-    labels = [_drawable(f"{p}\n{_token_label(result, p)}") for p in ticks]
-    turned = {"rotation": 90} if positions > 14 else {}
+    ticks = range(0, columns, _tick_step(columns))
+    labels = [_drawable(f"{column}\n{_column_label(result, column)}") for column in ticks]
+    turned = {"rotation": 90} if columns > 14 else {}
     axes.set_xticks(list(ticks), labels, fontsize=8, parse_math=False, **turned)
     axes.set_yticks(range(rows), result.rows, fontsize=8)
-    axes.set_xlabel("position and token", fontsize=9)
+    axes.set_xlabel(f"{result.axes[1]}", fontsize=9)
     axes.set_ylabel("patched layer", fontsize=9)
     axes.set_title(_drawable(_title(result)), fontsize=9, loc="left", parse_math=False)
     baseline = result.baselines[result.experiment.metric]
@@ -180,10 +190,9 @@ def picture(result: Result, format: str) -> bytes:
 
 def _title(result: Result) -> str:
     experiment = result.experiment
-    source, base = ("clean", "corrupted")[:: 1 if experiment.direction == "denoise" else -1]
     return (
-        f"{METRICS[experiment.metric].title} after patching resid_post, {source} into {base}"
-        f" ({experiment.direction}) · {result.model.name}\n"
+        f"{METRICS[experiment.metric].title} after patching {summary(result)}"
+        f" · {result.model.name}\n"
         f"clean: {visible(_short(experiment.clean, 90))}\n"
         f"corrupted: {visible(_short(experiment.corrupted, 90))}"
     )
@@ -194,18 +203,13 @@ def _undated(format: str) -> dict[str, None]:
     return {"Date": None} if format == "svg" else {}
 
 
-def _other(result: Result) -> str:
-    """The run that patches come from."""
-    return "clean" if result.unpatched == "corrupted" else "corrupted"
-
-
 def _limits(result: Result) -> tuple[float, float]:
     """The ends of the colour scale: as far on both sides of a cell without effect as the other
     run, or the strongest cell, is."""
     baseline = result.baselines[result.experiment.metric]
     centre = getattr(baseline, result.unpatched)
     finite = result.values[np.isfinite(result.values)]
-    reach = np.abs(np.append(finite, getattr(baseline, _other(result))) - centre).max()
+    reach = np.abs(np.append(finite, getattr(baseline, result.other)) - centre).max()
     reach = max(float(reach), 1e-6)
     return centre - reach, centre + reach
 
@@ -213,7 +217,7 @@ def _limits(result: Result) -> tuple[float, float]:
 def _is_flipped(result: Result) -> bool:
     """Whether towards the other run means downwards."""
     baseline = result.baselines[result.experiment.metric]
-    return getattr(baseline, _other(result)) < getattr(baseline, result.unpatched)
+    return getattr(baseline, result.other) < getattr(baseline, result.unpatched)
 
 
 def _plotly_scale(flipped: bool) -> list[tuple[float, str]]:
@@ -232,38 +236,36 @@ def _printed_scale(flipped: bool) -> LinearSegmentedColormap:
 
 
 def _hover_fields(result: Result) -> np.ndarray:
-    """Per cell, what the hover shows and a click needs: (rows, positions, fields), all text."""
+    """Per cell, what the hover shows and a click needs: (rows, columns, fields), all text."""
     ld = result.grids["logit_diff"]
     change = ld - getattr(result.baselines["logit_diff"], result.unpatched)
     numbers = [result.values, ld, change]
     if "recovery" in result.grids:
         numbers.append(result.grids["recovery"])
-    return np.array(
+    fields = [
         [
-            [
-                [
-                    str(row),
-                    str(position),
-                    name if name == result.rows[0] and not name.isdigit() else f"layer {name}",
-                    escape(clean.label),
-                    escape(corrupted.label),
-                    *(f"{grid[row, position]:.4f}" for grid in numbers),
-                ]
-                for position, (clean, corrupted) in enumerate(
-                    zip(result.clean, result.corrupted, strict=True)
-                )
-            ]
-            for row, name in enumerate(result.rows)
-        ],
-        dtype=object,
-    )
+            str(row),
+            str(column),
+            f"layer {result.rows[row]}" if result.rows[row].isdigit() else result.rows[row],
+            *_column_tokens(result, column),
+            *(f"{grid[row, column]:.4f}" for grid in numbers),
+        ]
+        for row, column in np.ndindex(result.values.shape)
+    ]
+    return np.array(fields, dtype=object).reshape(*result.values.shape, -1)
+
+
+def _column_tokens(result: Result, column: int) -> list[str]:
+    """Both tokens of a position, to be shown in a hover; of a head, nothing."""
+    if result.axes[1] != "position":
+        return ["", ""]
+    return [escape(side[column].label) for side in (result.clean, result.corrupted)]
 
 
 def _hover_template(result: Result) -> str:
-    lines = [
-        "<b>%{customdata[2]}, position %{customdata[1]}</b>",
-        "clean %{customdata[3]} · corrupted %{customdata[4]}",
-    ]
+    lines = [f"<b>%{{customdata[2]}}, {result.axes[1]} %{{customdata[1]}}</b>"]
+    if result.axes[1] == "position":
+        lines.append("clean %{customdata[3]} · corrupted %{customdata[4]}")
     if result.experiment.metric not in ("logit_diff", "recovery"):
         lines.append(f"{escape(wording(result))}: <b>%{{customdata[5]}}</b>")
     lines += [
@@ -295,9 +297,11 @@ def _colour_bar(result: Result, above: float) -> dict:
     }
 
 
-def _token_label(result: Result, position: int) -> str:
-    """The token at a position: both, one under the other, where the texts differ."""
-    labels = (result.clean[position].label, result.corrupted[position].label)
+def _column_label(result: Result, column: int) -> str:
+    """A head, or the token at a position: both, one under the other, where the texts differ."""
+    if result.axes[1] != "position":
+        return f"head {column}"
+    labels = (result.clean[column].label, result.corrupted[column].label)
     return "\n".join(_short(label) for label in dict.fromkeys(labels))
 
 

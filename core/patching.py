@@ -1,40 +1,35 @@
 """The sweep: the final state of every patched run, exact, and nothing computed twice.
 
-Token ids in, states out: this knows no text, no tokenizer and no metric, and it writes nothing to
-the model, so that any number of threads may share one.
+Token ids in, states out: this knows no text, no tokenizer and no metric.
 
 The plain way is one forward pass for every cell (`GPT.forward(patch_params=...)`). Four facts
 make most of that work unnecessary, without any approximation:
 
-- A patch before block r at position p changes nothing before p and nothing below block r. So a
-  patched run is computed from there on only, and attends to the keys and values that the
-  unpatched run (the base) has kept for the positions before p.
+- A patch of layer l at position p changes nothing before p and nothing up to layer l. A patched
+  run is computed from there on only (`core.suffix`).
 - While both texts have the same tokens, both have the same activations: a cell before the first
   differing position is the base itself.
-- What is read in the end is the last position: the last block needs its keys and values at all
-  positions, but everything else at the last one only. A patch after the last block moves nothing
-  but the last position, and makes it the other run's.
-- All runs read the same weights: their rows are packed into one matrix for everything that works
-  position by position, and parted only to attend.
+- What is read in the end is the last position. A patch after the last block moves nothing but the
+  last position; of the last block, only its query, projection and MLP are needed.
+- All runs read the same weights, so their rows go through each block as one matrix.
 
-Shapes: T tokens, L blocks, C channels, H heads of D = C / H channels, V vocabulary; n runs
-patched at one position p, each with S = T - p rows.
+Shapes: T tokens, L layers, C channels, H heads of D = C / H channels.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
 
-from mingpt.model import GPT, Block, merge_heads, split_heads
+from core import suffix
+from core.sites import SITES, Ablated, Layer
+from mingpt.model import GPT, merge_heads
 
-# What one step of a sweep may take up, in bytes; larger matrices are not multiplied any faster.
-WORKING_MEMORY = 128 << 20
-
-# Numbers per channel that a packed row needs where a block is widest: the stream, its LayerNorm,
-# and the MLP's four-fold hidden layer before and after the GELU.
-_WIDEST = 1 + 1 + 4 + 4
+# What the rows of one step may take up, in bytes: enough to multiply at full speed, little enough
+# for a step to take a fraction of a second, since a sweep can be cancelled between steps only.
+WORKING_MEMORY = 48 << 20
 
 
 @dataclass(frozen=True)
@@ -48,157 +43,177 @@ class Run:
     state: torch.Tensor  # (C,) the last position after the final LayerNorm
 
 
+class _Cell(NamedTuple):
+    """One patched run, and its place in the states."""
+
+    index: tuple[int, ...]
+    start: int  # the block before which the run begins to differ
+    p: int  # the position from which on it does
+    lane: int  # which of the streams of its layer it takes
+    until: int  # in a window: the last block after which it is patched again
+
+
 @torch.inference_mode()
-def record(model: GPT, ids: tuple[int, ...]) -> Run:
-    """Run token ids through `model`, keeping what a sweep needs."""
-    x = model.embed(torch.tensor([ids], device=model.lm_head.weight.device))  # (1, T, C)
+def record(model: GPT, *texts: tuple[int, ...]) -> list[Run]:
+    """Run texts of equally many token ids through `model` together, keeping what a sweep needs."""
+    x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))  # (B, T, C)
     resid, keys, values = [x], [], []
     for block in model.transformer.h:
-        q, k, v = block.attn.qkv(block.ln_1(x))  # (1, H, T, D) each
+        q, k, v = block.attn.qkv(block.ln_1(x))  # (B, H, T, D) each
         z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = _add_to_stream(block, x, merge_heads(z))
+        x = x + block.attn.c_proj(merge_heads(z))
+        x = x + block.mlp(block.ln_2(x))
         resid.append(x)
         keys.append(k)
         values.append(v)
-    return Run(
-        tuple(ids),
-        torch.cat(resid),
-        torch.cat(keys),
-        torch.cat(values),
-        model.transformer.ln_f(x[0, -1]),
-    )
+    states = model.transformer.ln_f(x[:, -1])  # (B, C)
+    kept = (torch.stack(parts, dim=1) for parts in (resid, keys, values))
+    return [Run(*parts) for parts in zip(texts, *kept, states, strict=True)]
 
 
 def sweep(
-    model: GPT, base: Run, source: Run, *, embedding: bool = False
+    model: GPT,
+    base: Run,
+    source: Run | str,
+    *,
+    site: str = "resid_post",
+    embedding: bool = False,
+    window: int = 0,
 ) -> Iterator[tuple[float, torch.Tensor]]:
-    """Patch `source`'s resid_post into `base`, one layer and one position at a time.
+    """Patch `source`'s activations into `base`, one cell of the site's axes at a time.
 
-    Yields the fraction of the work that is done and the states (L, T, C) so far: of the run
-    patched at each layer and position, the last position after the final LayerNorm; NaN where it
-    is not known yet. It is the same tensor every time, complete when the fraction is 1. With
-    `embedding` it has a first row more, for patches into the input of block 0.
+    Yields the fraction of the work that is done and the states so far: of each cell's run, the
+    last position after the final LayerNorm; NaN where it is not known yet. Their shape is the
+    site's axes, then C. It is the same tensor every time, complete when the fraction is 1.
 
-    The two runs must have the same number of tokens. Closing the generator cancels the sweep.
+    `source` is a run of as many tokens, or "zero" or "mean" to ablate: to put in zeros, or the
+    mean over the base's positions. For resid_post, `embedding` adds a first row for the input of
+    block 0, and `window` patches so many layers more on either side, all at once.
+    Closing the generator cancels the sweep.
     """
     L, T = model.config.n_layer, len(base.ids)
-    # Row r is the stream before block r: the embedding for 0, resid_post of layer r - 1 above.
-    first = 0 if embedding else 1
-    same = [a == b for a, b in zip(base.ids, source.ids, strict=True)]
-    parted = same.index(False) if False in same else T
-    states = torch.full_like(base.resid[first:], torch.nan)
-    states[:, :parted] = base.state
-    states[-1] = base.state
-    states[-1, -1] = source.state
+    parted = _first_difference(base, source)
+    sizes = {"layer": L + embedding, "head": model.config.n_head, "position": T}
+    shape = [sizes[axis] for axis in SITES[site].axes]
+    states = base.state.expand(*shape, -1).clone()
+    cells = list(_cells(model, site, T, parted, embedding, window))
+    for cell in cells:
+        states[cell.index] = torch.nan
+    streams = _Streams(model, base, source, site)
 
-    chunks = list(_chunks(range(first, L), range(parted, T), T, states))
-    done, total = 0, sum(_work(rows, positions, L, T) for rows, positions in chunks)
-    for rows, positions in chunks:
-        yield done / total, states
-        patched = _run_patched(model, base, source, rows, positions)
-        into = slice(rows.start - first, rows.stop - first)
-        states[into, positions.start : positions.stop] = patched
-        done += _work(rows, positions, L, T)
+    done, total = 0, sum((T - cell.p) * (L - cell.start) for cell in cells)
+    for chunk in _chunks(cells, T, bytes_per_row=suffix.WIDEST * base.state.nbytes):
+        groups: suffix.Groups = {}
+        lanes: dict[int, list[_Cell]] = {}  # p -> the cells of the runs in its group
+        for r in range(min(cell.start for cell in chunk), L + 1):
+            yield done / max(total, 1), states
+            with torch.inference_mode():
+                for p, joining in _joining(chunk, r).items():
+                    lanes[p] = lanes.get(p, []) + joining
+                    runs = streams.begin(r, p, [cell.lane for cell in joining])
+                    runs = runs if r < L else runs[:, -1:]
+                    groups[p] = torch.cat((groups[p], runs)) if p in groups else runs
+                if r < L:
+                    done += sum(len(lanes[p]) * (T - p) for p in groups)
+                    block, kv = model.transformer.h[r], (base.keys[r], base.values[r])
+                    groups = suffix.step(block, groups, *kv, last_only=r == L - 1)
+                    if window:
+                        streams.patch_again(r, groups, lanes)
+        for p, runs in groups.items():
+            with torch.inference_mode():
+                ends = model.transformer.ln_f(runs[:, -1])
+            for cell, end in zip(lanes[p], ends, strict=True):
+                states[cell.index] = end
     yield 1.0, states
 
 
-def _chunks(
-    rows: range, positions: range, T: int, states: torch.Tensor
-) -> Iterator[tuple[range, range]]:
-    """Cut the grid into parts whose packed rows fit into `WORKING_MEMORY`, the last row first
-    (its runs are the shortest): many rows at once if they fit, else a part of one."""
-    most = WORKING_MEMORY // (_WIDEST * states.shape[-1] * states.element_size())
-    packed = sum(T - p for p in positions)  # packed rows of one row of the grid
-    at_once = max(1, most // max(1, packed))
-    for stop in range(rows.stop, rows.start, -at_once):
-        some_rows = range(max(rows.start, stop - at_once), stop)
-        start, packed = positions.start, 0
-        for p in positions:
-            packed += (T - p) * len(some_rows)
-            if packed > most and p > start:
-                yield some_rows, range(start, p)
-                start, packed = p, (T - p) * len(some_rows)
-        if start < positions.stop:
-            yield some_rows, range(start, positions.stop)
+def _first_difference(base: Run, source: Run | str) -> int:
+    """The position before which no patch changes anything."""
+    if isinstance(source, str):
+        return 0
+    same = [a == b for a, b in zip(base.ids, source.ids, strict=True)]
+    return same.index(False) if False in same else len(same)
 
 
-def _work(rows: range, positions: range, L: int, T: int) -> int:
-    """How often a packed row goes through a block."""
-    return sum(L - r for r in rows) * sum(T - p for p in positions)
+def _cells(
+    model: GPT, site: str, T: int, parted: int, embedding: bool, window: int
+) -> Iterator[_Cell]:
+    """Every run that has to be computed, the shortest ones first."""
+    L, axes = model.config.n_layer, SITES[site].axes
+    heads = range(model.config.n_head) if "head" in axes else range(1)
+    # A patch of all positions begins to matter at the first that differs.
+    positions = range(parted, T) if "position" in axes else range(parted, T)[:1]
+    lowest = -1 if embedding else 0
+    for layer in reversed(range(lowest, L)):
+        first = max(layer - window, lowest)
+        start = first if SITES[site].before_layer else first + 1
+        until = min(layer + window, L - 1)
+        for head in heads:
+            for p in positions:
+                place = {"layer": layer - lowest, "head": head, "position": p}
+                yield _Cell(tuple(place[axis] for axis in axes), start, p, head, until)
 
 
-@torch.inference_mode()
-def _run_patched(model: GPT, base: Run, source: Run, rows: range, positions: range) -> torch.Tensor:
-    """States (rows, positions, C) of the runs patched before each block of `rows` at each of
-    `positions`. A run joins the others, grouped by position, at the block it is patched before."""
-    last = model.config.n_layer - 1
-    groups = [base.resid[0, p:][None][:0] for p in positions]  # (n, S, C) each, n = 0 at first
-    for r in range(rows.start, last + 1):
-        if r in rows:
-            joining = [_patched(base, source, r, p) for p in positions]
-            groups = [torch.cat(pair) for pair in zip(groups, joining, strict=True)]
-        block = model.transformer.h[r]
-        groups = _step(block, groups, base.keys[r], base.values[r], last_only=r == last)
-    return model.transformer.ln_f(torch.cat(groups, dim=1))
+def _chunks(cells: list[_Cell], T: int, bytes_per_row: int) -> Iterator[list[_Cell]]:
+    """Cut `cells` into parts whose packed rows fit into WORKING_MEMORY, one run at least."""
+    most = WORKING_MEMORY // bytes_per_row
+    chunk, rows = [], 0
+    for cell in cells:
+        rows += T - cell.p
+        if chunk and rows > most:
+            yield chunk
+            chunk, rows = [], T - cell.p
+        chunk.append(cell)
+    if chunk:
+        yield chunk
 
 
-def _patched(base: Run, source: Run, r: int, p: int) -> torch.Tensor:
-    """The stream before block r from position p on, with `source`'s at p: (1, S, C)."""
-    return torch.cat((source.resid[r, p : p + 1], base.resid[r, p + 1 :]))[None]
+def _joining(chunk: list[_Cell], block: int) -> dict[int, list[_Cell]]:
+    """The cells whose runs begin before a block, by position."""
+    joining: dict[int, list[_Cell]] = {}
+    for cell in chunk:
+        if cell.start == block:
+            joining.setdefault(cell.p, []).append(cell)
+    return joining
 
 
-def _step(
-    block: Block,
-    groups: list[torch.Tensor],
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    *,
-    last_only: bool,
-) -> list[torch.Tensor]:
-    """One block over groups of runs, (n, S, C) each; `keys` and `values` (H, T, D) are the
-    base's. With `last_only` what comes out is the last position alone, (n, 1, C)."""
-    sizes = [group.shape[0] * group.shape[1] for group in groups]
-    q_rows = [group[:, -1:] if last_only else group for group in groups]
-    q_sizes = [group.shape[0] * group.shape[1] for group in q_rows]
+class _Streams:
+    """What is patched in: the stream before a block, as it is once a cell has been patched."""
 
-    stream = _pack(q_rows)  # (q rows, C)
-    C = stream.shape[-1]
-    q_weight, kv_weight = block.attn.c_attn.weight.split((C, 2 * C))
-    q_bias, kv_bias = block.attn.c_attn.bias.split((C, 2 * C))
-    q = F.linear(block.ln_1(stream), q_weight, q_bias)
-    kv = F.linear(block.ln_1(_pack(groups)), kv_weight, kv_bias)  # (rows, 2 C)
-    z = [
-        _attend(q_part.view(len(group), -1, C), kv_part.view(len(group), -1, 2 * C), keys, values)
-        for group, q_part, kv_part in zip(groups, q.split(q_sizes), kv.split(sizes), strict=True)
-    ]
-    stream = _add_to_stream(block, stream, _pack(z))
-    return [
-        part.view(len(group), -1, C)
-        for group, part in zip(groups, stream.split(q_sizes), strict=True)
-    ]
+    def __init__(self, model: GPT, base: Run, source: Run | str, site: str):
+        self._model, self._base, self._source, self._site = model, base, source, SITES[site]
+        self._latest: tuple[int, torch.Tensor] | None = None
 
+    def begin(self, block: int, p: int, lanes: list[int]) -> torch.Tensor:
+        """The streams from position p on of runs that begin before `block`: (n, S, C)."""
+        patched = self._before(block)[lanes, p:]
+        if "position" not in self._site.axes:
+            return patched
+        untouched = self._base.resid[block, p + 1 :].expand(len(lanes), -1, -1)
+        return torch.cat((patched[:, :1], untouched), dim=1)
 
-def _attend(
-    q: torch.Tensor, kv: torch.Tensor, base_keys: torch.Tensor, base_values: torch.Tensor
-) -> torch.Tensor:
-    """Attention of n runs that begin at position p = T - S, to themselves and to what the base
-    has before p: q (n, Q, C) for the last Q positions, kv (n, S, 2 C) -> (n, Q, C)."""
-    H, T, _ = base_keys.shape
-    n, Q, _ = q.shape
-    p = T - kv.shape[1]
-    k, v = (split_heads(part, H) for part in kv.chunk(2, dim=-1))  # (n, H, S, D)
-    k = torch.cat((base_keys[:, :p].expand(n, -1, -1, -1), k), dim=2)  # (n, H, T, D)
-    v = torch.cat((base_values[:, :p].expand(n, -1, -1, -1), v), dim=2)
-    sees = torch.ones(Q, T, dtype=torch.bool, device=q.device).tril(T - Q)
-    return merge_heads(F.scaled_dot_product_attention(split_heads(q, H), k, v, attn_mask=sees))
+    def patch_again(self, block: int, groups: suffix.Groups, lanes: dict[int, list[_Cell]]) -> None:
+        """After `block`, put the source back into the runs whose window is still open."""
+        for p, runs in groups.items():
+            for run, cell in zip(runs, lanes[p], strict=True):
+                # After the last block there is only the last position left.
+                if block <= cell.until and len(run) == len(self._base.ids) - p:
+                    run[0] = self._before(block + 1)[0, p]
 
+    def _before(self, block: int) -> torch.Tensor:
+        """The patched streams before a block: (lanes, T, C). The latest is kept, since cells of
+        one layer come one after another."""
+        if self._latest is None or self._latest[0] != block:
+            self._latest = (block, self._make(block))
+        return self._latest[1]
 
-def _add_to_stream(block: Block, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-    """What a block does with its heads' outputs z (..., C): resid_pre x -> resid_post."""
-    x = x + block.attn.c_proj(z)
-    return x + block.mlp(block.ln_2(x))
+    def _make(self, block: int) -> torch.Tensor:
+        layer = block if self._site.before_layer else block - 1
+        if layer < 0:
+            return self._inside(self._source, 0).resid_pre[None]
+        return self._site.stream(self._inside(self._base, layer), self._inside(self._source, layer))
 
-
-def _pack(groups: list[torch.Tensor]) -> torch.Tensor:
-    """Groups (n, S, C) -> all their rows in one matrix (rows, C)."""
-    return torch.cat([group.flatten(0, 1) for group in groups])
+    def _inside(self, run: Run | str, layer: int) -> Layer | Ablated:
+        if isinstance(run, str):
+            return Ablated(self._inside(self._base, layer), run)
+        return Layer(self._model.transformer.h[layer], run.resid[layer])

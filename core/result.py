@@ -5,14 +5,14 @@ model that answered. It is plain data: files are made from it by `core.exports`,
 `core.figures`, and neither needs torch or a model.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from core.experiment import Experiment
 from core.tokens import Token
 
-AXES = ("layer", "position")
 EMBEDDING = "embedding"
 
 
@@ -64,8 +64,9 @@ class Result:
     corrupted: tuple[Token, ...]
     target: Token
     foil: Token
-    rows: tuple[str, ...]  # what was patched: "embedding" or a layer's number, top to bottom
-    grids: dict[str, np.ndarray]  # metric -> float32 (rows, positions), NaN where not computed yet
+    axes: tuple[str, ...]  # what the dimensions of a grid are: "layer", "head", "position"
+    rows: tuple[str, ...]  # the first one's labels: "embedding" or a layer's number
+    grids: dict[str, np.ndarray]  # metric -> float32, by `axes`; NaN where not computed yet
     baselines: dict[str, Baseline]  # metric -> its value on the clean and the corrupted run
     top: dict[str, tuple[Ranked, ...]]  # "clean", "corrupted" -> the 20 likeliest next tokens
     seconds: dict[str, float]  # "load", "clean", "corrupted", "sweep"
@@ -75,7 +76,23 @@ class Result:
         """The grid of the experiment's own metric."""
         return self.grids[self.experiment.metric]
 
+    def at(self, position: int) -> Self:
+        """Of a result by layer, head and position, the map of one position: layer by head."""
+        grids = {metric: grid[:, :, position] for metric, grid in self.grids.items()}
+        return replace(self, axes=self.axes[:2], grids=grids)
+
     @property
     def unpatched(self) -> str:
         """The run that is patched into: what a cell without effect shows."""
         return "corrupted" if self.experiment.direction == "denoise" else "clean"
+
+    @property
+    def other(self) -> str:
+        """The run that an effect of the patch moves the prediction towards."""
+        return "clean" if self.unpatched == "corrupted" else "corrupted"
+
+    @property
+    def patched_with(self) -> str:
+        """What is put in, in words."""
+        direction = self.experiment.direction
+        return {"zero": "zeros", "mean": "the mean"}.get(direction, self.other)

@@ -20,6 +20,7 @@ from core.metrics import METRICS, Reader
 from core.models import LoadedModel
 from core.pair import Draft, draft
 from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
+from core.sites import SITES
 from core.tokens import Token, token
 
 TOP = 20
@@ -34,14 +35,15 @@ class Study:
         self.model = model
         self.seconds = {"load": model.seconds}
         self.clean, self.corrupted = self._draft(experiment).texts
-        self._clean_run = self._record("clean", self.clean)
-        self._corrupted_run = self._record("corrupted", self.corrupted)
-        self.clean_state = self._clean_run.state
-        self.corrupted_state = self._corrupted_run.state
-        # The last states of the sweep so far, (rows, positions, C); NaN where not computed yet.
-        self.states = self.clean_state.new_full(
-            (len(self.rows), len(self.clean), len(self.clean_state)), torch.nan
-        )
+        started = time.perf_counter()
+        texts = (tuple(token.id for token in text) for text in (self.clean, self.corrupted))
+        self.clean_run, self.corrupted_run = patching.record(model.gpt, *texts)
+        # One pass for both, of which each is half.
+        self.seconds["clean"] = self.seconds["corrupted"] = (time.perf_counter() - started) / 2
+        self.clean_state, self.corrupted_state = self.clean_run.state, self.corrupted_run.state
+        self._sweep = self._start()
+        # The last states of the sweep so far: by the site's axes, then C; NaN where not known yet.
+        _, self.states = next(self._sweep)
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -51,16 +53,30 @@ class Study:
 
     def steps(self) -> Iterator[float]:
         """Sweep, yielding the fraction of the work that is done; `states` fills up meanwhile."""
-        base, source = self._corrupted_run, self._clean_run
-        if self.experiment.direction == "noise":
-            base, source = source, base
-        sweep = patching.sweep(self.model.gpt, base, source, embedding=self.experiment.embedding)
         self.seconds["sweep"] = 0.0
         resumed = time.perf_counter()
-        for fraction, self.states in sweep:
+        for fraction, states in self._sweep:
+            self.states = states
             self.seconds["sweep"] += time.perf_counter() - resumed
             yield fraction
             resumed = time.perf_counter()
+
+    def _start(self) -> Iterator[tuple[float, torch.Tensor]]:
+        experiment = self.experiment
+        base, source = {
+            "denoise": (self.corrupted_run, self.clean_run),
+            "noise": (self.clean_run, self.corrupted_run),
+            "zero": (self.clean_run, "zero"),
+            "mean": (self.clean_run, "mean"),
+        }[experiment.direction]
+        return patching.sweep(
+            self.model.gpt,
+            base,
+            source,
+            site=experiment.site,
+            embedding=experiment.embedding,
+            window=experiment.window,
+        )
 
     def read(self, experiment: Experiment, metrics: tuple[str, ...] = tuple(METRICS)) -> Result:
         """The answer to `experiment`, which must share this study's `sweep`: the baselines of
@@ -94,6 +110,7 @@ class Study:
             corrupted=pair.corrupted,
             target=pair.target,
             foil=pair.foil,
+            axes=SITES[experiment.site].axes,
             rows=self.rows,
             grids=grids,
             baselines=baselines,
@@ -104,7 +121,7 @@ class Study:
             seconds=dict(self.seconds),
         )
 
-    def story(self, row: int, position: int) -> tuple[Moved, ...]:
+    def story(self, cell: tuple[int, ...]) -> tuple[Moved, ...]:
         """The likeliest next tokens of one cell's patched run, and where they came from."""
         clean, corrupted = self._ranks(self.clean_state), self._ranks(self.corrupted_state)
         unpatched = corrupted if self.experiment.direction == "denoise" else clean
@@ -115,7 +132,7 @@ class Study:
                 corrupted[now.token.id].item(),
                 risen=unpatched[now.token.id].item() - now.rank,
             )
-            for now in self.top(self.states[row, position])
+            for now in self.top(self.states[cell])
         )
 
     def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
@@ -130,12 +147,6 @@ class Study:
 
     def _draft(self, experiment: Experiment) -> Draft:
         return draft(experiment, self.model.encoder, self.model.gpt.block_size)
-
-    def _record(self, side: str, tokens: tuple[Token, ...]) -> patching.Run:
-        started = time.perf_counter()
-        run = patching.record(self.model.gpt, tuple(token.id for token in tokens))
-        self.seconds[side] = time.perf_counter() - started
-        return run
 
     def _ranks(self, state: torch.Tensor) -> torch.Tensor:
         """Every token's rank, counted from 1, after a state (C,): (V,)."""

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 
-from core.figures import wording
+from core.figures import summary, wording
 from core.metrics import METRICS
 from core.models import Entry
 from core.result import Ranked, Result
@@ -20,8 +20,10 @@ def report(result: Result) -> str:
         *(_top_table(f"After the {side} text", result.top[side]) for side in result.top),
         f"{METRICS[result.experiment.metric].title}: {wording(result)}",
         f"clean run {baseline.clean:.4f}, corrupted run {baseline.corrupted:.4f};"
-        f" each cell: one resid_post patched into the {result.unpatched} run",
-        _grid(result),
+        f" {summary(result)}",
+        _grid(result)
+        if len(result.axes) == 2
+        else "(by layer, head and position: --csv or --json)",
         f"{result.model.name} ({result.model.fingerprint}): {seconds}",
     ]
     return "\n\n".join(parts)
@@ -59,18 +61,22 @@ def _top_table(title: str, top: tuple[Ranked, ...]) -> str:
 
 
 def _grid(result: Result) -> str:
-    """Positions across, under both pieces where they differ."""
-    pairs = list(zip(result.clean, result.corrupted, strict=True))
-    heads = [
-        [str(position), _clip(clean.label), _clip(corrupted.label) if clean != corrupted else ""]
-        for position, (clean, corrupted) in enumerate(pairs)
-    ]
+    """Layers down; positions, under both pieces where they differ, or heads across."""
+    if result.axes[1] == "position":
+        pairs = zip(result.clean, result.corrupted, strict=True)
+        heads = [
+            [str(p), _clip(clean.label), _clip(corrupted.label) if clean != corrupted else ""]
+            for p, (clean, corrupted) in enumerate(pairs)
+        ]
+        corner = ["layer", "", ""]
+    else:
+        heads = [[f"head {head}"] for head in range(result.values.shape[1])]
+        corner = ["layer"]
     columns = [
-        [*head, *(f"{value:.3f}" for value in result.values[:, position])]
-        for position, head in enumerate(heads)
+        [*head, *(f"{value:.3f}" for value in result.values[:, column])]
+        for column, head in enumerate(heads)
     ]
-    names = ["layer", "", "", *result.rows]
-    lines = zip(*(_aligned(column) for column in [names, *columns]), strict=True)
+    lines = zip(*map(_aligned, [[*corner, *result.rows], *columns]), strict=True)
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 

@@ -31,10 +31,6 @@ _OUR_TOLERANCE = 1e-4  # logits in float32: two orders of summing differ by less
 # Plain runs for the comparison with the loop: of a larger grid, so many cells drawn at random.
 _PLAIN_RUNS = 40
 
-# Which rows of a sweep with an embedding row a published map shows: the input of a layer is the
-# output of the one before.
-_ROWS = {"resid_post": slice(1, None), "resid_pre": slice(None, -1)}
-
 _ANY_TEXT = "  It's 東京,\tnaïve ﬁ👩‍👧 <|endoftext|>\r\n\n don't   stop… 1000000 "
 
 
@@ -72,8 +68,8 @@ def invariants(model: LoadedModel) -> Iterator[Check]:
         yield Check("Properties of patching", "", 0, skipped="no example fits this tokenizer")
         return
     texts = [split(text, model.encoder) for text in (presets[0].clean, presets[0].corrupted)]
-    clean, corrupted = (
-        patching.record(model.gpt, tuple(token.id for token in text)) for text in texts
+    clean, corrupted = patching.record(
+        model.gpt, *(tuple(token.id for token in text) for text in texts)
     )
     logits = _logits(model, _swept(model, base=corrupted, source=clean))  # (L, T, V)
     plain_clean, plain_corrupted = _logits(model, clean.state), _logits(model, corrupted.state)
@@ -123,9 +119,6 @@ def published(model: LoadedModel) -> Iterator[Check]:
         about = case["title"], case["source"]
         if model.card.name != reference["model"]:
             reason = f"published for {reference['model']}, and this is {model.card.name}"
-            yield Check(*about, case["tolerance"], skipped=reason)
-        elif case.get("site", "resid_post") not in _ROWS:
-            reason = f"{case['site']} cannot be patched yet"
             yield Check(*about, case["tolerance"], skipped=reason)
         else:
             yield _compare(*about, *measure[case["kind"]](model, case), case["tolerance"])
@@ -182,12 +175,12 @@ def _map(model: LoadedModel, case: dict) -> tuple[np.ndarray, list[list[float]]]
     """A sweep; of several pairs, that of their mean logit difference."""
     results = []
     for texts in case["pairs"]:
-        experiment = Experiment(**texts, model=model.card.name, bos=case["bos"], embedding=True)
+        experiment = Experiment(**texts, model=model.card.name, bos=case["bos"], site=case["site"])
         study = Study(experiment, model)
         for _ in study.steps():
             pass
         results.append(study.read(experiment, metrics=()))
-    values = np.mean([result.values for result in results], axis=0)[_ROWS[case["site"]]]
+    values = np.mean([result.values for result in results], axis=0)
     if case["metric"] == "recovery":
         plain = [result.baselines["logit_diff"] for result in results]
         clean = np.mean([baseline.clean for baseline in plain])
@@ -203,7 +196,8 @@ def _swept(model: LoadedModel, base: patching.Run, source: patching.Run) -> torc
 
 def _state(model: LoadedModel, prompt: str, bos: bool) -> torch.Tensor:
     before = [model.encoder.encoder[END_OF_TEXT]] if bos else []
-    return patching.record(model.gpt, (*before, *model.encoder.encode(prompt))).state
+    ids = (*before, *model.encoder.encode(prompt))
+    return patching.record(model.gpt, ids)[0].state
 
 
 def _logits(model: LoadedModel, states: torch.Tensor) -> torch.Tensor:

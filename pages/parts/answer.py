@@ -5,6 +5,7 @@ from functools import partial
 import streamlit as st
 
 from core import exports, figures
+from core.experiment import Experiment
 from core.result import Moved, Ranked, Result
 from core.study import Study
 from pages.parts import html
@@ -26,7 +27,7 @@ def heatmap(result: Result) -> None:
         on_select=_take_click,
         selection_mode="points",
         config=_MODEBAR,
-        alt="Heatmap of the metric by patched layer and position; its numbers are in the CSV file.",
+        alt="Heatmap of the metric by what was patched; its numbers are in the CSV file.",
     )
 
 
@@ -44,13 +45,36 @@ def numbers(result: Result) -> None:
         _cell(result)
 
 
+def beyond(result: Result) -> tuple[int, ...]:
+    """What of a cell's index lies beyond a map of two axes: for a result by layer, head and
+    position the position, which a slider chooses."""
+    if len(result.axes) == 2:
+        return ()
+    last = len(result.clean) - 1
+    if "map_position" not in st.session_state or st.session_state.map_position > last:
+        st.session_state.map_position = last
+    position = st.slider("Position", 0, last, key="map_position") if last else 0
+    html.show(html.tokens_at(result, position))
+    return (position,)
+
+
+def one_map(result: Result, beyond: tuple[int, ...]) -> Result:
+    """The map of two axes to show."""
+    return result.at(*beyond) if beyond else result
+
+
 def _cell(result: Result) -> None:
     if selected(result) is None:
         _clear()
-    layer, position, clear = st.columns((5, 5, 2), vertical_alignment="bottom")
+    layer, column, clear = st.columns((5, 5, 2), vertical_alignment="bottom")
     layer.selectbox("Layer", result.rows, index=None, key="cell_row", placeholder="click a cell")
-    position.number_input(
-        "Position", 0, len(result.clean) - 1, value=None, key="cell_position", placeholder="or type"
+    column.number_input(
+        result.axes[1].title(),
+        0,
+        result.values.shape[1] - 1,
+        value=None,
+        key="cell_column",
+        placeholder="or type",
     )
     at = selected(result)
     clear.button("Clear", on_click=_clear, width="stretch", disabled=at is None)
@@ -59,14 +83,14 @@ def _cell(result: Result) -> None:
 
 
 def selected(result: Result) -> tuple[int, int] | None:
-    """The chosen cell as (row, position), if it is on this map."""
-    row, position = (st.session_state.get(key) for key in ("cell_row", "cell_position"))
-    if row in result.rows and position is not None and position < len(result.clean):
-        return result.rows.index(row), position
+    """The chosen cell as (row, column), if it is on this map."""
+    row, column = (st.session_state.get(key) for key in ("cell_row", "cell_column"))
+    if row in result.rows and column is not None and column < result.values.shape[1]:
+        return result.rows.index(row), column
     return None
 
 
-def tables(study: Study, result: Result) -> None:
+def tables(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
     """The likeliest next tokens of both plain runs, and of the chosen cell's between them."""
     at = selected(result)
     names = ["clean", "corrupted"] if at is None else ["clean", "patched", "corrupted"]
@@ -74,7 +98,7 @@ def tables(study: Study, result: Result) -> None:
     for column, name in zip(st.columns(len(names)), names, strict=True):
         with column:
             st.markdown(f"**{name.title()} run**")
-            moves = study.story(*at) if name == "patched" else None
+            moves = study.story((*at, *beyond)) if name == "patched" else None
             top = tuple(move.now for move in moves) if moves else result.top[name]
             st.plotly_chart(
                 figures.bars(top, colours[name]),
@@ -94,19 +118,17 @@ def tables(study: Study, result: Result) -> None:
             )
 
 
-def downloads(study: Study, result: Result) -> None:
-    """The files; each is made when it is asked for, with every metric in it."""
+def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
+    """The files, each made when it is asked for: pictures of the map that is `shown`, and the
+    numbers of the whole experiment under every metric."""
+    csv = partial(_whole, exports.grid_csv, study, experiment)
+    json = partial(_whole, exports.to_json, study, experiment)
     files = (
-        ("PNG", "heatmap.png", "image/png", partial(figures.picture, result, "png")),
-        ("SVG", "heatmap.svg", "image/svg+xml", partial(figures.picture, result, "svg")),
-        ("CSV: grid", "grid.csv", "text/csv", partial(_whole, exports.grid_csv, study, result)),
-        ("CSV: top 20", "top20.csv", "text/csv", partial(exports.top_csv, result)),
-        (
-            "JSON",
-            "result.json",
-            "application/json",
-            partial(_whole, exports.to_json, study, result),
-        ),
+        ("PNG", "heatmap.png", "image/png", partial(figures.picture, shown, "png")),
+        ("SVG", "heatmap.svg", "image/svg+xml", partial(figures.picture, shown, "svg")),
+        ("CSV: grid", "grid.csv", "text/csv", csv),
+        ("CSV: top 20", "top20.csv", "text/csv", partial(exports.top_csv, shown)),
+        ("JSON", "result.json", "application/json", json),
     )
     with st.container(horizontal=True):
         for label, name, mime, data in files:
@@ -120,8 +142,8 @@ def downloads(study: Study, result: Result) -> None:
             )
 
 
-def _whole(export, study: Study, result: Result) -> str:
-    return export(study.read(result.experiment))
+def _whole(export, study: Study, experiment: Experiment) -> str:
+    return export(study.read(experiment))
 
 
 def _table(top: tuple[Ranked, ...]) -> dict[str, list]:
@@ -145,10 +167,10 @@ def _moves(moves: tuple[Moved, ...]) -> dict[str, list]:
 def _take_click() -> None:
     points = st.session_state[CHART].selection.points
     if points:
-        row, position, *_ = points[0]["customdata"]
+        row, column, *_ = points[0]["customdata"]
         st.session_state.cell_row = st.session_state.job.study.rows[int(row)]
-        st.session_state.cell_position = int(position)
+        st.session_state.cell_column = int(column)
 
 
 def _clear() -> None:
-    st.session_state.cell_row = st.session_state.cell_position = None
+    st.session_state.cell_row = st.session_state.cell_column = None

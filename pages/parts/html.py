@@ -8,6 +8,7 @@ from html import escape
 
 import streamlit as st
 
+from core.metrics import METRICS
 from core.result import Result
 from core.tokens import Token
 
@@ -101,30 +102,30 @@ def baselines(result: Result) -> str:
     )
 
 
-def cell(result: Result, row: int, position: int) -> str:
-    """One cell in a sentence and a line of numbers."""
-    name = (
-        result.rows[row]
-        if not result.rows[row].isdigit()
-        else f"resid_post of layer {result.rows[row]}"
-    )
-    ld = result.grids["logit_diff"][row, position]
-    unpatched = getattr(result.baselines["logit_diff"], result.unpatched)
-    recovered = (
-        f"; recovery <b>{result.grids['recovery'][row, position]:.4f}</b>"
-        if "recovery" in result.grids
-        else ""
-    )
-    pieces = (
-        token(result.clean[position], "clean"),
-        token(result.corrupted[position], "corrupted"),
-    )
-    source, base = pieces if result.unpatched == "corrupted" else pieces[::-1]
+def cell(result: Result, row: int, column: int) -> str:
+    """One cell in a sentence: what was put in, and what that did."""
+    name = result.rows[row]
+    what = f"{result.experiment.site} of layer {name}" if name.isdigit() else name
+    where = f"{result.axes[1]} {column}"
+    if result.axes[1] == "position":
+        sides = {"clean": result.clean[column], "corrupted": result.corrupted[column]}
+        where += f" ({token(sides[result.unpatched], result.unpatched)})"
+    effects = [
+        f"{escape(METRICS[metric].title.lower())} from"
+        f" {getattr(result.baselines[metric], result.unpatched):.4f} to"
+        f" <b>{result.grids[metric][row, column]:.4f}</b>"
+        for metric in result.grids
+    ]
     return (
-        f'<div class="pb-note">With the {name} at position {position} taken from {source} and put'
-        f" in place of {base}, the logit difference goes from {unpatched:.4f} to <b>{ld:.4f}</b>"
-        f"{recovered}.</div>"
+        f'<div class="pb-note">Putting {result.patched_with} into the {result.unpatched} run, for'
+        f" the {what} at {where}, moves {', '.join(effects)}.</div>"
     )
+
+
+def tokens_at(result: Result, position: int) -> str:
+    """The tokens of both texts at a position."""
+    sides = (token(result.clean[position], "clean"), token(result.corrupted[position], "corrupted"))
+    return f"<div>Position {position}: {' '.join(sides)}</div>"
 
 
 def _piece(tokens: tuple[Token, ...]) -> str:

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.experiment import DIRECTIONS
+from core.experiment import ABLATIONS, DIRECTIONS
 from core.metrics import METRICS
 from core.models import LoadedModel
 from core.pair import Draft
+from core.sites import SITES
 from core.tokens import with_leading_space
 from pages.parts import experiment, html
 
@@ -23,8 +24,9 @@ def texts(read: Draft) -> None:
 
 
 def question(read: Draft, model: LoadedModel | None) -> None:
-    """What is asked of the two runs: target and foil, the metric, the direction."""
-    target, foil, metric, direction = st.columns((3, 3, 3, 4))
+    """What is asked of the two runs: target and foil, the metric, what is patched and which way."""
+    now = experiment.current()
+    target, foil, metric, site, direction = st.columns(5)
     with target:
         _contender("target", "clean", read, model)
     with foil:
@@ -36,27 +38,51 @@ def question(read: Draft, model: LoadedModel | None) -> None:
             format_func=lambda name: METRICS[name].title,
             key=experiment.widget_key("metric"),
         )
-        st.caption(METRICS[experiment.current().metric].says)
+        st.caption(METRICS[now.metric].says)
+    with site:
+        st.selectbox(
+            "Patch",
+            SITES,
+            format_func=lambda name: SITES[name].title,
+            key=experiment.widget_key("site"),
+            on_change=_drop_what_only_resid_post_has,
+        )
+        st.caption(f"`{now.site}`, by {' and '.join(SITES[now.site].axes)}")
     with direction:
-        st.segmented_control(
+        st.selectbox(
             "Direction",
             DIRECTIONS,
-            format_func=str.title,
+            format_func=lambda name: f"{name} ablation" if name in ABLATIONS else name,
             key=experiment.widget_key("direction"),
-            required=True,
         )
-        st.caption(DIRECTIONS[experiment.current().direction])
+        st.caption(DIRECTIONS[now.direction])
         with st.popover("More options", type="tertiary"):
+            only_resid_post = now.site != "resid_post"
             st.toggle(
                 "Embedding row",
                 key=experiment.widget_key("embedding"),
                 help="Also patch the input of block 0: the token and position embedding.",
+                disabled=only_resid_post,
+            )
+            st.number_input(
+                "Layers more on either side",
+                min_value=0,
+                max_value=model.card.layers if model else None,
+                key=experiment.widget_key("window"),
+                help="Patch a window of layers around each layer at once.",
+                disabled=only_resid_post,
             )
             st.toggle(
                 "End-of-text first",
                 key=experiment.widget_key("bos"),
                 help="Begin both texts with the end-of-text token, as much published work does.",
             )
+
+
+def _drop_what_only_resid_post_has() -> None:
+    if st.session_state[experiment.widget_key("site")] != "resid_post":
+        st.session_state[experiment.widget_key("embedding")] = False
+        st.session_state[experiment.widget_key("window")] = 0
 
 
 def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) -> None:

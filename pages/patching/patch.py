@@ -6,6 +6,7 @@ from core.errors import UserError
 from core.experiment import Experiment
 from core.models import LoadedModel, named
 from core.pair import Draft, draft
+from core.result import Result
 from pages.parts import answer, download, experiment, html, inputs, running
 
 
@@ -49,22 +50,26 @@ def _answer(wanted: Experiment, job: running.Job) -> None:
     except UserError as error:
         html.show(html.problem(str(error)))
         return
+    beyond = answer.beyond(result)
     progress, chart = st.container(), st.empty()
+
+    def read() -> Result:
+        return answer.one_map(study.read(wanted, answer.HOVERED), beyond)
 
     def draw_partly() -> None:
         with chart:
-            answer.still_heatmap(study.read(wanted, answer.HOVERED))
+            answer.still_heatmap(read())
 
     with progress:
         running.drive(job, draw_partly)
-    result = study.read(wanted, answer.HOVERED)
+    shown = read()
     with chart:
-        answer.heatmap(result)
+        answer.heatmap(shown)
     if job.finished:
-        answer.numbers(result)
-        answer.downloads(study, result)
+        answer.numbers(shown)
+        answer.downloads(study, wanted, shown)
         st.subheader("What comes next?")
-        answer.tables(study, result)
+        answer.tables(study, shown, beyond)
 
 
 page()
