@@ -8,6 +8,8 @@ st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 page = st.navigation(
     [
         st.Page("pages/patching/patch.py", title="Patch", icon="🔌", default=True),
+        st.Page("pages/reading/components.py", title="Components", icon="🧩"),
+        st.Page("pages/reading/lens.py", title="Lens", icon="🔍"),
         st.Page("pages/learn/how_it_works.py", title="How it works", icon="📖"),
         st.Page("pages/learn/tokens.py", title="Tokens", icon="🔤"),
         st.Page("pages/learn/is_it_right.py", title="Is it right?", icon="✅"),

@@ -1,6 +1,7 @@
 """The command line: `python -m core patch`, `verify` or `models`."""
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterable
@@ -8,18 +9,19 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
-from core import exports, figures, models, verify
+from core import bench, exports, figures, models, verify, work
 from core.errors import UserError
 from core.experiment import DIRECTIONS, Experiment
 from core.metrics import METRICS
 from core.sites import SITES
 from core.study import Study
-from core.text import check_line, model_table, report
+from core.text import bench_table, check_line, model_table, report
 from mingpt.hub import Progress
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, or 2 with one line on standard error for a mistake."""
+    work.choose_threads()
     try:
         options = _parser().parse_args(arguments)
         return options.run(options)
@@ -72,6 +74,20 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
 
+    timing = commands.add_parser(
+        "bench",
+        help="measure the sweep's speed and memory on this machine",
+        description="Measure sweeps of random texts against plain runs and bare matrix products.",
+    )
+    timing.set_defaults(run=_bench)
+    timing.add_argument("--model", default="teaching", help="teaching (default), gpt2, a folder")
+    timing.add_argument("--random", metavar="SIZE", help="random weights of a size, e.g. gpt2")
+    timing.add_argument("--tokens", type=int, default=11)
+    timing.add_argument("--site", default="resid_post", choices=SITES, metavar="SITE")
+    timing.add_argument("--budget", type=float, default=20.0, help="seconds to spend")
+    timing.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
+    timing.add_argument("--json", metavar="FILE", help="the numbers; - for standard output alone")
+
     listing = commands.add_parser("models", help="list the models and what is on this machine")
     listing.set_defaults(run=_models)
     return parser
@@ -111,6 +127,19 @@ def _verify(options: argparse.Namespace) -> int:
         failed += not (check.passed or check.skipped)
     print(f"\n{failed} failed." if failed else "\nNothing failed.")
     return 1 if failed else 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    if options.random:
+        gpt = models.place(bench.random_model(options.random), options.device)
+    else:
+        gpt = _load(options).gpt
+    numbers = {"model": options.random or options.model}
+    numbers |= bench.measure(gpt, options.tokens, options.site, options.budget)
+    if options.json and options.json != "-":
+        _write(options.json, json.dumps(numbers, indent=1).encode())
+    print(json.dumps(numbers, indent=1) if options.json == "-" else bench_table(numbers))
+    return 0
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -13,13 +13,27 @@ from core.errors import UserError
 from core.metrics import METRICS
 from core.sites import SITES
 
+
+@dataclass(frozen=True)
+class Direction:
+    """Which run is patched, and with what."""
+
+    title: str
+    asks: str
+
+
 DIRECTIONS = {
-    "denoise": "Patch clean into corrupted: what is sufficient to restore the answer?",
-    "noise": "Patch corrupted into clean: what is necessary for the answer?",
-    "zero": "Ablate: put zeros into the clean run. Not patching; how much does it rely on this?",
-    "mean": "Ablate: put the mean over the text's positions into the clean run. Not patching.",
+    "denoise": Direction(
+        "Denoise", "Patch clean into corrupted: what is sufficient to restore the answer?"
+    ),
+    "noise": Direction("Noise", "Patch corrupted into clean: what is necessary for the answer?"),
+    "zero": Direction(
+        "Zero ablation", "Put zeros into the clean run: what does it rely on at all?"
+    ),
+    "mean": Direction(
+        "Mean ablation", "Put the mean over all positions into the clean run: what does it rely on?"
+    ),
 }
-ABLATIONS = ("zero", "mean")
 _FLAGS = {"0": False, "1": True}
 
 

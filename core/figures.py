@@ -59,8 +59,11 @@ def summary(result: Result) -> str:
     )
 
 
-def heatmap(result: Result, selected: tuple[int, int] | None = None) -> go.Figure:
-    """The grid of two axes, layers down, positions or heads across; `selected` is outlined."""
+def heatmap(
+    result: Result, selected: tuple[int, int] | None = None, reach: float | None = None
+) -> go.Figure:
+    """The grid of two axes, layers down, positions or heads across; `selected` is outlined.
+    `reach` is how far the colours go on either side, so that maps can share a scale."""
     rows, columns = result.values.shape
     clickable = rows * columns <= _CLICKABLE_CELLS
     hover = {"customdata": _hover_fields(result), "hovertemplate": _hover_template(result)}
@@ -68,7 +71,7 @@ def heatmap(result: Result, selected: tuple[int, int] | None = None) -> go.Figur
     figure = go.Figure(
         go.Heatmap(
             z=result.values,
-            **dict(zip(("zmin", "zmax"), _limits(result), strict=True)),
+            **dict(zip(("zmin", "zmax"), _limits(result, reach), strict=True)),
             colorscale=_plotly_scale(flipped=_is_flipped(result)),
             xgap=1,
             ygap=1,
@@ -203,15 +206,19 @@ def _undated(format: str) -> dict[str, None]:
     return {"Date": None} if format == "svg" else {}
 
 
-def _limits(result: Result) -> tuple[float, float]:
-    """The ends of the colour scale: as far on both sides of a cell without effect as the other
-    run, or the strongest cell, is."""
+def reach(result: Result) -> float:
+    """How far from a cell without effect the other run, or the strongest cell, is."""
     baseline = result.baselines[result.experiment.metric]
-    centre = getattr(baseline, result.unpatched)
     finite = result.values[np.isfinite(result.values)]
-    reach = np.abs(np.append(finite, getattr(baseline, result.other)) - centre).max()
-    reach = max(float(reach), 1e-6)
-    return centre - reach, centre + reach
+    values = np.append(finite, getattr(baseline, result.other))
+    return max(float(np.abs(values - getattr(baseline, result.unpatched)).max()), 1e-6)
+
+
+def _limits(result: Result, within: float | None = None) -> tuple[float, float]:
+    """The ends of the colour scale, with a cell without effect in the middle."""
+    baseline = result.baselines[result.experiment.metric]
+    centre, within = getattr(baseline, result.unpatched), within or reach(result)
+    return centre - within, centre + within
 
 
 def _is_flipped(result: Result) -> bool:

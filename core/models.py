@@ -165,7 +165,7 @@ def load(
         layers=gpt.config.n_layer,
         parameters=sum(parameter.numel() for parameter in gpt.parameters()),
     )
-    return LoadedModel(entry, card, _to(gpt, device), encoder, time.perf_counter() - started)
+    return LoadedModel(entry, card, place(gpt, device), encoder, time.perf_counter() - started)
 
 
 def fingerprint(gpt: GPT) -> str:
@@ -181,7 +181,9 @@ def fingerprint(gpt: GPT) -> str:
     return digest.hexdigest()[:12]
 
 
-def _to(gpt: GPT, device: str) -> GPT:
+def place(gpt: GPT, device: str) -> GPT:
+    """Move a model to a device, "auto" being a GPU if there is one. Raises UserError if there is
+    no such device."""
     if device == "auto":
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         device = "cuda" if torch.cuda.is_available() else mps

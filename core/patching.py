@@ -16,7 +16,7 @@ make most of that work unnecessary, without any approximation:
 Shapes: T tokens, L layers, C channels, H heads of D = C / H channels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from core import suffix
 from core.sites import SITES, Ablated, Layer
+from core.work import runs_work
 from mingpt.model import GPT, merge_heads
 
 # What the rows of one step may take up, in bytes: enough to multiply at full speed, little enough
@@ -92,11 +93,10 @@ def sweep(
     Closing the generator cancels the sweep.
     """
     L, T = model.config.n_layer, len(base.ids)
-    parted = _first_difference(base, source)
     sizes = {"layer": L + embedding, "head": model.config.n_head, "position": T}
     shape = [sizes[axis] for axis in SITES[site].axes]
     states = base.state.expand(*shape, -1).clone()
-    cells = list(_cells(model, site, T, parted, embedding, window))
+    cells = list(_cells(model, base, source, site, embedding, window))
     for cell in cells:
         states[cell.index] = torch.nan
     streams = _Streams(model, base, source, site)
@@ -127,6 +127,27 @@ def sweep(
     yield 1.0, states
 
 
+def sweep_work(
+    model: GPT, base: Run, source: Run | str, *, site: str, embedding: bool, window: int
+) -> int:
+    """The floating-point operations of this `sweep`, at the least (see `core.work`)."""
+    cells = _cells(model, base, source, site, embedding, window)
+    L, C, T = model.config.n_layer, model.config.n_embd, len(base.ids)
+    return runs_work(L, C, T, ((cell.start, cell.p) for cell in cells))
+
+
+def packed_rows(
+    model: GPT, base: Run, source: Run | str, *, site: str, embedding: bool, window: int
+) -> list[list[int]]:
+    """How many rows go through each block together, for each chunk of this `sweep` a list."""
+    cells = _cells(model, base, source, site, embedding, window)
+    L, T = model.config.n_layer, len(base.ids)
+    return [
+        [sum(T - cell.p for cell in chunk if cell.start <= r) for r in range(L)]
+        for chunk in _chunks(cells, T, suffix.WIDEST * base.state.nbytes)
+    ]
+
+
 def _first_difference(base: Run, source: Run | str) -> int:
     """The position before which no patch changes anything."""
     if isinstance(source, str):
@@ -136,9 +157,10 @@ def _first_difference(base: Run, source: Run | str) -> int:
 
 
 def _cells(
-    model: GPT, site: str, T: int, parted: int, embedding: bool, window: int
+    model: GPT, base: Run, source: Run | str, site: str, embedding: bool, window: int
 ) -> Iterator[_Cell]:
     """Every run that has to be computed, the shortest ones first."""
+    T, parted = len(base.ids), _first_difference(base, source)
     L, axes = model.config.n_layer, SITES[site].axes
     heads = range(model.config.n_head) if "head" in axes else range(1)
     # A patch of all positions begins to matter at the first that differs.
@@ -154,7 +176,7 @@ def _cells(
                 yield _Cell(tuple(place[axis] for axis in axes), start, p, head, until)
 
 
-def _chunks(cells: list[_Cell], T: int, bytes_per_row: int) -> Iterator[list[_Cell]]:
+def _chunks(cells: Iterable[_Cell], T: int, bytes_per_row: int) -> Iterator[list[_Cell]]:
     """Cut `cells` into parts whose packed rows fit into WORKING_MEMORY, one run at least."""
     most = WORKING_MEMORY // bytes_per_row
     chunk, rows = [], 0

@@ -132,16 +132,16 @@ _HEADS = ("layer", "head")
 
 SITES = {
     "resid_post": Site(
-        "Residual stream after the layer", _POSITIONS, lambda base, source: source.resid_post[None]
+        "Stream after the layer", _POSITIONS, lambda base, source: source.resid_post[None]
     ),
     "resid_mid": Site(
         # Position by position the MLP sees nothing else, so this is the same patch.
-        "Residual stream between attention and MLP",
+        "Stream before the MLP",
         _POSITIONS,
         lambda base, source: (source.resid_mid + mlp_of(base.block, source.resid_mid))[None],
     ),
     "resid_pre": Site(
-        "Residual stream before the layer",
+        "Stream before the layer",
         _POSITIONS,
         lambda base, source: source.resid_pre[None],
         before_layer=True,
@@ -150,31 +150,29 @@ SITES = {
     "mlp_out": Site(
         "MLP output", _POSITIONS, lambda base, source: (base.resid_mid + source.mlp_out)[None]
     ),
-    "head_z": Site(
-        "Head output z, all positions", _HEADS, lambda base, source: _heads(base, source.z)
-    ),
+    "head_z": Site("Head output z", _HEADS, lambda base, source: _heads(base, source.z)),
     "head_q": Site(
-        "Head query, all positions",
+        "Head query",
         _HEADS,
         lambda base, source: _heads(base, attention_pattern(source.q, base.k) @ base.v),
     ),
     "head_k": Site(
-        "Head key, all positions",
+        "Head key",
         _HEADS,
         lambda base, source: _heads(base, attention_pattern(base.q, source.k) @ base.v),
     ),
     "head_v": Site(
-        "Head value, all positions",
+        "Head value",
         _HEADS,
         lambda base, source: _heads(base, base.pattern @ source.v),
     ),
     "head_pattern": Site(
-        "Head attention pattern, all positions",
+        "Head pattern",
         _HEADS,
         lambda base, source: _heads(base, source.pattern @ base.v),
     ),
     "head_z_position": Site(
-        "Head output z, by position",
+        "Head z by position",
         ("layer", "head", "position"),
         lambda base, source: _heads(base, source.z),
     ),

@@ -11,19 +11,24 @@ This is where the rooms meet: texts become a pair, the pair is swept, the states
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
-from core import patching
+from core import patching, work
 from core.errors import UserError
 from core.experiment import Experiment
+from core.lens import Attribution, LogitLens, attention, attribute, logit_lens
 from core.metrics import METRICS, Reader
 from core.models import LoadedModel
 from core.pair import Draft, draft
+from core.preview import head_preview
 from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
 from core.sites import SITES
 from core.tokens import Token, token
 
 TOP = 20
+
+_USUAL_FRACTION = 0.7  # of the rate of large products that a sweep reaches
 
 
 class Study:
@@ -41,7 +46,7 @@ class Study:
         # One pass for both, of which each is half.
         self.seconds["clean"] = self.seconds["corrupted"] = (time.perf_counter() - started) / 2
         self.clean_state, self.corrupted_state = self.clean_run.state, self.corrupted_run.state
-        self._sweep = self._start()
+        self._sweep = patching.sweep(model.gpt, *self._sides, **self._options)
         # The last states of the sweep so far: by the site's axes, then C; NaN where not known yet.
         _, self.states = next(self._sweep)
 
@@ -61,22 +66,34 @@ class Study:
             yield fraction
             resumed = time.perf_counter()
 
-    def _start(self) -> Iterator[tuple[float, torch.Tensor]]:
-        experiment = self.experiment
-        base, source = {
+    @property
+    def estimate(self) -> tuple[int, float]:
+        """What the sweep takes: its floating-point operations, and about how many seconds."""
+        operations = patching.sweep_work(self.model.gpt, *self._sides, **self._options)
+        device = self.clean_state.device.type
+        return operations, operations / (_USUAL_FRACTION * work.rate(device))
+
+    def _run(self, side: str) -> patching.Run:
+        return {"clean": self.clean_run, "corrupted": self.corrupted_run}[side]
+
+    @property
+    def _sides(self) -> tuple[patching.Run, patching.Run | str]:
+        """What is patched into, and what is put in."""
+        return {
             "denoise": (self.corrupted_run, self.clean_run),
             "noise": (self.clean_run, self.corrupted_run),
             "zero": (self.clean_run, "zero"),
             "mean": (self.clean_run, "mean"),
-        }[experiment.direction]
-        return patching.sweep(
-            self.model.gpt,
-            base,
-            source,
-            site=experiment.site,
-            embedding=experiment.embedding,
-            window=experiment.window,
-        )
+        }[self.experiment.direction]
+
+    @property
+    def _options(self) -> dict:
+        experiment = self.experiment
+        return {
+            "site": experiment.site,
+            "embedding": experiment.embedding,
+            "window": experiment.window,
+        }
 
     def read(self, experiment: Experiment, metrics: tuple[str, ...] = tuple(METRICS)) -> Result:
         """The answer to `experiment`, which must share this study's `sweep`: the baselines of
@@ -134,6 +151,33 @@ class Study:
             )
             for now in self.top(self.states[cell])
         )
+
+    def lens(self, side: str, ids: tuple[int, ...]) -> tuple[LogitLens, list[list[Token]]]:
+        """The logit lens of the "clean" or "corrupted" run, what it says of the tokens `ids`, and
+        the likeliest next token of every row and position."""
+        lens = logit_lens(self.model.gpt, self._run(side), list(ids))
+        return lens, [[self._token(id) for id in row] for row in lens.top_ids.tolist()]
+
+    def attribution(self, side: str, experiment: Experiment) -> Attribution:
+        """Direct logit attribution of the logit difference on one run."""
+        pair = self._draft(experiment).pair
+        return attribute(self.model.gpt, self._run(side), pair.target.id, pair.foil.id)
+
+    def attention(self, side: str, layer: int, head: int) -> np.ndarray:
+        """One head's attention pattern on one run, (T, T)."""
+        return attention(self.model.gpt, self._run(side), layer, head).cpu().numpy()
+
+    def head_preview(self, experiment: Experiment) -> np.ndarray:
+        """The estimated map of logit differences for patching heads, (layers, heads): see
+        `core.preview`. Raises UserError for an ablation, which has no second run."""
+        base, source = self._sides
+        if isinstance(source, str):
+            raise UserError("A preview needs two runs, and an ablation has one.", "direction")
+        pair = self._draft(experiment).pair
+        change = head_preview(self.model.gpt, base, source, pair.target.id, pair.foil.id)
+        weight = self.model.gpt.lm_head.weight
+        plain = base.state @ (weight[pair.foil.id] - weight[pair.target.id])
+        return (plain + change).cpu().numpy()
 
     def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
         """The likeliest next tokens after a state (C,), likeliest first."""

@@ -41,6 +41,37 @@ def check_line(check: Check) -> str:
     )
 
 
+def bench_table(numbers: dict) -> str:
+    """What `python -m core bench` measured."""
+    n = numbers
+    lines = [
+        f"{n['model']}, {n['site']}, {n['tokens']} tokens, {n['cells']:,} cells,"
+        f" {n['device']}, {n['threads']} threads, medians of {n['rounds']} rounds",
+        f"sweep                  {n['sweep_seconds']:.4f} s, both plain runs included",
+    ]
+    if "plain_loop_seconds" in n:
+        lines.append(
+            f"plain loop             {n['plain_loop_seconds']:.2f} s, scaled up from"
+            f" {n['plain_cells_timed']} of {n['cells']:,} cells:"
+            f" the sweep is {n['times_faster_than_plain_loop']:.1f} times faster,"
+            f" logits at most {n['largest_logit_difference']:.1e} apart"
+        )
+    lines += [
+        f"least operations       {n['operations'] / 1e9:.2f} GFLOP",
+        f"achieved               {n['rate'] / 1e9:.1f} GFLOP/s",
+        f"bare products, own     {n['own_shapes_rate'] / 1e9:.1f} GFLOP/s:"
+        f" achieved {n['fraction_of_own_shapes_rate']:.0%}",
+        f"bare products, large   {n['large_rate'] / 1e9:.1f} GFLOP/s:"
+        f" achieved {n['fraction_of_large_rate']:.0%}",
+    ]
+    if n["peak_bytes"] is not None:
+        lines.append(
+            f"peak memory            {n['peak_bytes'] / 1e6:.0f} MB above the weights,"
+            f" {n['peak_bytes_predicted'] / 1e6:.0f} MB predicted"
+        )
+    return "\n".join(lines)
+
+
 def model_table(entries: Iterable[Entry]) -> str:
     """The catalogue: name, state on this machine, what it is."""
     lines = [f"{'name':<14} {'on this machine':<22} what it is"]

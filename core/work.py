@@ -1,47 +1,56 @@
 """How much a sweep has to compute, counted, and how fast this machine is.
 
-Counts are floating-point operations, a multiplication and an addition being two, of the matrix
-products alone; LayerNorm, GELU and softmax are a fraction of a percent.
+Counts are floating-point operations of matrix products, a multiplication and an addition being
+two; LayerNorm, GELU and softmax are well under a percent. A row of C channels that goes through a
+block takes
 
-A block takes, for each row of C channels that passes through it,
+    query, key and value    three products with (C, C)                6 C^2
+    output projection       one with (C, C)                           2 C^2
+    MLP                     (C, 4 C), then (4 C, C)                  16 C^2
+    attention               at position i, over i + 1 keys: scores    2 C (i + 1)
+                            and the mix of values                     2 C (i + 1)
 
-    query, key, value   3 products with (C, C)       6 C^2
-    output projection   1 product with (C, C)        2 C^2
-    MLP                 (C, 4 C) and (4 C, C)       16 C^2
-    attention           scores and mix, at position i over i + 1 keys    4 C (i + 1)
-
-and the last block, of which only the last position is read, 4 C^2 for each row's key and value,
-and 20 C^2 and the attention once for each run.
+and in the last block, of which the last position alone is read, 4 C^2 for key and value, and once
+for each run 20 C^2 and the attention of the last position.
 """
 
+import os
 import time
+from collections.abc import Iterable
 from functools import cache
 
 import torch
 
-from mingpt.utils import CfgNode
 
-
-def run_work(config: CfgNode, T: int, start: int, p: int) -> int:
-    """Operations of a run that begins before block `start` at position p of T, to the end."""
-    blocks = config.n_layer - start
-    if not blocks:
-        return 0
-    return (blocks - 1) * block_work(config, T, p) + block_work(config, T, p, last=True)
-
-
-def block_work(config: CfgNode, T: int, p: int, *, last: bool = False) -> int:
-    """Operations of one block on the positions from p to T of one run."""
-    C, S = config.n_embd, T - p
-    if last:
-        return 4 * C**2 * S + 20 * C**2 + 4 * C * T
-    keys_seen = (T * (T + 1) - p * (p + 1)) // 2  # sum of i + 1 for i from p to T - 1
-    return 24 * C**2 * S + 4 * C * keys_seen
+def choose_threads() -> None:
+    """Give torch one thread for each processor this process may use: the one place where the
+    number is decided. PATCHBOARD_THREADS overrides it."""
+    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    torch.set_num_threads(int(os.environ.get("PATCHBOARD_THREADS") or len(allowed)))
 
 
 @cache
-def rate(device: str, seconds: float = 0.05) -> float:
-    """Operations per second of large float32 matrix products here and now; measured once."""
+def block_work(C: int, T: int, p: int, last: bool = False) -> int:
+    """Operations of one block on the positions from p on, of T."""
+    S = T - p
+    if last:
+        return 4 * C**2 * S + 20 * C**2 + 4 * C * T
+    keys_seen = (T * (T + 1) - p * (p + 1)) // 2  # i + 1 summed over i from p to T - 1
+    return 24 * C**2 * S + 4 * C * keys_seen
+
+
+def runs_work(L: int, C: int, T: int, begins: Iterable[tuple[int, int]]) -> int:
+    """Operations of runs that begin before a block and at a position, (block, p) each, of L."""
+    return sum(
+        (L - 1 - block) * block_work(C, T, p) + block_work(C, T, p, last=True)
+        for block, p in begins
+        if block < L
+    )
+
+
+@cache
+def rate(device: str, seconds: float = 0.1) -> float:
+    """Operations per second of large float32 matrix products on this machine; measured once."""
     size = 1024
     a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     (a @ b).sum().item()  # the first product also starts the threads

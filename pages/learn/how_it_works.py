@@ -40,14 +40,14 @@ def _worked_example() -> None:
         "After the clean text the teaching model expects *Jones*, after the corrupted one *Smith*:"
     )
     job = running.job_for(EXAMPLE, running.load(EXAMPLE.model))
-    running.drive(job, draw_partly=lambda: None)
+    running.drive(job, draw_partly=lambda fraction: None)
     result = job.study.read(EXAMPLE, answer.HOVERED)
     html.show(html.baselines(result))
     st.markdown(
         "Now each cell of the map is one more run of the corrupted text, in which the output of"
         " one block at one position has been replaced by that of the clean run:"
     )
-    answer.still_heatmap(result)
+    answer.still_heatmap(result, key="worked_example")
     st.markdown(
         "Top left, the embedding of *Jones* in place of *Smith* is the clean text itself: full"
         " effect. At the bottom right, the last position after the last block *is* the prediction:"

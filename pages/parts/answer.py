@@ -31,9 +31,9 @@ def heatmap(result: Result) -> None:
     )
 
 
-def still_heatmap(result: Result) -> None:
-    """The map, to hover only: an unfinished one, or one in a text."""
-    st.plotly_chart(figures.heatmap(result), config=_MODEBAR)
+def still_heatmap(result: Result, key: str, reach: float | None = None) -> None:
+    """The map, to hover only: an unfinished one, or one among others or in a text."""
+    st.plotly_chart(figures.heatmap(result, reach=reach), key=key, config=_MODEBAR)
 
 
 def numbers(result: Result) -> None:

@@ -122,6 +122,14 @@ def cell(result: Result, row: int, column: int) -> str:
     )
 
 
+def signed_by(target: Token, foil: Token) -> str:
+    """Which way a logit difference points."""
+    return (
+        f"<div>Below 0 speaks for {token(target, 'clean')},"
+        f" above 0 for {token(foil, 'corrupted')}.</div>"
+    )
+
+
 def tokens_at(result: Result, position: int) -> str:
     """The tokens of both texts at a position."""
     sides = (token(result.clean[position], "clean"), token(result.corrupted[position], "corrupted"))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.experiment import ABLATIONS, DIRECTIONS
+from core.experiment import DIRECTIONS
 from core.metrics import METRICS
 from core.models import LoadedModel
 from core.pair import Draft
@@ -52,10 +52,10 @@ def question(read: Draft, model: LoadedModel | None) -> None:
         st.selectbox(
             "Direction",
             DIRECTIONS,
-            format_func=lambda name: f"{name} ablation" if name in ABLATIONS else name,
+            format_func=lambda name: DIRECTIONS[name].title,
             key=experiment.widget_key("direction"),
         )
-        st.caption(DIRECTIONS[now.direction])
+        st.caption(DIRECTIONS[now.direction].asks)
         with st.popover("More options", type="tertiary"):
             only_resid_post = now.site != "resid_post"
             st.toggle(

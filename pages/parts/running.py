@@ -8,17 +8,21 @@ whichever run is alive drives on. Finished studies are kept a while: going back 
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
-from core import models
+from core import models, work
 from core.experiment import Experiment
 from core.models import LoadedModel
 from core.study import Study
 
 _KEPT = 8
+_ASK_ABOVE = 2.0  # seconds: longer work begins when a person says so
 _SHOW_AFTER = 0.4  # seconds: shorter work needs no bar
-_REDRAW_EVERY = 0.1  # seconds
+_BAR_EVERY = 0.1  # seconds
+_MAP_EVERY = 0.5  # seconds
 
 
 class Job:
@@ -27,6 +31,7 @@ class Job:
     def __init__(self, study: Study):
         self.study = study
         self.fraction = 0.0
+        self.wanted = False  # nobody has asked for it yet, and it may be long
         self.cancelled = False
         self._steps = study.steps()
         self._lock = threading.Lock()  # the run before may still be inside a step
@@ -43,6 +48,7 @@ class Job:
 @st.cache_resource(max_entries=2, show_spinner="Loading the model…")
 def load(name: str) -> LoadedModel:
     """A model of the catalogue, shared by all sessions."""
+    work.choose_threads()
     return models.load(models.named(name))
 
 
@@ -61,31 +67,90 @@ def job_for(experiment: Experiment, model: LoadedModel) -> Job:
     return st.session_state.job
 
 
-def drive(job: Job, draw_partly) -> None:
-    """Advance a job to its end, with a bar, a way to cancel and `draw_partly()` now and then.
-    Returns early if it was cancelled; then it can be resumed."""
+def drive(job: Job, draw_partly: Callable[[float], None]) -> None:
+    """Advance a job to its end, with a bar, a way to cancel, and `draw_partly(fraction)` now and
+    then. Returns early if it is so long that a person has to ask for it, or was cancelled."""
     place = st.empty()
+    if not job.wanted:
+        operations, seconds = job.study.estimate
+        if seconds <= _ASK_ABOVE:
+            job.wanted = True
+        else:
+            _offer(
+                place,
+                job,
+                f"This sweep takes {operations / 1e12:,.2f} million million operations:"
+                f" about {seconds:,.0f} seconds here.",
+                "Run it",
+            )
+            return
     if job.cancelled:
-        with place.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"Stopped at {job.fraction:.0%}.")
-            st.button("Go on", on_click=_set_cancelled, args=(job, False))
+        _offer(place, job, f"Stopped at {job.fraction:.0%}.", "Go on")
         return
-    started = shown = time.monotonic()
-    bar = None
-    while not job.finished:
-        job.advance()
-        now = time.monotonic()
-        if now - started < _SHOW_AFTER or now - shown < _REDRAW_EVERY:
-            continue
-        shown = now
-        if bar is None:
-            with place.container(horizontal=True, vertical_alignment="center"):
-                bar = st.empty()
-                st.button("Cancel", on_click=_set_cancelled, args=(job, True))
-        bar.progress(job.fraction, text=f"Patching: {job.fraction:.0%} of the work is done")
-        draw_partly()
+
+    def wait(before: int) -> None:
+        place.markdown(f"Sweeps that come before yours: {before}")
+
+    with _line().turn(wait):
+        _run(job, place, draw_partly)
     place.empty()
 
 
-def _set_cancelled(job: Job, cancelled: bool) -> None:
-    job.cancelled = cancelled
+def _offer(place, job: Job, message: str, label: str) -> None:
+    with place.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(message)
+        st.button(label, on_click=_go, args=(job,), type="primary")
+
+
+def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
+    bar, bar_due = None, time.monotonic() + _SHOW_AFTER
+    map_due, fraction_drawn = bar_due, 0.0
+    while not job.finished:
+        job.advance()
+        now = time.monotonic()
+        if now < bar_due:
+            continue
+        if bar is None:
+            with place.container(horizontal=True, vertical_alignment="center"):
+                bar = st.empty()
+                st.button("Cancel", on_click=_cancel, args=(job,))
+        bar.progress(job.fraction, text=f"Patching: {job.fraction:.0%} of the work is done")
+        bar_due = now + _BAR_EVERY
+        if now >= map_due and job.fraction > fraction_drawn:
+            draw_partly(job.fraction)
+            map_due, fraction_drawn = now + _MAP_EVERY, job.fraction
+
+
+def _go(job: Job) -> None:
+    job.wanted, job.cancelled = True, False
+
+
+def _cancel(job: Job) -> None:
+    job.cancelled = True
+
+
+class Line:
+    """One sweep at a time in this process: two at once would take more than twice as long, each
+    waiting for the other's threads."""
+
+    def __init__(self):
+        self._waiting: list[object] = []
+
+    @contextmanager
+    def turn(self, wait: Callable[[int], None]) -> Iterator[None]:
+        """Hold the turn. Until it comes, `wait(before)` is called a few times a second; whatever
+        it raises, as an interrupted page does, leaves the line."""
+        me = object()
+        self._waiting.append(me)
+        try:
+            while (before := self._waiting.index(me)) > 0:
+                wait(before)
+                time.sleep(_BAR_EVERY)
+            yield
+        finally:
+            self._waiting.remove(me)
+
+
+@st.cache_resource
+def _line() -> Line:
+    return Line()

@@ -4,10 +4,8 @@ import streamlit as st
 
 from core.errors import UserError
 from core.experiment import Experiment
-from core.models import LoadedModel, named
-from core.pair import Draft, draft
 from core.result import Result
-from pages.parts import answer, download, experiment, html, inputs, running
+from pages.parts import answer, experiment, frame, html, inputs, running
 
 
 def page() -> None:
@@ -20,27 +18,14 @@ def page() -> None:
     for message in st.session_state.notes:
         html.show(html.note(message))
     wanted = experiment.current()
-    model = _model(wanted)
-    read = draft(wanted, model.encoder, model.gpt.block_size) if model else Draft()
+    model = frame.model_of(wanted)
+    read = frame.read(wanted, model)
     inputs.texts(read)
     inputs.question(read, model)
     if model and read.texts_fit:
         job = running.job_for(wanted, model)
         if not read.problems:
             _answer(wanted, job)
-
-
-def _model(wanted: Experiment) -> LoadedModel | None:
-    """The model, or nothing and the reason on the page."""
-    entry = named(wanted.model)
-    if entry.location is None:
-        download.offer(entry)
-        return None
-    try:
-        return running.load(wanted.model)
-    except UserError as error:
-        html.show(html.problem(str(error)))
-        return None
 
 
 def _answer(wanted: Experiment, job: running.Job) -> None:
@@ -56,9 +41,9 @@ def _answer(wanted: Experiment, job: running.Job) -> None:
     def read() -> Result:
         return answer.one_map(study.read(wanted, answer.HOVERED), beyond)
 
-    def draw_partly() -> None:
+    def draw_partly(fraction: float) -> None:
         with chart:
-            answer.still_heatmap(read())
+            answer.still_heatmap(read(), key=f"map_at_{fraction}")
 
     with progress:
         running.drive(job, draw_partly)

@@ -1,0 +1,101 @@
+"""The page "Components": which part of a layer carries the answer, and which head moved it."""
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from core import figures
+from core.errors import UserError
+from core.reading_figures import attention_map
+from core.result import Result
+from core.sites import SITES
+from core.study import Study
+from pages.parts import answer, frame, html
+
+_STREAM_AND_PARTS = ("resid_post", "attn_out", "mlp_out")
+
+
+def page() -> None:
+    st.header("Which component?")
+    st.markdown(
+        "The residual stream map says **where** the answer sits. Patching what attention and MLP"
+        " add to the stream says **which of them put it there**; patching single heads says"
+        " **which head moved it**."
+    )
+    given = frame.given()
+    if given is None:
+        return
+    wanted, model = (replace(given[0], embedding=False, window=0), given[1])
+    results = []
+    for site in _STREAM_AND_PARTS:
+        if (answered := frame.swept(replace(wanted, site=site), model)) is None:
+            return
+        results.append(answered[1])
+    reach = max(map(figures.reach, results))
+    for column, result in zip(st.columns(len(results)), results, strict=True):
+        with column:
+            st.markdown(f"**{SITES[result.experiment.site].title}** (`{result.experiment.site}`)")
+            answer.still_heatmap(result, key=f"map_{result.experiment.site}", reach=reach)
+
+    st.subheader("Heads")
+    st.markdown("Each cell patches one head’s output at all positions. Click a head.")
+    if (answered := frame.swept(replace(wanted, site="head_z"), model)) is None:
+        return
+    study, heads = answered
+    answer.heatmap(heads)
+    answer.numbers(heads)
+    if (chosen := answer.selected(heads)) is not None:
+        _attention(study, *chosen)
+    with st.expander("A quick preview by attribution patching"):
+        _preview(study, heads)
+
+
+def _attention(study: Study, layer: int, head: int) -> None:
+    """Where a head looks, on both runs."""
+    st.subheader(f"Where head {head} of layer {layer} reads")
+    for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
+        with column:
+            tokens = getattr(study, side)
+            pattern = study.attention(side, layer, head)
+            st.markdown(f"**{side.title()} run**: each row is a position, and what it reads")
+            st.plotly_chart(attention_map(pattern, tokens), key=f"attention_{side}")
+            best = np.argsort(-pattern[-1], kind="stable")[:5]
+            st.markdown("From the last position:")
+            st.dataframe(
+                {
+                    "position": best.tolist(),
+                    "token": [tokens[p].label for p in best],
+                    "weight": pattern[-1][best].tolist(),
+                },
+                hide_index=True,
+                column_config={"weight": st.column_config.NumberColumn(format="%.4f")},
+            )
+
+
+def _preview(study: Study, exact: Result) -> None:
+    st.markdown(
+        "Two forward passes and a backward one estimate the map of heads: gradient times the"
+        " difference of activations. It is an estimate, good for heads; for the residual stream"
+        " and the MLPs it is known to mislead (published correlations with the exact map are 0.73"
+        " and 0.44), so it is not offered there."
+    )
+    if not st.toggle("Show the preview", key="preview"):
+        return
+    try:
+        estimate = study.head_preview(exact.experiment)
+    except UserError as error:
+        html.show(html.problem(str(error)))
+        return
+    # The preview is of the logit difference, whatever the metric.
+    shown = replace(
+        exact,
+        experiment=replace(exact.experiment, metric="logit_diff"),
+        grids={"logit_diff": estimate},
+    )
+    answer.still_heatmap(shown, key="map_preview")
+    correlation = np.corrcoef(estimate.ravel(), exact.grids["logit_diff"].ravel())[0, 1]
+    st.markdown(f"Correlation with the exact map of logit differences: **{correlation:.3f}**")
+
+
+page()

@@ -1,0 +1,52 @@
+"""The page "Lens": what both runs were going to say on the way, and who said it."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from core.reading_figures import attribution_heads, attribution_layers, lens_lines, lens_map
+from core.result import EMBEDDING
+from pages.parts import frame, html, running
+
+
+def page() -> None:
+    st.header("What was it going to say?")
+    given = frame.given()
+    if given is None:
+        return
+    wanted, model = given
+    study = running.job_for(replace(wanted, embedding=False, window=0), model).study
+    read = frame.read(wanted, model)
+    pair = read.target, read.foil
+    rows = (EMBEDDING, *map(str, range(model.card.layers)))
+
+    st.subheader("Logit lens")
+    st.markdown(
+        "What the model would predict if it stopped at a layer: the final LayerNorm and the"
+        " unembedding, applied to the residual stream there. Each cell is the likeliest next token"
+        " after that position; its colour is the probability."
+    )
+    for side in ("clean", "corrupted"):
+        lens, tops = study.lens(side, tuple(token.id for token in pair))
+        st.markdown(f"**{side.title()} run**")
+        st.plotly_chart(lens_map(lens, rows, getattr(study, side), tops), key=f"lens_{side}")
+        st.markdown("Target and foil at the last position, layer by layer (ranks on hover):")
+        st.plotly_chart(lens_lines(lens, rows, pair), key=f"lines_{side}")
+
+    st.subheader("Direct logit attribution")
+    st.markdown(
+        "The logit difference is a sum of what every part wrote into the last position’s stream."
+        " The final LayerNorm’s scale is held at its value in the run, which makes the parts add"
+        " up. A part that works through later parts shows there, not here: that is what patching"
+        " is for."
+    )
+    html.show(html.signed_by(*pair))
+    for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
+        with column:
+            attribution = study.attribution(side, wanted)
+            st.markdown(f"**{side.title()} run**: {attribution.total:.4f} in all")
+            st.plotly_chart(attribution_layers(attribution), key=f"layers_{side}")
+            st.plotly_chart(attribution_heads(attribution), key=f"heads_{side}")
+
+
+page()
