@@ -64,14 +64,17 @@ def one_map(result: Result, beyond: tuple[int, ...]) -> Result:
 
 
 def _cell(result: Result) -> None:
-    if selected(result) is None:
-        _clear()
+    columns = result.values.shape[1]
+    if st.session_state.get("cell_row") not in result.rows:  # the map before had more
+        st.session_state.cell_row = None
+    if (st.session_state.get("cell_column") or 0) >= columns:
+        st.session_state.cell_column = None
     layer, column, clear = st.columns((5, 5, 2), vertical_alignment="bottom")
     layer.selectbox("Layer", result.rows, index=None, key="cell_row", placeholder="click a cell")
     column.number_input(
         result.axes[1].title(),
         0,
-        result.values.shape[1] - 1,
+        columns - 1,
         value=None,
         key="cell_column",
         placeholder="or type",
