@@ -1,0 +1,176 @@
+"""Driving the app in a real browser: the server as a person starts it, and a page of the app."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
+
+import numpy as np
+
+from core.experiment import Experiment
+from core.presets import PRESETS
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+DEFAULT = PRESETS[0].experiment("teaching")
+WINDOW = {"width": 1280, "height": 900}
+PATIENCE = 60_000  # milliseconds, for a busy machine
+
+# The map on the page.
+MAP = """() => {
+  const plots = [...document.querySelectorAll('.js-plotly-plot')];
+  return plots.find(plot => plot._fullData?.[0]?.type === 'heatmap');
+}"""
+
+
+class Server:
+    """`streamlit run app.py` as a person runs it, at `url`."""
+
+    def __init__(self, root: Path, home: Path):
+        self.log = home / "server.log"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://localhost:{port}"
+        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+        options = ["--server.headless", "true", "--server.port", str(port)]
+        env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        env |= {"HOME": str(home), "PATCHBOARD_CACHE": str(home / "cache")}
+        env |= {"XDG_CACHE_HOME": str(home / "cache"), "PATCHBOARD_MODELS": str(home / "models")}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command + options, cwd=root, env=env, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def wait_until_up(self) -> None:
+        while self.process.poll() is None:
+            try:
+                if urlopen(f"{self.url}/_stcore/health").status == 200:
+                    return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"the server ended:\n{self.log.read_text()}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+class Visit:
+    """A page of the app, and what it has asked for and complained of."""
+
+    def __init__(self, server: Server, page):
+        self.server = server
+        self.page = page
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._listen)
+        page.on("dialog", self._refuse)
+
+    def _listen(self, message) -> None:
+        # Streamlit looks for its server below the page's own address first, and finds none there.
+        if message.type == "error" and "/_stcore/" not in message.location["url"]:
+            self.complaints.append(f"{message.location['url']}: {message.text}")
+
+    def _refuse(self, dialog) -> None:
+        self.complaints.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def open(self, path: str = "/", **query: str) -> "Visit":
+        self.page.goto(f"{self.server.url}{path}{'?' if query else ''}{urlencode(query)}")
+        return self.settle()
+
+    def settle(self) -> "Visit":
+        """Wait for the end of the run that is under way."""
+        self.page.wait_for_selector('[data-test-script-state="notRunning"]', state="attached")
+        return self
+
+    def asks(self, experiment: Experiment) -> "Visit":
+        """Wait until the address holds an experiment, which it does at the end of a run."""
+        query = experiment.to_query()
+        self.page.wait_for_function(
+            """query => {
+              const here = new URL(location).searchParams;
+              return Object.entries(query).every(([name, value]) => here.get(name) === value);
+            }""",
+            arg=query,
+        )
+        return self.settle()
+
+    def type(self, label: str, text: str) -> None:
+        """Type into a field and leave it."""
+        field = self.page.get_by_role("textbox", name=label)
+        field.fill(text)
+        field.press("Tab")
+
+    def shows(self, values: np.ndarray) -> "Visit":
+        """Wait until the map on the page has these values, to 4 decimals."""
+        self.page.wait_for_function(
+            f"""values => {{
+              const z = ({MAP})()?._fullData[0].z;
+              return z?.length === values.length && values.every((row, r) =>
+                z[r].length === row.length && row.every((v, p) => Math.abs(v - z[r][p]) < 1e-4));
+            }}""",
+            arg=values.tolist(),
+        )
+        return self.settle()
+
+    def map(self) -> dict:
+        """The map as it is drawn: `values`, `title`, the labels of both axes, `frames`."""
+        return self.page.evaluate(
+            f"""() => {{
+              const plot = ({MAP})(), layout = plot._fullLayout;
+              return {{
+                values: Array.from(plot._fullData[0].z, row => Array.from(row)),
+                title: plot._fullData[0].colorbar.title.text,
+                rows: layout.yaxis.ticktext, tokens: layout.xaxis.ticktext,
+                frames: (layout.shapes ?? []).map(shape => [shape.y0 + 0.5, shape.x0 + 0.5]),
+              }};
+            }}"""
+        )
+
+    def cell(self, row: int, position: int) -> tuple[float, float]:
+        """Where the middle of a cell is in the window, scrolled into view."""
+        self.page.wait_for_function(f"({MAP})()")
+        self.page.evaluate(f"() => ({MAP})().scrollIntoView({{block: 'center'}})")
+        return tuple(
+            self.page.evaluate(
+                f"""([row, position]) => {{
+                  const plot = ({MAP})(), {{xaxis, yaxis}} = plot._fullLayout;
+                  const box = plot.getBoundingClientRect();
+                  return [box.x + xaxis._offset + xaxis.d2p(position),
+                          box.y + yaxis._offset + yaxis.d2p(row)];
+                }}""",
+                [row, position],
+            )
+        )
+
+    def hover(self, row: int, position: int) -> str:
+        """What is said of a cell when the mouse rests on it."""
+        x, y = self.cell(row, position)
+        self.page.mouse.move(x - 3, y - 3)
+        self.page.mouse.move(x, y)
+        label = self.page.locator(".hoverlayer .hovertext").first
+        label.wait_for()
+        return "\n".join(label.locator("tspan.line").all_text_contents() or label.all_inner_texts())
+
+    def click(self, row: int, position: int) -> None:
+        self.hover(row, position)
+        self.page.mouse.click(*self.cell(row, position))
+
+    @property
+    def problems(self):
+        return self.page.get_by_role("alert").filter(has_text=".")
+
+    @property
+    def other_hosts(self) -> set[str]:
+        addresses = (urlsplit(url) for url in self.requests)
+        own = {urlsplit(self.server.url).netloc, ""}  # "" is what data: and blob: have
+        return {address.netloc for address in addresses} - own

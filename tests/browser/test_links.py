@@ -1,0 +1,74 @@
+"""Addresses: every page opens cold, and the address always holds the experiment."""
+
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+
+from core.presets import PRESETS
+from tests.browser.driver import DEFAULT
+
+ASKED = replace(
+    PRESETS[4].experiment("teaching"), metric="target_prob", direction="noise", embedding=False
+)
+HEADINGS = {
+    "/": "Which activation carries the answer?",
+    "/how_it_works": "How it works",
+    "/tokens": "Tokens",
+    "/is_it_right": "Is it right?",
+}
+
+
+@pytest.mark.parametrize("path", HEADINGS)
+def test_a_page_opens_cold_from_its_address(visit, path):
+    visit.open(path, **ASKED.to_query())
+    expect(visit.page.get_by_role("heading", name=HEADINGS[path], exact=True)).to_be_visible()
+    visit.asks(ASKED)
+    assert visit.page.url.startswith(f"{visit.server.url}{path}?")
+
+
+def test_a_fresh_browser_with_the_address_shows_the_same_map(visitor, answer):
+    first = visitor().open()
+    first.page.get_by_role("button", name="She or he").click()
+    preset = next(preset for preset in PRESETS if preset.title == "She or he")
+    expected = preset.experiment("teaching")
+    first.asks(expected).shows(answer(expected).values)
+    second = visitor("new")
+    second.page.goto(first.page.url)
+    second.shows(answer(expected).values)
+    assert second.map() == first.map()
+
+
+def test_the_pages_keep_the_experiment(visit, answer):
+    visit.open(**ASKED.to_query()).shows(answer(ASKED).values)
+    for page in ("How it works", "Tokens", "Is it right?", "Patch"):
+        visit.page.get_by_role("link", name=page).click()
+        visit.page.wait_for_url(
+            f"**/{'' if page == 'Patch' else page.lower()[:6]}*".replace(" ", "_")
+        )
+        visit.asks(ASKED)
+    visit.shows(answer(ASKED).values)
+
+
+def test_back_after_an_example_keeps_page_and_address_together(visit, answer):
+    page = visit.open(**ASKED.to_query()).asks(ASKED).page
+    page.get_by_role("button", name=PRESETS[0].title).click()
+    visit.asks(DEFAULT).shows(answer(DEFAULT).values)
+    page.go_back()
+    visit.settle()
+    clean = page.get_by_role("textbox", name="Clean text")
+    page.wait_for_function(
+        "field => new URL(location).searchParams.get('clean') === field.value",
+        arg=clean.element_handle(),
+    )
+    assert clean.input_value() in (ASKED.clean, DEFAULT.clean)
+    visit.type("Corrupted text", PRESETS[1].corrupted)
+    expect(clean).to_have_value(clean.input_value())
+    visit.settle()
+
+
+def test_an_address_with_an_unknown_value_says_so(visit, answer):
+    visit.open(metric="accuracy", model="gpt-9").shows(answer(DEFAULT).values)
+    notes = visit.page.get_by_test_id("stMain").get_by_role("status")
+    expect(notes.filter(has_text="There is no metric 'accuracy'")).to_be_visible()
+    expect(notes.filter(has_text="There is no model 'gpt-9'")).to_be_visible()

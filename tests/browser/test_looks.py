@@ -1,0 +1,91 @@
+"""Light, dark and on a phone: nothing sticks out, and nothing is asked of another host.
+
+The screenshots are in pytest's temporary folder, for a person to look at.
+"""
+
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driver import DEFAULT
+
+LOOKS = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+}
+PAGES = {
+    "a long text": (
+        "/",
+        replace(
+            DEFAULT,
+            clean=f"Mary {'and John ' * 30}went to the store. Mary",
+            corrupted=f"John {'and John ' * 30}went to the store. Mary",
+        ),
+    ),
+    "a word without end": (
+        "/",
+        replace(DEFAULT, clean="x" * 60, corrupted="y" + "x" * 59, metric="recovery"),
+    ),
+    "mistakes": ("/", replace(DEFAULT, corrupted="Michelle" + "x" * 80, target="many words")),
+    "a model to download": ("/", replace(DEFAULT, model="gpt2")),
+    "how it works": ("/how_it_works", DEFAULT),
+    "tokens": ("/tokens", DEFAULT),
+    "is it right": ("/is_it_right", DEFAULT),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_page_with_a_chosen_cell_fits_the_window(visitor, answer, tmp_path, look):
+    visit = visitor(**LOOKS[look]).open().shows(answer(DEFAULT).values)
+    visit.page.screenshot(path=tmp_path / "opened.png")
+    assert_fits(visit)
+    visit.click(3, 1)
+    expect(visit.page.get_by_text("Patched run")).to_be_visible()
+    visit.settle().page.screenshot(path=tmp_path / "chosen.png")
+    assert_fits(visit)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_phone_shows_everything_within_its_width(visitor, tmp_path, name):
+    path, asked = PAGES[name]
+    visit = visitor(**LOOKS["phone"]).open(path, **asked.to_query()).asks(asked)
+    visit.page.screenshot(path=tmp_path / "page.png")
+    assert_fits(visit)
+
+
+def assert_fits(visit) -> None:
+    """No horizontal scroll bar, and every widget and figure inside the window."""
+    page = visit.page
+    width = page.viewport_size["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+    inside = "[data-testid=stMain] :is(textarea, input, button, .js-plotly-plot, .pb-note)"
+    sticks_out = page.eval_on_selector_all(
+        inside,
+        """(elements, width) => elements
+          .map(element => [element, element.getBoundingClientRect()])
+          .filter(([_, box]) => box.width > 1 && (box.left < 0 || box.right > width + 1))
+          .map(([element, box]) => `${box.left}-${box.right}: ${element.outerHTML}`)""",
+        width,
+    )
+    assert sticks_out == []
+
+
+def test_a_whole_visit_asks_nothing_of_another_host(visit, answer):
+    visit.open().shows(answer(DEFAULT).values).click(3, 1)
+    page = visit.page
+    expect(page.get_by_text("Patched run")).to_be_visible()
+    with page.expect_download():
+        page.get_by_test_id("stDownloadButton").first.get_by_role("button").click()
+    for name in ("How it works", "Tokens", "Is it right?"):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+        visit.asks(DEFAULT)
+    page.get_by_role("button", name="Check Teaching model").click()
+    expect(page.get_by_text("checks passed")).to_be_visible()
+    page.get_by_role("button", name="She or he").click()
+    expect(page.get_by_role("textbox", name="Clean text")).to_be_visible()
+    assert len(visit.requests) > 10
+    assert visit.other_hosts == set()

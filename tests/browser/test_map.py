@@ -1,0 +1,151 @@
+"""The map under the mouse, and the files that it can be taken home as."""
+
+import csv
+import io
+import json
+import re
+import struct
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from core import exports
+from tests.browser.driver import DEFAULT, Visit
+
+
+@pytest.fixture
+def opened(visit, answer):
+    return visit.open().shows(answer(DEFAULT).values)
+
+
+def test_it_opens_with_the_numbers_that_core_gives(opened, answer):
+    result = answer(DEFAULT)
+    drawn = opened.shows(result.values).map()
+    assert drawn["title"] == "logit(·Smith) - logit(·Jones)"
+    assert drawn["rows"] == list(result.rows)
+    assert drawn["tokens"][:3] == ["Michelle", "·Jones<br>·Smith", "·was"]
+    assert drawn["frames"] == []
+
+
+def test_a_hover_says_where_a_cell_is_and_its_numbers(opened, answer):
+    result = answer(DEFAULT)
+    ld = result.grids["logit_diff"]
+    expected = {
+        r"logit\(·Smith\) - logit\(·Jones\): ": ld,
+        "change against the corrupted run: ": ld - result.baselines["logit_diff"].corrupted,
+        "recovery: ": result.grids["recovery"],
+    }
+    for row, position in ((0, 0), (2, 1), (6, 9)):
+        said = opened.hover(row, position)
+        assert f"{'embedding' if row == 0 else f'layer {row - 1}'}, position {position}" in said
+        pieces = (result.clean[position].label, result.corrupted[position].label)
+        assert "clean {} · corrupted {}".format(*pieces) in said
+        for name, grid in expected.items():
+            (number,) = re.findall(rf"{name}(-?\d+\.\d{{4}})(?!\d)", said)
+            assert float(number) == pytest.approx(grid[row, position], abs=1.5e-4)
+
+
+def test_a_click_frames_a_cell_and_tells_its_story(opened):
+    page = opened.page
+    opened.click(3, 9)
+    expect(page.get_by_text("With the resid_post of layer 2 at position 9")).to_be_visible()
+    expect(page.get_by_text("Patched run")).to_be_visible()
+    assert opened.settle().map()["frames"] == [[3, 9], [3, 9]]
+    assert page.get_by_role("spinbutton", name="Position").input_value() == "9"
+    opened.click(0, 1)
+    expect(page.get_by_text("With the embedding at position 1")).to_be_visible()
+    assert opened.settle().map()["frames"] == [[0, 1], [0, 1]]
+    clear = page.get_by_role("button", name="Clear", exact=True)
+    clear.click()
+    expect(page.get_by_text("Patched run")).to_have_count(0)
+    assert opened.settle().map()["frames"] == []
+    opened.click(0, 1)  # the one that was cleared
+    expect(page.get_by_text("With the embedding at position 1")).to_be_visible()
+
+
+def test_the_bars_of_the_next_tokens_say_their_numbers(opened, answer):
+    first = answer(DEFAULT).top["clean"][0]
+    page = opened.page
+    bar = page.locator(".js-plotly-plot .bars .point").first
+    bar.scroll_into_view_if_needed()
+    box = bar.bounding_box()
+    page.mouse.move(box["x"] + 1, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + 3, box["y"] + box["height"] / 2)
+    label = page.locator(".hoverlayer .hovertext").first
+    expect(label).to_contain_text(f"{first.token.label} (id {first.token.id})")
+    expect(label).to_contain_text(f"logit {first.logit:.2f}")
+
+
+# --- files --------------------------------------------------------------------------------------
+
+ASKED = replace(DEFAULT, metric="kl")
+
+
+@pytest.fixture(scope="module")
+def files(server, browser, answer) -> dict[str, bytes]:
+    """What is behind each download button, for the example under another metric."""
+    page = browser.new_page()
+    visit = Visit(server, page).open(metric="kl").shows(answer(ASKED).values)
+    files = {}
+    for label in ("PNG", "SVG", "CSV: grid", "CSV: top 20", "JSON"):
+        button = page.get_by_test_id("stDownloadButton").filter(has_text=label)
+        with page.expect_download() as started:
+            button.get_by_role("button").click()
+        files[label] = started.value.path().read_bytes()
+    assert visit.complaints == []
+    page.close()
+    return files
+
+
+def test_the_png_is_a_picture_for_print(files):
+    data = files["PNG"]
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", data[16:24])
+    at = data.index(b"pHYs") + 4
+    per_metre = struct.unpack(">II", data[at : at + 8])
+    assert {round(dots * 0.0254) for dots in per_metre} == {300}
+    assert width >= 1800 and height >= 1200
+
+
+def test_the_svg_is_a_drawing(files):
+    root = ElementTree.fromstring(files["SVG"])
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert len(root.findall(".//{*}path")) > 50
+
+
+def test_the_grid_reads_back_as_the_numbers_of_every_metric(files, answer):
+    grids = exports.read_grid_csv(files["CSV: grid"].decode("utf-8"))
+    assert_same(grids, answer(ASKED).grids)
+
+
+def test_the_top_20_reads_back_as_the_tables(files, answer):
+    rows = list(csv.DictReader(io.StringIO(files["CSV: top 20"].decode("utf-8-sig"))))
+    expected = [(run, row) for run, top in answer(ASKED).top.items() for row in top]
+    assert [(row["run"], int(row["rank"]), int(row["token_id"])) for row in rows] == [
+        (run, row.rank, row.token.id) for run, row in expected
+    ]
+    assert [json.loads(row["token"]) for row in rows] == [row.token.text for _, row in expected]
+    for column in ("logit", "prob"):
+        np.testing.assert_allclose(
+            [float(row[column]) for row in rows],
+            [getattr(row, column) for _, row in expected],
+            atol=1e-4,
+        )
+
+
+def test_the_json_reads_back_as_the_whole_result(files, answer):
+    result, expected = exports.from_json(files["JSON"].decode("utf-8")), answer(ASKED)
+    for part in ("experiment", "model", "clean", "corrupted", "target", "foil", "rows"):
+        assert getattr(result, part) == getattr(expected, part)
+    assert_same(result.grids, expected.grids)
+    for run, top in expected.top.items():
+        assert [row.token for row in result.top[run]] == [row.token for row in top]
+
+
+def assert_same(grids: dict, expected: dict) -> None:
+    assert list(grids) == list(expected)
+    for metric, grid in expected.items():
+        np.testing.assert_allclose(grids[metric], grid, atol=1e-4, err_msg=metric)

@@ -1,0 +1,129 @@
+"""Typing: the page follows, mistakes are told and lose nothing, markup stays text."""
+
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+
+from core import models
+from core.tokens import whole_words
+from tests.browser.driver import DEFAULT
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> $x$ **b** 漢字 😀 مرحبا"
+
+
+@pytest.fixture(scope="module")
+def another() -> str:
+    """The corrupted text with a word in it that the examples have not."""
+    words = (word.text for word in whole_words(models.load_tokenizer(models.TEACHING)))
+    return DEFAULT.corrupted.replace(" Smith", next(word for word in words if word[1:].istitle()))
+
+
+def test_leaving_a_field_updates_tokens_and_map(visit, answer, another):
+    visit.open().shows(answer(DEFAULT).values)
+    visit.type("Corrupted text", another)
+    asked = replace(DEFAULT, corrupted=another)
+    visit.shows(answer(asked).values).asks(asked)
+    place = visit.page.get_by_title("position 1:")
+    expect(place).to_contain_text(answer(asked).corrupted[1].label)
+
+
+def test_ctrl_enter_updates_the_map(visit, answer, another):
+    visit.open().shows(answer(DEFAULT).values)
+    field = visit.page.get_by_role("textbox", name="Corrupted text")
+    field.fill(another)
+    field.press("Control+Enter")
+    visit.shows(answer(replace(DEFAULT, corrupted=another)).values)
+
+
+def test_a_metric_is_chosen_with_the_keyboard(visit, answer):
+    visit.open().shows(answer(DEFAULT).values)
+    metric = visit.page.get_by_role("combobox", name="Metric")
+    metric.fill("KL")
+    metric.press("Enter")
+    visit.shows(answer(replace(DEFAULT, metric="kl")).values)
+
+
+def test_the_direction_is_a_click(visit, answer):
+    visit.open().shows(answer(DEFAULT).values)
+    visit.page.get_by_text("Noise", exact=True).click()
+    visit.shows(answer(replace(DEFAULT, direction="noise")).values)
+
+
+def test_unequal_counts_say_by_how_many_and_where(visit):
+    visit.open()
+    visit.type("Corrupted text", "Michelle Smith was a student. Michelle")
+    expect(visit.problems).to_contain_text("clean 10, corrupted 7. They part at position 1")
+    expect(visit.page.get_by_role("textbox", name="Corrupted text")).to_have_value(
+        "Michelle Smith was a student. Michelle"
+    )
+    visit.type("Corrupted text", DEFAULT.corrupted)
+    expect(visit.problems).to_have_count(0)
+
+
+def test_two_edits_in_quick_succession_both_count(visit, answer, another):
+    visit.open().shows(answer(DEFAULT).values)
+    visit.type("Corrupted text", another)
+    visit.type("Target token", " Michelle")
+    asked = replace(DEFAULT, corrupted=another, target=" Michelle")
+    visit.shows(answer(asked).values).asks(asked)
+
+
+def test_markup_is_shown_as_it_is(visit):
+    texts = {"clean": f"{HOSTILE} Mary is", "corrupted": f"{HOSTILE} John is"}
+    visit.open(**texts).asks(replace(DEFAULT, **texts))
+    page = visit.page
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    ribbon = page.locator("[title^='position ']")
+    shown = "".join(ribbon.locator("span:nth-child(2)").all_text_contents())
+    assert shown == texts["clean"].replace(" ", "·")
+    main = page.get_by_test_id("stMain")
+    assert main.locator("script, img, b:text('b')").count() == 0
+    page.get_by_role("link", name="Tokens").click()
+    expect(page.get_by_role("heading", name="Tokens", exact=True)).to_be_visible()
+    visit.asks(replace(DEFAULT, **texts))
+    chips = page.locator("bdi[title^='token id']")
+    expect(chips.filter(has_text="漢")).to_have_count(0)  # its bytes are tokens of their own
+    assert main.locator("script, img").count() == 0
+
+
+def test_a_megabyte_is_refused_and_the_page_lives_on(visit, answer):
+    page = visit.open().shows(answer(DEFAULT).values).page
+    visit.type("Clean text", "a" * 1_000_000)
+    expect(visit.problems).to_contain_text("1,000,000 characters, which cannot fit")
+    visit.type("Clean text", DEFAULT.clean)
+    visit.shows(answer(DEFAULT).values).asks(DEFAULT)
+    assert page.get_by_role("textbox", name="Clean text").input_value() == DEFAULT.clean
+
+
+@pytest.mark.parametrize("bad", ["\\u0000", "\\u001b", "\\ud800"])
+def test_a_character_that_is_none_is_refused_and_the_page_lives_on(visit, answer, bad):
+    page = visit.open().shows(answer(DEFAULT).values).page
+    field = page.get_by_role("textbox", name="Corrupted text")
+    field.evaluate(
+        f"""field => {{
+          const set = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set;
+          set.call(field, "Michelle {bad} Smith");
+          field.dispatchEvent(new Event('input', {{bubbles: true}}));
+        }}"""
+    )
+    field.press("Control+Enter")
+    expect(visit.problems).to_be_visible()
+    visit.type("Corrupted text", DEFAULT.corrupted)
+    expect(visit.problems).to_have_count(0)
+    visit.shows(answer(DEFAULT).values)
+
+
+def test_a_slow_sweep_can_be_cancelled_and_left(visit):
+    text = " met" * 200
+    visit.open(model="local/slow", clean=f"Anna Lee{text}", corrupted=f"Anna Poe{text}")
+    page = visit.page
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_text("Stopped at")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
+    visit.type("Clean text", "Anna Lee met Bob. Anna")
+    visit.type("Corrupted text", "Anna Poe met Bob. Anna")
+    expect(page.get_by_test_id("stDownloadButton").first).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(0)
+    assert len(visit.settle().map()["tokens"]) == 6

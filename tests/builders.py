@@ -1,0 +1,111 @@
+"""Small models, tokenizers and results for the tests, all random, all quick."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from core.experiment import Experiment
+from core.models import Entry, LoadedModel
+from core.result import ModelCard
+from core.study import Study
+from mingpt.bpe import END_OF_TEXT, Encoder, bytes_to_unicode
+from mingpt.model import GPT
+from tests.numpy_gpt2 import NumpyGPT2
+
+# Every word of these texts is one token of the tiny tokenizer, with the space before it.
+CLEAN = "Anna Lee met Bob Ray. Anna"  # 7 tokens
+CORRUPTED = "Anna Poe met Bob Ray. Anna"
+WORDS = ("Anna", " Anna", " Lee", " Poe", " met", " Bob", " Ray")
+CONFIGURATION = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
+
+
+def random_gpt(n_layer=2, n_head=2, n_embd=8, *, vocab_size=23, block_size=16, seed=0) -> GPT:
+    """A model in which every parameter matters: weights so large that heads attend unevenly and
+    one replaced activation moves the logits by far more than any tolerance."""
+    config = GPT.get_default_config()
+    config.merge_from_dict(CONFIGURATION)
+    config.merge_from_dict({"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd})
+    config.merge_from_dict({"vocab_size": vocab_size, "block_size": block_size})
+    model = GPT(config).eval()
+    shake(model, seed)
+    return model
+
+
+def shake(model: torch.nn.Module, seed: int) -> None:
+    """Random weights, biases and LayerNorms, of a size that keeps the stream near 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() == 1:
+                is_gain = ".ln_" in name and name.endswith("weight")
+                parameter.copy_(0.2 * noise + (1.0 if is_gain else 0.0))
+            else:
+                is_embedding = "wte" in name or "wpe" in name
+                parameter.copy_(noise * (0.7 if is_embedding else parameter.shape[1] ** -0.5))
+
+
+def oracle(model: GPT) -> NumpyGPT2:
+    return NumpyGPT2(model.state_dict(), model.config.n_layer, model.config.n_head)
+
+
+def tiny_encoder(words: tuple[str, ...] = WORDS) -> Encoder:
+    """256 bytes, the merges that make each of `words` one token, and `<|endoftext|>`."""
+    alphabet = bytes_to_unicode()
+    tokens, merges = list(alphabet.values()), []
+
+    def encoder() -> Encoder:
+        return Encoder({token: id for id, token in enumerate(tokens)}, merges)
+
+    for word in words:
+        joined, *rest = encoder().bpe("".join(alphabet[byte] for byte in word.encode())).split()
+        for piece in rest:
+            merges.append((joined, piece))
+            joined += piece
+            tokens.append(joined)
+    tokens.append(END_OF_TEXT)
+    return encoder()
+
+
+def write_tokenizer(encoder: Encoder, folder: Path, names=("vocab.json", "merges.txt")) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    merges = ["#version: 0.2", *(" ".join(pair) for pair in encoder.bpe_ranks)]
+    (folder / names[0]).write_text(json.dumps(encoder.encoder), encoding="utf-8")
+    (folder / names[1]).write_text("\n".join(merges) + "\n", encoding="utf-8")
+    return folder
+
+
+def write_model_folder(folder: Path, model: GPT | None = None) -> Path:
+    """A folder as Hugging Face lays it out: config, weights and the tiny tokenizer."""
+    encoder = tiny_encoder()
+    write_tokenizer(encoder, folder)
+    model = model or random_gpt(3, 2, 8, vocab_size=len(encoder.encoder), block_size=24)
+    model.save_pretrained(folder)
+    return folder
+
+
+def loaded_model(n_layer=3, n_head=2, n_embd=8, *, padding=0, seed=0) -> LoadedModel:
+    """A random model for the tiny tokenizer; `padding` adds vocabulary rows without a token."""
+    encoder = tiny_encoder()
+    size = len(encoder.encoder) + padding
+    gpt = random_gpt(n_layer, n_head, n_embd, vocab_size=size, block_size=24, seed=seed)
+    gpt.requires_grad_(False)
+    parameters = sum(parameter.numel() for parameter in gpt.parameters())
+    entry = Entry("tiny", "Tiny", "Random weights.")
+    card = ModelCard(entry.name, "0123456789ab", n_layer, parameters)
+    return LoadedModel(entry, card, gpt, encoder, seconds=0.0)
+
+
+def experiment(**changes) -> Experiment:
+    """One text pair of the tiny tokenizer, with `changes`."""
+    asked = {"clean": CLEAN, "corrupted": CORRUPTED, "target": " Lee", "foil": " Poe"}
+    return Experiment(**asked | changes)
+
+
+def finished(asked: Experiment, model: LoadedModel) -> Study:
+    """A study of `asked` with its sweep done."""
+    study = Study(asked, model)
+    for _ in study.steps():
+        pass
+    return study

@@ -1,0 +1,292 @@
+"""Figures: exact numbers on hover, tokens shown literally, colours that mean what they say."""
+
+import io
+import warnings
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from core.figures import AWAY, TOWARDS, bars, heatmap, picture, wording
+from core.metrics import METRICS
+from core.result import Baseline, Ranked, Result
+from core.tokens import Token
+from tests.builders import experiment, finished
+
+HOSTILE = [
+    "<script>",
+    "$x$",
+    "🙂",
+    "日本",
+    "שלום",
+    "**",
+    "&amp;",
+    "\\frac{",
+    "%{x}",
+    "\x00",
+    "a" * 99,
+]
+
+
+def with_tokens(result: Result, texts: list[str]) -> Result:
+    """The result with other tokens at its positions, the same in both texts."""
+    tokens = tuple(Token(9, text) for text in texts)
+    return replace(result, clean=tokens, corrupted=tokens, target=tokens[0], foil=tokens[1])
+
+
+def of_shape(result: Result, rows: int, positions: int) -> Result:
+    """The result with a grid of another size."""
+    grids = {name: np.linspace(0, 1, rows * positions, dtype=np.float32) for name in result.grids}
+    return replace(
+        result,
+        clean=result.clean[:1] * positions,
+        corrupted=result.corrupted[:1] * positions,
+        rows=tuple(map(str, range(rows))),
+        grids={name: grid.reshape(rows, positions) for name, grid in grids.items()},
+    )
+
+
+def asked(result: Result, **changes) -> Result:
+    return replace(result, experiment=experiment(**changes))
+
+
+def map_of(figure):
+    return next(trace for trace in figure.data if trace.type == "heatmap")
+
+
+def overlay_of(figure):
+    return next(trace for trace in figure.data if trace.type == "scatter")
+
+
+# --- What a cell says ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_map_shows_the_values_of_the_metric(result, metric):
+    shown = map_of(heatmap(asked(result, metric=metric)))
+    np.testing.assert_array_equal(np.array(shown.z), result.grids[metric])
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+def test_the_hover_has_the_exact_numbers_to_four_decimals(result, direction):
+    wanted = asked(result, metric="target_prob", direction=direction)
+    trace = overlay_of(heatmap(wanted))
+    baselines = result.baselines["logit_diff"]
+    base = baselines.corrupted if direction == "denoise" else baselines.clean
+    for number, fields in enumerate(trace.customdata):
+        row, position = divmod(number, 7)
+        assert (trace.y[number], trace.x[number]) == (row, position)
+        ld = result.grids["logit_diff"][row, position]
+        assert list(fields) == [
+            str(row),
+            str(position),
+            f"layer {row}",
+            result.clean[position].label,
+            result.corrupted[position].label,
+            f"{result.grids['target_prob'][row, position]:.4f}",
+            f"{ld:.4f}",
+            f"{ld - base:.4f}",
+            f"{result.grids['recovery'][row, position]:.4f}",
+        ]
+    template = trace.hovertemplate
+    assert "P(·Lee): <b>%{customdata[5]}" in template
+    assert "logit(·Poe) - logit(·Lee): %{customdata[6]}" in template
+    assert "recovery: %{customdata[8]}" in template
+    side = "corrupted" if direction == "denoise" else "clean"
+    assert f"change against the {side} run: %{{customdata[7]}}" in template
+
+
+def test_a_recovery_that_could_not_be_measured_is_not_in_the_hover(result):
+    grids = {name: grid for name, grid in result.grids.items() if name != "recovery"}
+    trace = overlay_of(heatmap(replace(result, grids=grids)))
+    assert len(trace.customdata[0]) == 8
+    assert "recovery" not in trace.hovertemplate
+
+
+def test_the_embedding_row_is_named(loaded):
+    wanted = experiment(embedding=True)
+    figure = heatmap(finished(wanted, loaded).read(wanted))
+    assert list(figure.layout.yaxis.ticktext) == ["embedding", "0", "1", "2"]
+    assert [fields[2] for fields in overlay_of(figure).customdata[::7]] == [
+        "embedding", "layer 0", "layer 1", "layer 2",
+    ]  # fmt: skip
+
+
+def test_layers_go_down_from_the_first(result):
+    top, bottom = heatmap(result).layout.yaxis.range
+    assert bottom < top
+    assert list(heatmap(result).layout.yaxis.ticktext) == ["0", "1", "2"]
+
+
+# --- Tokens -------------------------------------------------------------------------------------
+
+
+def test_tokens_are_escaped_wherever_they_stand(result):
+    odd = with_tokens(result, ["<script>", "<b>&", *HOSTILE[2:7]])
+    figure = heatmap(odd)
+    text = figure.to_json()
+    assert "<script>" not in text and "<b>&<" not in text
+    # Plotly escapes < in its JSON; what is left to check are the strings themselves.
+    assert figure.layout.xaxis.ticktext[0].endswith("&lt;script&gt;")
+    assert overlay_of(figure).customdata[0][3] == "&lt;script&gt;"
+    assert "&lt;script&gt;" in overlay_of(figure).hovertemplate
+    assert "&lt;script&gt;" in map_of(figure).colorbar.title.text
+
+
+def test_equal_tokens_keep_their_own_columns(result):
+    figure = heatmap(with_tokens(result, ["the"] * 7))
+    assert list(figure.layout.xaxis.tickvals) == list(range(7))
+    assert set(overlay_of(figure).x) == set(range(7))
+    assert map_of(figure).x is None  # counted, not named: names that are equal would merge
+
+
+def test_a_position_where_the_texts_differ_shows_both_tokens(result):
+    labels = heatmap(result).layout.xaxis.ticktext
+    assert labels[1].endswith("·Lee<br>·Poe")
+    assert labels[2].endswith("·met")
+    assert "<br>·met<br>" not in labels[2]
+
+
+def test_the_metric_is_worded_with_both_tokens(result):
+    assert wording(result) == "logit(·Poe) - logit(·Lee)"
+    assert wording(asked(result, metric="target_prob")) == "P(·Lee)"
+
+
+# --- Colours ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_no_colour_means_no_effect(result, metric, direction):
+    """The middle of the scale is the unpatched run, and both sides reach equally far."""
+    wanted = asked(result, metric=metric, direction=direction)
+    trace = map_of(heatmap(wanted))
+    unpatched = getattr(wanted.baselines[metric], wanted.unpatched)
+    assert (trace.zmin + trace.zmax) / 2 == pytest.approx(unpatched, abs=1e-6)
+    assert trace.zmin <= result.grids[metric].min() + 1e-6
+    assert trace.zmax >= result.grids[metric].max() - 1e-6
+    place, colour = trace.colorscale[1]
+    assert place == 0.5
+    assert colour.endswith(", 0.1)")  # all but transparent, on a light and on a dark page
+
+
+@pytest.mark.parametrize(("clean", "corrupted", "upwards"), [(2, 0, TOWARDS), (-2, 0, AWAY)])
+def test_blue_is_towards_the_other_run(result, clean, corrupted, upwards):
+    baselines = result.baselines | {"logit_diff": Baseline(clean, corrupted)}
+    trace = map_of(heatmap(replace(result, baselines=baselines)))
+    assert trace.colorscale[2][1].startswith(f"rgba{upwards}"[:-1])
+    assert trace.zmax - corrupted >= 2
+
+
+def test_a_grid_without_any_effect_can_be_drawn(result):
+    flat = {name: np.zeros_like(grid) for name, grid in result.grids.items()}
+    baselines = {name: Baseline(0.0, 0.0) for name in result.baselines}
+    still = replace(result, grids=flat, baselines=baselines)
+    trace = map_of(heatmap(still))
+    assert trace.zmin < 0 < trace.zmax
+    assert picture(still, "png")
+
+
+def test_a_grid_that_is_not_finished_can_be_drawn(result):
+    values = result.values.copy()
+    values[:2] = np.nan
+    partly = replace(result, grids=result.grids | {"logit_diff": values})
+    trace = map_of(heatmap(partly))
+    assert np.isfinite([trace.zmin, trace.zmax]).all()
+    nothing = replace(result, grids=result.grids | {"logit_diff": values * np.nan})
+    assert np.isfinite(map_of(heatmap(nothing)).zmax)
+
+
+# --- Clicks -------------------------------------------------------------------------------------
+
+
+def test_every_cell_can_be_clicked_and_the_map_itself_keeps_quiet(result):
+    figure = heatmap(result)
+    assert len(overlay_of(figure).x) == 21
+    assert map_of(figure).hoverinfo == "skip"
+    assert overlay_of(figure).marker.opacity == 0
+
+
+def test_a_large_map_has_no_overlay_and_hovers_by_itself(result):
+    figure = heatmap(of_shape(result, 50, 101))  # 5,050 cells
+    assert not any(len(trace.x) for trace in figure.data if trace.type == "scatter")
+    assert map_of(figure).hoverinfo is None
+    assert map_of(figure).customdata[49][100][:2].tolist() == ["49", "100"]
+    assert len(overlay_of(heatmap(of_shape(result, 50, 100))).x) == 5000
+
+
+def test_the_selected_cell_is_outlined(result):
+    assert not heatmap(result).layout.shapes
+    for shape in heatmap(result, selected=(2, 4)).layout.shapes:
+        assert (shape.x0, shape.x1, shape.y0, shape.y1) == (3.5, 4.5, 1.5, 2.5)
+    assert heatmap(result, selected=(2, 4)).layout.shapes
+
+
+def test_a_long_text_has_not_more_labels_than_can_be_read(result):
+    labels = heatmap(of_shape(result, 12, 1000)).layout.xaxis.ticktext
+    assert 30 < len(labels) <= 64
+
+
+# --- The likeliest tokens -----------------------------------------------------------------------
+
+
+def test_the_bars_are_the_table(result):
+    top = result.top["clean"]
+    trace = bars(top, TOWARDS).data[0]
+    assert list(trace.x) == [row.prob for row in top]
+    assert list(trace.y) == [row.rank for row in top]
+    for row, fields in zip(top, trace.customdata, strict=True):
+        assert list(fields[1:]) == [row.token.id, f"{row.prob:.6f}", f"{row.logit:.4f}"]
+
+
+def test_equal_and_hostile_tokens_keep_their_own_bars():
+    texts = ["<script>", "same", "same"]
+    figure = bars(tuple(Ranked(n, Token(n, t), 0.0, 0.1) for n, t in enumerate(texts, 1)), AWAY)
+    assert list(figure.layout.yaxis.ticktext) == ["&lt;script&gt;", "same", "same"]
+    assert figure.data[0].customdata[0][0] == "&lt;script&gt;"
+    assert len(set(figure.data[0].y)) == 3
+
+
+# --- Pictures -----------------------------------------------------------------------------------
+
+
+def test_the_png_opens_and_is_large_enough_to_print(result):
+    content = picture(result, "png")
+    pixels = matplotlib.image.imread(io.BytesIO(content))
+    height, width = pixels.shape[:2]
+    assert width >= 1800 and height >= 1200  # 6 x 4 inches at 300 dpi
+    assert np.ptp(pixels[..., :3]) > 0.5
+    at = content.index(b"pHYs") + 4
+    assert int.from_bytes(content[at : at + 4], "big") == round(300 / 0.0254)  # pixels per metre
+
+
+def test_the_svg_opens(result):
+    root = ET.fromstring(picture(result, "svg"))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+@pytest.mark.parametrize("format", ["png", "svg"])
+def test_the_same_result_gives_the_same_file(result, format):
+    assert picture(result, format) == picture(result, format)
+
+
+def test_hostile_tokens_are_drawn_without_complaint(result):
+    wanted = experiment(clean=f"$x$ {HOSTILE[2]} ^_\\", corrupted="<b> 日本\n\t$")
+    odd = replace(with_tokens(result, HOSTILE[1:8]), experiment=wanted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert picture(odd, "png").startswith(b"\x89PNG")
+        ET.fromstring(picture(odd, "svg"))
+
+
+def test_a_picture_of_a_long_text_has_a_bounded_size(result):
+    pixels = matplotlib.image.imread(io.BytesIO(picture(of_shape(result, 3, 500), "png")))
+    assert pixels.shape[1] == 20 * 300
+
+
+def test_the_picture_shows_the_values(result):
+    """Another grid is another picture."""
+    other = replace(result, grids=result.grids | {"logit_diff": result.values[::-1].copy()})
+    assert picture(result, "png") != picture(other, "png")

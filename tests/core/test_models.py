@@ -1,0 +1,212 @@
+"""The catalogue of models, and what a model that cannot be used is told to be."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core import models
+from core.errors import UserError
+from core.models import catalogue, find, fingerprint, load, load_tokenizer, named
+from tests.builders import random_gpt, tiny_encoder, write_model_folder, write_tokenizer
+
+RELEASED = ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
+
+
+@pytest.fixture(autouse=True)
+def no_models_elsewhere(monkeypatch, tmp_path):
+    """A machine on which nothing has been downloaded."""
+    monkeypatch.delenv(models.FOLDERS_VARIABLE, raising=False)
+    for name in ("PATCHBOARD_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model folder that a test may damage."""
+    return write_model_folder(tmp_path / "mine")
+
+
+def refused(action, *arguments, **options) -> UserError:
+    with pytest.raises(UserError) as refusal:
+        action(*arguments, **options)
+    return refusal.value
+
+
+# --- The catalogue ------------------------------------------------------------------------------
+
+
+def test_the_teaching_model_comes_first_and_then_the_four_released_sizes():
+    assert list(catalogue()) == ["teaching", *RELEASED]
+    for name, entry in catalogue().items():
+        assert entry.name == name
+        assert entry.title and entry.about.endswith(".")
+
+
+def test_the_teaching_model_is_always_here_and_the_others_are_not_yet():
+    assert named("teaching").location.is_dir()
+    assert [named(name).location for name in RELEASED] == [None] * 4
+    problem = refused(load_tokenizer, named("gpt2"))
+    assert str(problem) == "GPT-2 small is not on this machine yet."
+
+
+@pytest.mark.parametrize("name", ["gpt3", "", "Teaching", "local/x", "<script>"])
+def test_an_unknown_model_is_refused_with_the_known_ones(name):
+    for look_up in (named, find):
+        problem = refused(look_up, name)
+        assert str(problem) == (
+            f"There is no model {name!r}: choose teaching, gpt2, gpt2-medium, gpt2-large, gpt2-xl,"
+            " or, on the command line, the path of a folder with config.json, model.safetensors,"
+            " vocab.json and merges.txt."
+        )
+        assert problem.field == "model"
+
+
+def test_local_models_are_those_of_the_directory_the_environment_names(
+    folder, tmp_path, monkeypatch
+):
+    (tmp_path / "no model").mkdir()
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
+    assert list(catalogue())[5:] == ["local/mine"]
+    entry = named("local/mine")
+    assert entry.location == folder
+    assert entry.about == "A local folder: 3 layers of width 8."
+    assert load(entry).card.name == "local/mine"
+
+
+def test_a_damaged_local_model_is_listed_and_says_what_is_wrong(folder, tmp_path, monkeypatch):
+    (folder / "config.json").write_text("{}")
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
+    assert "is no GPT-2 configuration" in named("local/mine").about
+
+
+def test_a_directory_that_is_not_there_offers_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path / "nowhere"))
+    assert list(catalogue()) == ["teaching", *RELEASED]
+
+
+def test_a_path_is_a_model_on_the_command_line_alone(folder):
+    assert find(str(folder)).location == folder
+    assert "There is no model" in str(refused(named, str(folder)))
+
+
+def test_a_folder_cannot_take_the_name_of_a_released_model(tmp_path, monkeypatch):
+    (tmp_path / "gpt2").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find("gpt2") == named("gpt2")
+
+
+# --- Loading ------------------------------------------------------------------------------------
+
+
+def test_a_loaded_model_says_what_it_is(folder):
+    loaded = load(find(str(folder)), device="cpu")
+    assert loaded.card.name == str(folder)
+    assert loaded.card.layers == 3
+    assert loaded.card.parameters == sum(
+        tensor.numel() for tensor in load_file(folder / "model.safetensors").values()
+    )
+    assert loaded.encoder.encoder == tiny_encoder().encoder
+    assert load_tokenizer(find(str(folder))).encoder == loaded.encoder.encoder
+    assert loaded.seconds > 0
+
+
+def test_a_loaded_model_cannot_learn_or_drop_out(folder):
+    gpt = load(find(str(folder))).gpt
+    assert not gpt.training
+    assert not any(parameter.requires_grad for parameter in gpt.parameters())
+
+
+def without(file):
+    return lambda folder: (folder / file).unlink()
+
+
+def truncated(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def misshapen(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["transformer.ln_f.bias"] = torch.zeros(9)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def another_tokenizer(folder):
+    write_tokenizer(tiny_encoder(words=tuple(f" word{n}" for n in range(30))), folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (without("config.json"), "is not a model folder: it has no config.json"),
+        (without("model.safetensors"), "holds no weights"),
+        (without("merges.txt"), "holds no tokenizer: it needs vocab.json and merges.txt"),
+        (truncated, "model.safetensors is damaged or incomplete"),
+        (misshapen, "transformer.ln_f.bias is (9,), expected (8,)"),
+        (another_tokenizer, " tokens and the model only 276: they do not belong together."),
+    ],
+    ids=["no config", "no weights", "no tokenizer", "truncated", "misshapen", "large tokenizer"],
+)
+def test_a_folder_that_does_not_fit_together_says_why(folder, damage, text):
+    damage(folder)
+    problem = refused(load, find(str(folder)))
+    assert text in str(problem)
+    assert problem.field == "model"
+
+
+def test_a_token_id_that_the_model_has_no_row_for_is_refused(folder):
+    vocabulary = json.loads((folder / "vocab.json").read_text())
+    vocabulary["ĠLee"] = 99_999
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    assert "do not belong together" in str(refused(load, find(str(folder))))
+
+
+@pytest.mark.parametrize("device", ["nonsense", "", "vulkan", "hpu"])
+def test_a_device_that_is_not_there_is_refused(folder, device):
+    problem = refused(load, find(str(folder)), device=device)
+    assert str(problem).startswith(f"The device {device!r} cannot be used: ")
+    assert problem.field == "device"
+
+
+# --- The fingerprint ----------------------------------------------------------------------------
+
+
+def test_scaling_any_one_weight_tensor_changes_the_fingerprint():
+    gpt = random_gpt(2, 2, 8)
+    seen = {fingerprint(gpt)}
+    for name, parameter in gpt.named_parameters():
+        with torch.no_grad():
+            parameter.mul_(1.01)
+        assert fingerprint(gpt) not in seen, name
+        seen.add(fingerprint(gpt))
+
+
+def test_the_same_weights_have_the_same_fingerprint_wherever_they_lie(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    prints = {load(find(str(path))).card.fingerprint for path in (folder, folder, copy)}
+    assert len(prints) == 1
+    assert len(prints.pop()) == 12
+
+
+def test_two_models_of_one_shape_have_two_fingerprints():
+    assert fingerprint(random_gpt(seed=1)) != fingerprint(random_gpt(seed=2))
+
+
+def test_weights_of_another_shape_have_another_fingerprint():
+    """Even where every value that is looked at is the same."""
+    prints = set()
+    for vocab_size in (16, 32):
+        gpt = random_gpt(vocab_size=vocab_size)
+        with torch.no_grad():
+            for parameter in gpt.parameters():
+                parameter.zero_()
+        prints.add(fingerprint(gpt))
+    assert len(prints) == 2

@@ -1,0 +1,178 @@
+"""Programs written for minGPT run here: the calls of its adder, chargpt and generate examples."""
+
+import json
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+from torch.utils.data.dataloader import DataLoader
+
+from mingpt.bpe import BPETokenizer
+from mingpt.model import GPT
+from mingpt.trainer import Trainer
+from mingpt.utils import CfgNode as CN
+from mingpt.utils import set_seed, setup_logging
+from tests.builders import write_model_folder
+
+
+class Sums(Dataset):
+    """One-digit sums, "3+4=07" as the digits 3 4 0 7; the loss is on the sum alone."""
+
+    @staticmethod
+    def get_default_config() -> CN:
+        config = CN()
+        config.digits = 1
+        return config
+
+    def __init__(self, config: CN):
+        self.config = config
+
+    def get_vocab_size(self) -> int:
+        return 10
+
+    def get_block_size(self) -> int:
+        return 3
+
+    def __len__(self) -> int:
+        return 100
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        a, b = divmod(index, 10)
+        text = torch.tensor([a, b, *divmod(a + b, 10)])
+        targets = text[1:].clone()
+        targets[0] = -1
+        return text[:-1], targets
+
+
+class Letters(Dataset):
+    """Windows of a text, a character each."""
+
+    text = "the quick brown fox jumps over the lazy dog " * 4
+
+    def __init__(self):
+        self.letters = sorted(set(self.text))
+        self.ids = [self.letters.index(letter) for letter in self.text]
+
+    def __len__(self) -> int:
+        return len(self.ids) - 8
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        window = torch.tensor(self.ids[index : index + 9])
+        return window[:-1], window[1:]
+
+
+def settings(work_dir) -> CN:
+    config = CN()
+    config.system = CN()
+    config.system.seed = 3407
+    config.system.work_dir = str(work_dir)
+    config.data = Sums.get_default_config()
+    config.model = GPT.get_default_config()
+    config.model.model_type = "gpt-nano"
+    config.trainer = Trainer.get_default_config()
+    config.trainer.num_workers = 0
+    config.trainer.device = "cpu"
+    config.trainer.learning_rate = 5e-4
+    return config
+
+
+def test_a_program_like_the_adder_trains_evaluates_and_keeps_its_best_model(tmp_path):
+    config = settings(tmp_path / "adder")
+    config.merge_from_args(["--trainer.max_iters=6", "--trainer.batch_size=16"])
+    assert "max_iters: 6" in str(config)
+    setup_logging(config)
+    assert json.loads((tmp_path / "adder" / "config.json").read_text())["data"] == {"digits": 1}
+    set_seed(config.system.seed)
+
+    train_dataset = Sums(config.data)
+    config.model.vocab_size = train_dataset.get_vocab_size()
+    config.model.block_size = train_dataset.get_block_size()
+    model = GPT(config.model)
+    trainer = Trainer(config.trainer, model, train_dataset)
+    scores, ticks = [], []
+
+    def evaluate(trainer: Trainer) -> int:
+        right = 0
+        for x, _ in DataLoader(
+            trainer.train_dataset, batch_size=50, num_workers=0, drop_last=False
+        ):
+            question = x[:, :2].to(trainer.device)
+            answer = model.generate(question, 2, do_sample=False)[:, -2:]
+            true = question.sum(dim=1)
+            right += (answer[:, 0] * 10 + answer[:, 1] == true.cpu()).sum().item()
+        return right
+
+    def batch_end_callback(trainer: Trainer) -> None:
+        ticks.append((trainer.iter_num, trainer.iter_dt * 1000, trainer.loss.item()))
+        if trainer.iter_num % 3 == 0:
+            model.eval()
+            with torch.no_grad():
+                scores.append(evaluate(trainer))
+            torch.save(model.state_dict(), tmp_path / "adder" / "model.pt")
+            model.train()
+
+    trainer.set_callback("on_batch_end", batch_end_callback)
+    trainer.run()
+    assert [number for number, _, _ in ticks] == list(range(6))
+    assert all(milliseconds >= 0 for _, milliseconds, _ in ticks)
+    assert len(scores) == 2
+
+    again = GPT(config.model)
+    again.load_state_dict(torch.load(tmp_path / "adder" / "model.pt"))
+    assert set(again.state_dict()) == set(model.state_dict())
+
+
+def test_a_program_like_chargpt_samples_from_a_context(tmp_path):
+    config = settings(tmp_path / "chargpt")
+    config.merge_from_args(["--model.model_type=gpt-micro", "--trainer.learning_rate=3e-3"])
+    set_seed(config.system.seed)
+    dataset = Letters()
+    config.model.vocab_size, config.model.block_size = len(dataset.letters), 8
+    config.trainer.merge_from_dict({"max_iters": 40, "batch_size": 16})
+    model = GPT(config.model)
+    trainer = Trainer(config.trainer, model, dataset)
+    losses = []
+    trainer.add_callback("on_batch_end", lambda trainer: losses.append(trainer.loss.item()))
+    trainer.run()
+    assert losses[-1] < 0.7 * losses[0]
+
+    model.eval()
+    with torch.no_grad():
+        context = [dataset.letters.index(letter) for letter in "the "]
+        x = torch.tensor(context, dtype=torch.long)[None, ...].to(trainer.device)
+        y = model.generate(x, 20, temperature=1.0, do_sample=True, top_k=10)[0]
+    completion = "".join(dataset.letters[int(i)] for i in y)
+    assert completion.startswith("the ")
+    assert len(completion) == 24
+
+
+def test_a_program_like_the_generate_notebook_completes_a_prompt(tmp_path):
+    folder = write_model_folder(tmp_path / "tiny")
+    set_seed(3407)
+    model = GPT.from_pretrained(folder)
+    model.to("cpu")
+    model.eval()
+    tokenizer = BPETokenizer(folder)
+    x = tokenizer("Anna Lee met Bob Ray. Anna").to("cpu")
+    x = x.expand(3, -1)
+    y = model.generate(x, max_new_tokens=5, do_sample=True, top_k=40)
+    assert y.shape == (3, x.shape[1] + 5)
+    for i in range(3):
+        out = tokenizer.decode(y[i].cpu().squeeze())
+        assert out.startswith("Anna Lee met Bob Ray. Anna")
+
+
+def test_a_program_may_build_its_optimizer_and_step_by_itself():
+    config = GPT.get_default_config()
+    config.model_type, config.vocab_size, config.block_size = "gpt-nano", 10, 3
+    model = GPT(config)
+    optimizer = model.configure_optimizers(Trainer.get_default_config())
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert [group["lr"] for group in optimizer.param_groups] == [3e-4, 3e-4]
+    x, y = (part[None] for part in Sums(None)[42])
+    logits, loss = model(x, y)
+    assert logits.shape == (1, 3, 10)
+    loss.backward()
+    optimizer.step()
+    with torch.no_grad():
+        assert model(x, y)[1].item() != pytest.approx(loss.item(), abs=1e-6)

@@ -1,0 +1,218 @@
+"""The app without a browser: `open_app()` is a session of it, with what it shows at hand."""
+
+import base64
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from google.protobuf.json_format import MessageToDict
+from streamlit.testing.v1 import AppTest
+
+from core import models, patching
+from core.experiment import Experiment
+from core.result import Result
+from tests.builders import finished
+
+PAGES = {
+    "patch": "pages/patching/patch.py",
+    "how it works": "pages/learn/how_it_works.py",
+    "tokens": "pages/learn/tokens.py",
+}
+
+
+class App:
+    """One browser session. Widgets are `app.at`'s, the rest is read from what is on the page."""
+
+    def __init__(self, script: str, query: dict[str, str]):
+        self.at = AppTest.from_file(script, default_timeout=120)
+        for name, value in query.items():
+            self.at.query_params[name] = value
+        self.run()
+
+    def run(self) -> "App":
+        self.at.run()
+        assert not self.at.exception, self.at.exception[0].message
+        return self
+
+    def go_to(self, page: str) -> "App":
+        self.at.switch_page(PAGES[page])
+        return self.run()
+
+    def enter(self, **fields) -> "App":
+        """Enter values into the inputs of an experiment, all at once."""
+        for field, value in fields.items():
+            self.widget(f"field_{field}").set_value(value)
+        return self.run()
+
+    def press(self, label: str) -> "App":
+        self.button(label).click()
+        return self.run()
+
+    def choose(self, row: str, position: int) -> "App":
+        self.widget("cell_row").set_value(row)
+        self.widget("cell_position").set_value(position)
+        return self.run()
+
+    def widget(self, key: str):
+        return next(node for node in self.at if getattr(node, "key", None) == key)
+
+    def has(self, key: str) -> bool:
+        return any(getattr(node, "key", None) == key for node in self.at)
+
+    def button(self, label: str):
+        return next(button for button in self.at.button if button.label == label)
+
+    @property
+    def buttons(self) -> list[str]:
+        return [button.label for button in self.at.button]
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.at.session_state.experiment
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(self.at.query_params)
+
+    @property
+    def bodies(self) -> list[str]:
+        """What stands on the page as HTML, without the style sheet."""
+        bodies = (node.proto.body for node in self.at.get("html"))
+        return [body for body in bodies if not body.startswith("<style>")]
+
+    @property
+    def texts(self) -> list[str]:
+        """What a reader sees of each piece of HTML."""
+        return [text_of(body) for body in self.bodies]
+
+    @property
+    def problems(self) -> list[str]:
+        return [text_of(body) for body in self.bodies if 'role="alert"' in body]
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes on the page itself, not those of the sidebar."""
+        bodies = (node.value for node in self.at.main.get("html"))
+        return [text_of(body) for body in bodies if 'role="status"' in body]
+
+    def problems_at(self, field: str) -> list[str]:
+        """The problems that stand between the input of a field and the input after it."""
+        here, found = None, []
+        for node in self.at.main:
+            if (key := getattr(node, "key", None)) and key.startswith("field_"):
+                here = key
+            elif node.type == "html" and here == f"field_{field}" and 'role="alert"' in node.value:
+                found.append(text_of(node.value))
+        return found
+
+    @property
+    def figures(self) -> list[dict]:
+        return [json.loads(node.proto.spec) for node in self.at.get("plotly_chart")]
+
+    @property
+    def maps(self) -> list[dict]:
+        return [figure for figure in self.figures if figure["data"][0]["type"] == "heatmap"]
+
+    @property
+    def map(self) -> np.ndarray:
+        """The values of the one map on the page, with 4 decimals."""
+        (figure,) = self.maps
+        return np.round(numbers(figure["data"][0]["z"]), 4)
+
+    @property
+    def outlined(self) -> set[tuple[float, float]]:
+        """The (row, position) of the frames on the map."""
+        (figure,) = self.maps
+        shapes = figure["layout"].get("shapes", [])
+        return {(shape["y0"] + 0.5, shape["x0"] + 0.5) for shape in shapes}
+
+    @property
+    def tables(self) -> list[list[dict]]:
+        """The data frames on the page, as rows."""
+        return [node.value.to_dict("records") for node in self.at.dataframe]
+
+    def strings(self) -> list[tuple[str, str]]:
+        """Everything the page sends to the browser as text, each with what kind of element it is
+        in; without HTML bodies, the cells of data frames, figures and what inputs hold."""
+        found = []
+        for node in self.at:
+            if getattr(node, "proto", None) is None or node.type == "html":
+                continue
+            fields = MessageToDict(node.proto)
+            for own in ("value", "default", "spec", "config", "arrowData", "rawValues"):
+                fields.pop(own, None)
+            found += [(node.type, text) for text in _strings_in(fields)]
+        return found
+
+
+def text_of(body: str) -> str:
+    """What a reader sees of a piece of HTML."""
+    pieces = []
+    parser = HTMLParser()
+    parser.handle_data = pieces.append
+    parser.feed(body)
+    return "".join(pieces)
+
+
+def numbers(z) -> np.ndarray:
+    """An array of a figure's JSON: lists, or base64 with a type and a shape."""
+    if not isinstance(z, dict):
+        return np.array(z, dtype=float)
+    shape = [int(size) for size in z["shape"].split(",")]
+    return np.frombuffer(base64.b64decode(z["bdata"]), z["dtype"]).reshape(shape).astype(float)
+
+
+def _strings_in(value) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [text for item in value for text in _strings_in(item)] if isinstance(value, list) else []
+
+
+@pytest.fixture(autouse=True)
+def machine_without_models(monkeypatch, tmp_path):
+    """Only the teaching model is here, whatever the machine that runs the tests has."""
+    for variable in ("PATCHBOARD_CACHE", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "cache"))
+    monkeypatch.delenv("PATCHBOARD_MODELS", raising=False)
+
+
+@pytest.fixture
+def open_app(pytestconfig) -> Callable[..., App]:
+    """`open_app(metric="kl")` opens the address `/?metric=kl` in a new session."""
+
+    def open_app(**query: str) -> App:
+        return App(str(pytestconfig.rootpath / "app.py"), query)
+
+    return open_app
+
+
+@pytest.fixture(scope="session")
+def teaching() -> models.LoadedModel:
+    return models.load(models.TEACHING)
+
+
+@pytest.fixture
+def answer(teaching) -> Callable[[Experiment], Result]:
+    """What `core` itself says to an experiment on the teaching model."""
+
+    def answer(experiment: Experiment) -> Result:
+        return finished(experiment, teaching).read(experiment)
+
+    return answer
+
+
+@pytest.fixture
+def sweeps(monkeypatch) -> list:
+    """One entry for every sweep that is begun."""
+    begun, sweep = [], patching.sweep
+
+    def counted(*args, **kwargs):
+        begun.append(args)
+        yield from sweep(*args, **kwargs)
+
+    monkeypatch.setattr(patching, "sweep", counted)
+    return begun
