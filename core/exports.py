@@ -101,6 +101,7 @@ def read_grid_csv(text: str) -> dict[str, np.ndarray]:
     """The grids of a `grid_csv`, metric -> array by its axes. Raises UserError for other texts."""
     try:
         lines = list(csv.DictReader(io.StringIO(text.removeprefix(_BYTE_ORDER_MARK))))
+        [line["layer"] for line in lines]  # a grid has layers, whatever else
         axes = [name for name in ("head", "position") if name in lines[0]]
         shape = [1 + max(int(line[axis]) for line in lines) for axis in axes]
         return {

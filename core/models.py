@@ -109,7 +109,7 @@ def preferred() -> Entry:
 def find(name: str) -> Entry:
     """What a command line means by a model: a name of the catalogue, or the path of a folder.
     Raises UserError for neither."""
-    if name and name not in catalogue() and Path(name).is_dir():
+    if name and name not in catalogue() and os.path.isdir(name):
         return _local(name, Path(name))
     return named(name)
 
@@ -152,9 +152,10 @@ def load(
         gpt = GPT.from_pretrained(folder)
     except (CheckpointError, TokenizerError) as error:
         raise UserError(str(error), "model") from error
-    if len(encoder.encoder) > gpt.config.vocab_size:
+    last = max(encoder.encoder.values())
+    if last >= gpt.config.vocab_size:
         raise UserError(
-            f"The tokenizer in {folder} has {len(encoder.encoder):,} tokens and the model only"
+            f"The tokenizer in {folder} has ids for {last + 1:,} tokens and the model only"
             f" {gpt.config.vocab_size:,}: they do not belong together.",
             "model",
         )
@@ -189,8 +190,8 @@ def place(gpt: GPT, device: str) -> GPT:
         device = "cuda" if torch.cuda.is_available() else mps
     try:
         return gpt.to(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # what torch raises differs from device to device
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"The device {device!r} cannot be used: {reason}", "device") from error
 
 

@@ -106,7 +106,8 @@ def sweep(
         groups: suffix.Groups = {}
         lanes: dict[int, list[_Cell]] = {}  # p -> the cells of the runs in its group
         for r in range(min(cell.start for cell in chunk), L + 1):
-            yield done / max(total, 1), states
+            if r < L:
+                yield done / total, states
             with torch.inference_mode():
                 for p, joining in _joining(chunk, r).items():
                     lanes[p] = lanes.get(p, []) + joining

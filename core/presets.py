@@ -108,10 +108,10 @@ PRESETS = (
     Preset(
         "The Eiffel Tower",
         "A fact that only a large text corpus teaches: where does GPT-2 look it up?",
-        "The Eiffel Tower is in the city of",
-        "The Space Needle is in the city of",
+        "The Eiffel Tower is located in the city of",
+        "The Colosseum is located in the city of",
         " Paris",
-        " Seattle",
+        " Rome",
     ),
 )
 

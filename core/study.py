@@ -10,6 +10,7 @@ This is where the rooms meet: texts become a pair, the pair is swept, the states
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import torch
@@ -46,9 +47,11 @@ class Study:
         # One pass for both, of which each is half.
         self.seconds["clean"] = self.seconds["corrupted"] = (time.perf_counter() - started) / 2
         self.clean_state, self.corrupted_state = self.clean_run.state, self.corrupted_run.state
-        self._sweep = patching.sweep(model.gpt, *self._sides, **self._options)
+        sweep = patching.sweep(model.gpt, *self._sides, **self._options)
+        first = next(sweep)
+        self._sweep = chain([first], sweep)
         # The last states of the sweep so far: by the site's axes, then C; NaN where not known yet.
-        _, self.states = next(self._sweep)
+        self.states = first[1]
 
     @property
     def rows(self) -> tuple[str, ...]:

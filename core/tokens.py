@@ -65,17 +65,7 @@ def tokenize(
             " tokens this model reads: shorten it.",
             field,
         )
-    for position, char in enumerate(text, start=1):
-        if unicodedata.category(char) == "Cc" and char not in _TYPED_AS_CONTROL:
-            raise UserError(
-                f"Character {position:,} of the {field} text is the control character"
-                f" U+{ord(char):04X}: delete it.",
-                field,
-            )
-    try:
-        tokens = split(text, encoder)
-    except TokenizerError as error:
-        raise UserError(f"The {field} text cannot be read: {error}", field) from error
+    tokens = _split_checked(text, encoder, f"{field} text", field)
     if bos:
         if END_OF_TEXT not in encoder.encoder:
             raise UserError(f"This model has no {END_OF_TEXT} token to begin with.", "bos")
@@ -89,6 +79,21 @@ def tokenize(
     return tokens
 
 
+def _split_checked(text: str, encoder: Encoder, what: str, field: str) -> tuple[Token, ...]:
+    """The tokens of `text`, which messages call `what`; UserError for what no text should hold."""
+    for position, char in enumerate(text, start=1):
+        if unicodedata.category(char) == "Cc" and char not in _TYPED_AS_CONTROL:
+            raise UserError(
+                f"Character {position:,} of the {what} is the control character U+{ord(char):04X}:"
+                " delete it.",
+                field,
+            )
+    try:
+        return split(text, encoder)
+    except TokenizerError as error:
+        raise UserError(f"The {what} cannot be read: {error}", field) from error
+
+
 def single_token(text: str, encoder: Encoder, *, field: str) -> Token:
     """The one token that `text` is. Raises UserError, naming the pieces, if it is none or many."""
     if not text:
@@ -100,10 +105,7 @@ def single_token(text: str, encoder: Encoder, *, field: str) -> Token:
         raise UserError(
             f"The {field} has {len(text):,} characters, more than any token: type one token.", field
         )
-    try:
-        tokens = split(text, encoder)
-    except TokenizerError as error:
-        raise UserError(f"The {field} cannot be read: {error}", field) from error
+    tokens = _split_checked(text, encoder, field, field)
     if len(tokens) > 1:
         pieces = " | ".join(piece.label for piece in tokens)
         raise UserError(

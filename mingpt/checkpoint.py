@@ -15,6 +15,7 @@ the parameters are views of the file, and no second copy of the weights is ever 
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,11 +37,11 @@ _TOKEN_EMBEDDING = "transformer.wte.weight"
 
 # Settings of a GPT-2 config.json that our model has built in; absent keys have these values.
 _BUILT_IN = {
-    "activation_function": {"gelu_new", "gelu_pytorch_tanh"},
-    "layer_norm_epsilon": {1e-5},
-    "scale_attn_weights": {True},
-    "scale_attn_by_inverse_layer_idx": {False},
-    "tie_word_embeddings": {True},
+    "activation_function": ["gelu_new", "gelu_pytorch_tanh"],
+    "layer_norm_epsilon": [1e-5],
+    "scale_attn_weights": [True],
+    "scale_attn_by_inverse_layer_idx": [False],
+    "tie_word_embeddings": [True],
 }
 
 
@@ -69,11 +70,18 @@ def read_config(folder: Path) -> dict:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
     except KeyError as error:
         raise CheckpointError(f"{path} is no GPT-2 configuration: it lacks {error}.") from error
+    if not all(isinstance(size, int) and size > 0 for size in sizes.values()):
+        raise CheckpointError(f"{path} has a size that is no positive whole number: {sizes}.")
+    if sizes["n_embd"] % sizes["n_head"]:
+        raise CheckpointError(
+            f"{path} splits n_embd = {sizes['n_embd']} among n_head = {sizes['n_head']} heads,"
+            " which does not go evenly."
+        )
     for key, allowed in _BUILT_IN.items():
-        if settings.get(key, next(iter(allowed))) not in allowed:
+        if settings.get(key, allowed[0]) not in allowed:
             raise CheckpointError(
                 f"{path} asks for {key} = {settings[key]!r}; this GPT-2 has"
-                f" {' or '.join(map(str, sorted(allowed)))} built in."
+                f" {' or '.join(map(str, allowed))} built in."
             )
     if settings.get("n_inner") not in (None, 4 * sizes["n_embd"]):
         raise CheckpointError(
@@ -164,17 +172,24 @@ def _safetensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
 def _shards(index: Path) -> list[Path]:
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{_damaged(index)} ({error})") from error
-    # A shard lies beside its index: a name with a folder in it could point anywhere.
-    return [index.parent / Path(name).name for name in sorted(names)]
+        # A shard lies beside its index: a name with a folder in it could point anywhere.
+        return [index.parent / Path(name).name for name in sorted(names)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{_damaged(index)} ({error!r})") from error
 
 
 def _pickled(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
     try:
-        yield from torch.load(path, map_location="cpu", weights_only=True, mmap=True).items()
-    except (OSError, RuntimeError, pickle.UnpicklingError, AttributeError) as error:
+        mapped = zipfile.is_zipfile(path)  # files of before 2020 are not, and cannot be mapped
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{_damaged(path)} ({error})") from error
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in content.items()
+    ):
+        raise CheckpointError(f"{path} holds something else than named weights.")
+    yield from content.items()
 
 
 def _damaged(path: Path) -> str:

@@ -137,7 +137,7 @@ TOKEN_MISTAKES = [
 ]
 OPTION_MISTAKES = [
     ({"metric": "magic"}, "There is no metric 'magic': choose one of logit_diff, recovery"),
-    ({"direction": "up"}, "There is no direction 'up': choose one of denoise, noise."),
+    ({"direction": "up"}, "There is no direction 'up': choose one of denoise, noise, zero, mean."),
     ({"model": "gpt5"}, "There is no model 'gpt5': choose teaching, gpt2"),
     ({"model": ""}, "There is no model ''"),
     ({"model": "a" * 5000}, "There is no model"),

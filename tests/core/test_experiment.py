@@ -74,7 +74,7 @@ def test_what_a_link_leaves_out_is_the_default_and_what_it_adds_is_ignored():
         (
             {"direction": "up"},
             "direction",
-            "There is no direction 'up': choose one of denoise, noise.",
+            "There is no direction 'up': choose one of denoise, noise, zero, mean.",
         ),
         ({"bos": "yes"}, "bos", "bos is 0 or 1, not 'yes'."),
         ({"embedding": ""}, "embedding", "embedding is 0 or 1, not ''."),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import patching
+from core import patching, suffix
 from mingpt.model import GPT, PatchParams
 from tests.builders import oracle, random_gpt
 from tests.numpy_gpt2 import EMBEDDING
@@ -38,7 +38,7 @@ def texts(T: int, first: int, seed: int = 0) -> tuple[tuple[int, ...], tuple[int
 
 def swept(model: GPT, base: tuple[int, ...], source: tuple[int, ...], **options) -> torch.Tensor:
     """The finished states of a sweep."""
-    runs = (patching.record(model, ids) for ids in (base, source))
+    runs = (patching.record(model, ids)[0] for ids in (base, source))
     return list(patching.sweep(model, *runs, **options))[-1][1]
 
 
@@ -100,7 +100,7 @@ def test_cutting_the_work_into_chunks_changes_nothing(monkeypatch, rows_at_once,
     model = random_gpt(4, 2, 8)
     base, source = texts(T=7, first=1)
     whole = swept(model, base, source, embedding=embedding)
-    bytes_of_a_row = patching._WIDEST * 8 * 4
+    bytes_of_a_row = suffix.WIDEST * 8 * 4
     monkeypatch.setattr(patching, "WORKING_MEMORY", rows_at_once * bytes_of_a_row)
     cut = swept(model, base, source, embedding=embedding)
     torch.testing.assert_close(cut, whole, atol=1e-5, rtol=0)
@@ -110,14 +110,14 @@ def test_the_work_of_one_step_stays_within_the_working_memory(monkeypatch):
     """However long the text; a single run is the least there can be."""
     model = random_gpt(4, 2, 8, block_size=32)
     base, source = texts(T=32, first=0)
-    monkeypatch.setattr(patching, "WORKING_MEMORY", 50 * patching._WIDEST * 8 * 4)
-    packed, pack = [], patching._pack
+    monkeypatch.setattr(patching, "WORKING_MEMORY", 50 * suffix.WIDEST * 8 * 4)
+    packed, pack = [], suffix._pack
 
     def measure(groups):
         packed.append(len(pack(groups)))
         return pack(groups)
 
-    monkeypatch.setattr(patching, "_pack", measure)
+    monkeypatch.setattr(suffix, "_pack", measure)
     swept(model, base, source)
     assert 32 < max(packed) <= 50
 
@@ -133,7 +133,7 @@ def test_identical_texts_give_the_baseline_in_every_cell(gpt):
 def test_a_cell_before_the_first_difference_is_the_baseline(gpt):
     base, source = texts(T=6, first=3)
     states = swept(gpt, base, source, embedding=True)
-    assert torch.equal(states[:, :3], patching.record(gpt, base).state.expand(4, 3, -1))
+    assert torch.equal(states[:, :3], patching.record(gpt, base)[0].state.expand(4, 3, -1))
 
 
 def test_the_last_layer_moves_the_last_position_alone_and_there_all_the_way(gpt):
@@ -164,7 +164,7 @@ def test_when_the_last_tokens_alone_differ_every_layer_restores_the_run_there(gp
 
 def test_a_run_records_the_stream_of_gpt2(gpt):
     ids, _ = texts(T=6, first=0)
-    run = patching.record(gpt, ids)
+    run = patching.record(gpt, ids)[0]
     expected, stream = oracle(gpt).forward(ids)
     assert run.ids == ids
     for row in range(4):
@@ -173,7 +173,7 @@ def test_a_run_records_the_stream_of_gpt2(gpt):
 
 
 def test_texts_of_unequal_length_cannot_be_swept(gpt):
-    runs = [patching.record(gpt, ids) for ids in ((1, 2, 3), (1, 2))]
+    runs = [patching.record(gpt, ids)[0] for ids in ((1, 2, 3), (1, 2))]
     with pytest.raises(ValueError, match="shorter"):
         next(patching.sweep(gpt, *runs))
 
@@ -188,7 +188,7 @@ def in_steps(monkeypatch):
 
 
 def runs_of(model: GPT, T: int = 6, first: int = 1) -> list[patching.Run]:
-    return [patching.record(model, ids) for ids in texts(T, first)]
+    return [patching.record(model, ids)[0] for ids in texts(T, first)]
 
 
 def test_fractions_rise_from_0_to_1(gpt, in_steps):
@@ -196,12 +196,12 @@ def test_fractions_rise_from_0_to_1(gpt, in_steps):
     assert fractions[0] == 0
     assert fractions[-1] == 1
     assert fractions == sorted(set(fractions))
-    assert len(fractions) == 1 + 2 * 5  # 2 layers have work to do, at 5 positions
+    assert len(fractions) == (2 + 1) * 5 + 1  # 2 blocks after layer 0 and 1 after layer 1, 5 times
 
 
 def test_the_fraction_is_that_of_the_positions_to_be_run_through_blocks(gpt, in_steps):
     fractions = [fraction for fraction, _ in patching.sweep(gpt, *runs_of(gpt))]
-    work = sorted((2 - layer) * (6 - position) for layer in (0, 1) for position in range(1, 6))
+    work = sorted(6 - p for layer in (0, 1) for _ in range(2 - layer) for p in range(1, 6))
     np.testing.assert_allclose(sorted(np.diff(fractions)), np.array(work) / sum(work))
 
 
@@ -274,8 +274,8 @@ def test_sweeps_in_many_threads_are_the_same_sweeps_in_turn(gpt, in_steps):
 
 
 def test_interleaved_sweeps_do_not_see_each_other(gpt, in_steps):
-    first = [patching.record(gpt, ids) for ids in texts(6, 1, seed=1)]
-    second = [patching.record(gpt, ids) for ids in texts(6, 1, seed=2)]
+    first = [patching.record(gpt, ids)[0] for ids in texts(6, 1, seed=1)]
+    second = [patching.record(gpt, ids)[0] for ids in texts(6, 1, seed=2)]
     expected = [list(patching.sweep(gpt, *runs))[-1][1] for runs in (first, second)]
     for (_, one), (_, other) in zip(
         patching.sweep(gpt, *first), patching.sweep(gpt, *second), strict=True
@@ -290,7 +290,7 @@ def test_interleaved_sweeps_do_not_see_each_other(gpt, in_steps):
 def test_the_plain_loop_sees_a_wrong_state(gpt):
     """Had the sweep used another run's activations, the comparison above would fail."""
     base, source = texts(T=6, first=1)
-    wrong_run = replace(patching.record(gpt, source), resid=patching.record(gpt, base).resid)
-    *_, (_, states) = patching.sweep(gpt, patching.record(gpt, base), wrong_run)
+    wrong_run = replace(patching.record(gpt, source)[0], resid=patching.record(gpt, base)[0].resid)
+    *_, (_, states) = patching.sweep(gpt, patching.record(gpt, base)[0], wrong_run)
     expected = plain_loop(gpt, base, source)
     assert (logits(gpt, states) - expected).abs().max() > 100 * ROUNDING

@@ -45,10 +45,10 @@ def test_the_report_says_what_the_numbers_are(result):
     baseline = result.baselines["logit_diff"]
     assert "Logit difference: logit(·Poe) - logit(·Lee)" in text
     assert f"clean run {baseline.clean:.4f}, corrupted run {baseline.corrupted:.4f}" in text
-    assert "each cell: one resid_post patched into the corrupted run" in text
+    assert "resid_post: clean into the corrupted run (denoise)" in text
     assert f"{result.model.name} ({result.model.fingerprint})" in text
     noise = replace(result, experiment=experiment(direction="noise"))
-    assert "patched into the clean run" in report(noise)
+    assert "corrupted into the clean run (noise)" in report(noise)
 
 
 def test_the_grid_has_a_line_for_each_layer_and_both_tokens_where_they_differ(result):
