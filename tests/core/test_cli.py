@@ -169,6 +169,11 @@ def test_a_file_that_cannot_be_written_is_named(model_folder, tmp_path, capsys, 
     assert mistake(capsys, patch(model_folder, option, str(tmp_path))).endswith("Is a directory.")
 
 
+def test_a_mistake_is_one_line_whatever_was_typed(model_folder, tmp_path, capsys):
+    path = f"{tmp_path}/two\nlines/out"
+    assert "/two lines/out: No such file" in mistake(capsys, patch(model_folder, "--csv", path))
+
+
 def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(
     model_folder, capsys, monkeypatch
 ):

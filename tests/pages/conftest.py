@@ -52,7 +52,7 @@ class App:
 
     def choose(self, row: str, position: int) -> "App":
         self.widget("cell_row").set_value(row)
-        self.widget("cell_position").set_value(position)
+        self.widget("cell_column").set_value(position)
         return self.run()
 
     def widget(self, key: str):

@@ -582,7 +582,7 @@ def test_the_embedding_row_can_be_chosen(open_app):
 def test_clear_closes_the_story(open_app):
     app = open_app().choose("2", 1).press("Clear")
     assert app.outlined == set() and len(app.tables) == 2
-    assert (app.widget("cell_row").value, app.widget("cell_position").value) == (None, None)
+    assert (app.widget("cell_row").value, app.widget("cell_column").value) == (None, None)
 
 
 def test_a_cell_stays_chosen_while_it_exists(open_app):
@@ -599,7 +599,7 @@ def test_a_cell_that_a_shorter_text_no_longer_has_is_dropped(open_app):
     assert app.outlined == {(2 + 1 * app.experiment.embedding, 13)}
     app.press(TITLES[0])
     assert app.outlined == set() and len(app.tables) == 2
-    assert (app.widget("cell_row").value, app.widget("cell_position").value) == (None, None)
+    assert (app.widget("cell_row").value, app.widget("cell_column").value) == (None, None)
 
 
 def test_the_embedding_cell_is_dropped_with_its_row(open_app):
