@@ -72,7 +72,9 @@ class Hooked:
             return change(layer, x)
 
         if site == "resid_pre":
-            return block.register_forward_pre_hook(lambda _, args: (of(args[0][0])[None], *args[1:]))
+            return block.register_forward_pre_hook(
+                lambda _, args: (of(args[0][0])[None], *args[1:])
+            )
         if site.startswith("head_z"):
             return block.attn.c_proj.register_forward_pre_hook(
                 lambda _, args: (of(args[0][0].unflatten(-1, (self.heads, -1))).flatten(1)[None],)

@@ -1,0 +1,148 @@
+"""Our sweep against other tools', on the same random weights and the same token ids.
+
+    python -m tests.benchmarks.peers [--size gpt2] [--tokens 11] [--rounds 3]
+
+Each round runs ours and every peer in turn in this process; grids are compared before a ratio is
+printed. Peers are Hugging Face's GPT-2 with a forward hook, and TransformerLens's own
+`get_act_patch_resid_pre` where it is installed (it patches the same stream: its row l + 1 is our
+row l).
+"""
+
+import argparse
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from core import bench, patching, work
+
+TOLERANCE = 1e-4
+TARGET, FOIL = 5437, 4176  # any two tokens
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", default="gpt2")
+    parser.add_argument("--tokens", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    work.choose_threads()
+    ours = bench.random_model(options.size)
+    clean, corrupted = bench.texts(ours, options.tokens)
+    theirs = hugging_face(ours)
+    peers = {"hooks on Hugging Face's GPT-2": lambda: hook_loop(theirs, clean, corrupted)}
+    if importlib.util.find_spec("transformer_lens"):
+        lens = transformer_lens(theirs)
+        peers["TransformerLens"] = lambda: transformer_lens_sweep(lens, clean, corrupted)
+    else:
+        print("TransformerLens is not installed and is left out.")
+
+    def sweep() -> torch.Tensor:
+        source, base = patching.record(ours, clean, corrupted)
+        *_, (_, states) = patching.sweep(ours, base, source)
+        weight = ours.lm_head.weight
+        return states @ (weight[FOIL] - weight[TARGET])
+
+    sweep()  # the first one also starts the threads
+    times: dict[str, list[float]] = {"ours": [], **{name: [] for name in peers}}
+    for _ in range(options.rounds):
+        seconds, grid = timed(sweep)
+        times["ours"].append(seconds)
+        for name, peer in peers.items():
+            seconds, other = timed(peer)
+            times[name].append(seconds)
+            rows = grid[: len(other)]  # TransformerLens has no row for the last layer's output
+            apart = (rows - other).abs().max().item()
+            assert apart <= TOLERANCE, f"{name}: cells are {apart:.1e} apart"
+    ours_seconds = statistics.median(times["ours"])
+    print(
+        f"{options.size}, {options.tokens} tokens, {torch.get_num_threads()} threads,"
+        f" medians of {options.rounds} rounds; all grids agree to {TOLERANCE:.0e}"
+    )
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        print(f"{name:<32} {median:8.3f} s   {median / ours_seconds:6.1f} times ours")
+
+
+def timed(work: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
+    started = time.perf_counter()
+    with torch.inference_mode():
+        result = work()
+    return time.perf_counter() - started, result
+
+
+def hugging_face(ours) -> GPT2LMHeadModel:
+    """Hugging Face's model with our weights."""
+    config = ours.config
+    theirs = GPT2LMHeadModel(
+        GPT2Config(n_layer=config.n_layer, n_head=config.n_head, n_embd=config.n_embd)
+    ).eval()
+    state = ours.state_dict()
+    transposed = (
+        "attn.c_attn.weight",
+        "attn.c_proj.weight",
+        "mlp.c_fc.weight",
+        "mlp.c_proj.weight",
+    )
+    theirs.load_state_dict(
+        {name: x.t() if name.endswith(transposed) else x for name, x in state.items()}
+    )
+    return theirs.requires_grad_(False)
+
+
+def hook_loop(model: GPT2LMHeadModel, clean, corrupted) -> torch.Tensor:
+    """A forward pass with one hook for each cell, (L, T) logit differences."""
+    kept = model(torch.tensor([clean]), output_hidden_states=True).hidden_states
+    blocks = model.transformer.h
+    last = {}
+    hook = blocks[-1].register_forward_hook(lambda _, args, out: last.update(x=first(out)))
+    model(torch.tensor([clean]))
+    hook.remove()
+    # The last of the hidden states has been through the final LayerNorm already.
+    streams = [*kept[1:-1], last["x"]]
+    base = torch.tensor([corrupted])
+    rows = []
+    for block, stream in zip(blocks, streams, strict=True):
+        row = []
+        for p in range(len(corrupted)):
+
+            def patch(_, args, out, p=p, stream=stream):
+                first(out)[0, p] = stream[0, p]
+                return out
+
+            hook = block.register_forward_hook(patch)
+            logits = model(base).logits[0, -1]
+            hook.remove()
+            row.append(logits[FOIL] - logits[TARGET])
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+def first(out):
+    return out[0] if isinstance(out, tuple) else out
+
+
+def transformer_lens(model: GPT2LMHeadModel):
+    from transformer_lens import HookedTransformer
+
+    return HookedTransformer.from_pretrained_no_processing("gpt2", hf_model=model)
+
+
+def transformer_lens_sweep(model, clean, corrupted) -> torch.Tensor:
+    from transformer_lens.patching import get_act_patch_resid_pre
+
+    _, cache = model.run_with_cache(torch.tensor([clean]))
+    grid = get_act_patch_resid_pre(
+        model,
+        torch.tensor([corrupted]),
+        cache,
+        lambda logits: logits[0, -1, FOIL] - logits[0, -1, TARGET],
+    )
+    return grid[1:]  # the input of layer l + 1 is the output of layer l
+
+
+if __name__ == "__main__":
+    main()
