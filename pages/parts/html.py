@@ -106,19 +106,17 @@ def cell(result: Result, row: int, column: int) -> str:
     """One cell in a sentence: what was put in, and what that did."""
     name = result.rows[row]
     what = f"{result.experiment.site} of layer {name}" if name.isdigit() else name
-    where = f"{result.axes[1]} {column}"
-    if result.axes[1] == "position":
-        sides = {"clean": result.clean[column], "corrupted": result.corrupted[column]}
-        where += f" ({token(sides[result.unpatched], result.unpatched)})"
+    runs = ("clean", "corrupted")
+    by = f"the {result.patched_with} run’s" if result.patched_with in runs else result.patched_with
     effects = [
         f"{escape(METRICS[metric].title.lower())} from"
         f" {getattr(result.baselines[metric], result.unpatched):.4f} to"
-        f" <b>{result.grids[metric][row, column]:.4f}</b>"
-        for metric in result.grids
+        f" <b>{grid[row, column]:.4f}</b>"
+        for metric, grid in result.grids.items()
     ]
     return (
-        f'<div class="pb-note">Putting {result.patched_with} into the {result.unpatched} run, for'
-        f" the {what} at {where}, moves {', '.join(effects)}.</div>"
+        f'<div class="pb-note">With the {what} at {result.axes[1]} {column} replaced by {by}:'
+        f" {', '.join(effects)}.</div>"
     )
 
 

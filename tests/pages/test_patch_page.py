@@ -1,8 +1,8 @@
 """The page "Patch": what it shows, what it refuses, and that it computes nothing twice."""
 
 import json
+import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
@@ -217,19 +217,16 @@ HOSTILE = [
     "مرحبا \u202ex",
     "%{customdata[0]} {target}",
 ]
-TAGS = {"div", "span", "bdi", "b", "table", "tr", "th", "td"}
-ATTRIBUTES = {"class", "title", "role"}
+# What the app itself writes between, and inside of, what people type.
+TAG = re.compile(
+    r"</?(div|span|bdi|b|table|tr|th|td)( (class|title|role|style)=\"[^\"<>]*\")*>"
+    r"|&(amp|lt|gt|quot|#x27);"
+)
 
 
-def tags_of(body: str) -> set[str]:
-    """The names of the tags and attributes in a piece of HTML."""
-    found = set()
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: found.update(
-        [tag, *(f"@{name}" for name, _ in attributes)]
-    )
-    parser.feed(body)
-    return found
+def assert_escaped(body: str) -> None:
+    rest = TAG.sub("", body)
+    assert not set("<>&") & set(rest), rest
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -237,19 +234,19 @@ def test_markup_in_a_text_is_shown_as_it_is(open_app, hostile):
     app = open_app().enter(clean=f"{hostile} Mary is", corrupted=f"{hostile} John is")
     assert not app.problems and len(app.maps) == 1
     for body in app.bodies:
-        assert tags_of(body) <= TAGS | {f"@{name}" for name in ATTRIBUTES}
+        assert_escaped(body)
     ribbon = next(body for body in app.bodies if "pb-ribbon" in body)
     ids = running.load("teaching").encoder.encode(hostile)
     assert f"clean id {ids[0]}," in ribbon
     assert_nowhere_as_markup(app, hostile)
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("hostile", ["<i>", "$x$", "**b**", "&lt;", "漢", "a\u202eb", "`x`"])
 def test_markup_in_a_token_is_shown_as_it_is(open_app, hostile):
     app = open_app().enter(target=hostile, foil=f" {hostile}")
     assert len(app.problems) == 2
     for body in app.bodies:
-        assert tags_of(body) <= TAGS | {f"@{name}" for name in ATTRIBUTES}
+        assert_escaped(body)
     assert_nowhere_as_markup(app, hostile)
 
 
@@ -291,6 +288,9 @@ def test_that_markup_in_markdown_would_be_found(open_app, monkeypatch):
         ("direction", "sideways"),
         ("bos", "yes"),
         ("embedding", "2"),
+        ("site", "nowhere"),
+        ("window", "wide"),
+        ("window", "-1"),
         ("metric", "<script>alert(1)</script>"),
     ],
 )
@@ -311,6 +311,12 @@ def test_an_address_with_several_unknown_values_names_each(open_app):
 def test_what_else_an_address_holds_is_kept_beside_an_unknown_value(open_app):
     app = open_app(clean=LONGER, corrupted=LONGER_CORRUPTED, metric="accuracy", bos="1")
     assert (app.experiment.clean, app.experiment.bos) == (LONGER, True)
+
+
+def test_an_address_with_a_window_wider_than_the_model_is_opened(open_app):
+    app = open_app(window="99")
+    assert app.maps or app.problems or app.notes
+    assert app.query == app.experiment.to_query()
 
 
 def test_an_address_with_more_than_an_experiment_is_opened(open_app):
@@ -466,16 +472,17 @@ def interrupted_at(monkeypatch):
     """`interrupted_at(n)`: every step of a sweep is drawn, and the n-th drawing is the last of
     its run, as when a person clicks meanwhile. `interrupted_at(None)` lets runs go on."""
     monkeypatch.setattr(running, "_SHOW_AFTER", -1)
-    monkeypatch.setattr(running, "_REDRAW_EVERY", -1)
+    monkeypatch.setattr(running, "_BAR_EVERY", -1)
+    monkeypatch.setattr(running, "_MAP_EVERY", -1)
     monkeypatch.setattr("core.patching.WORKING_MEMORY", 1)  # as many steps as there are cells
     still_heatmap = answer_part.still_heatmap
     drawings, last = [], [None]
 
-    def draw_or_end(result):
+    def draw_or_end(result, **kwargs):
         drawings.append(result)
         if len(drawings) == last[0]:
             st.stop()
-        still_heatmap(result)
+        still_heatmap(result, **kwargs)
 
     def interrupt(at):
         drawings.clear()
@@ -551,16 +558,16 @@ def test_a_chosen_cell_is_outlined_and_tells_its_story(open_app, answer):
     assert app.outlined == {(3, 1)}
     result = answer(app.experiment)
     ld = result.grids["logit_diff"][3, 1]
-    story = next(text for text in app.texts if "put in place of" in text)
-    assert story.startswith("With the resid_post of layer 2 at position 1 taken from ·Jones")
+    story = next(text for text in app.texts if "replaced by" in text)
+    assert story.startswith("With the resid_post of layer 2 at position 1 replaced by the clean")
     assert f"from {result.baselines['logit_diff'].corrupted:.4f} to {ld:.4f}" in story
-    assert f"recovery {result.grids['recovery'][3, 1]:.4f}" in story
+    assert f"to {result.grids['recovery'][3, 1]:.4f}" in story
 
 
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 def test_a_chosen_cell_opens_its_next_tokens_with_the_change_in_rank(open_app, direction):
     app = open_app(direction=direction).choose("2", 1)
-    expected = app.at.session_state.job.study.story(3, 1)
+    expected = app.at.session_state.job.study.story((3, 1))
     clean, patched, _corrupted = app.tables
     assert len(patched) == 20
     for row, moved in zip(patched, expected, strict=True):
