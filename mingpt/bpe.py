@@ -163,8 +163,14 @@ def _read_encoder(vocabulary: Path, merges: Path) -> Encoder:
         pairs = [tuple(line.split(" ")) for line in lines]
     except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} cannot be read: {error}.") from error
-    unknown = [a + b for a, b in (pair for pair in pairs if len(pair) == 2) if a + b not in encoder]
-    if unknown or any(len(pair) != 2 for pair in pairs):
+    if not isinstance(encoder, dict) or not all(isinstance(id, int) for id in encoder.values()):
+        raise TokenizerError(f"{vocabulary} is no vocabulary: it should map tokens to their ids.")
+    if missing := [char for char in bytes_to_unicode().values() if char not in encoder]:
+        raise TokenizerError(
+            f"{vocabulary} lacks {len(missing)} of the 256 single bytes, without which it cannot"
+            " encode every text."
+        )
+    if any(len(pair) != 2 or "".join(pair) not in encoder for pair in pairs):
         raise TokenizerError(f"{merges} does not belong to {vocabulary}: copy both again.")
     return Encoder(encoder, pairs)
 

@@ -65,10 +65,9 @@ def one_map(result: Result, beyond: tuple[int, ...]) -> Result:
 
 def _cell(result: Result) -> None:
     columns = result.values.shape[1]
-    if st.session_state.get("cell_row") not in result.rows:  # the map before had more
-        st.session_state.cell_row = None
-    if (st.session_state.get("cell_column") or 0) >= columns:
-        st.session_state.cell_column = None
+    row, place = (st.session_state.get(key) for key in ("cell_row", "cell_column"))
+    if row not in (None, *result.rows) or (place or 0) >= columns:  # chosen on a larger map
+        _clear()
     layer, column, clear = st.columns((5, 5, 2), vertical_alignment="bottom")
     layer.selectbox("Layer", result.rows, index=None, key="cell_row", placeholder="click a cell")
     column.number_input(

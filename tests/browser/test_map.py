@@ -54,7 +54,7 @@ def test_a_click_frames_a_cell_and_tells_its_story(opened):
     expect(page.get_by_text("With the resid_post of layer 2 at position 9")).to_be_visible()
     expect(page.get_by_text("Patched run")).to_be_visible()
     assert opened.settle().map()["frames"] == [[3, 9], [3, 9]]
-    assert page.get_by_role("spinbutton", name="Position").input_value() == "9"
+    assert page.get_by_role("spinbutton", name="Position", exact=True).input_value() == "9"
     opened.click(0, 1)
     expect(page.get_by_text("With the embedding at position 1")).to_be_visible()
     assert opened.settle().map()["frames"] == [[0, 1], [0, 1]]
@@ -76,7 +76,10 @@ def test_the_bars_of_the_next_tokens_say_their_numbers(opened, answer):
     page.mouse.move(box["x"] + 3, box["y"] + box["height"] / 2)
     label = page.locator(".hoverlayer .hovertext").first
     expect(label).to_contain_text(f"{first.token.label} (id {first.token.id})")
-    expect(label).to_contain_text(f"logit {first.logit:.2f}")
+    said = re.search(r"probability ([\d.]+)logit ([\d.]+)", label.text_content())
+    assert [float(number) for number in said.groups()] == pytest.approx(
+        [first.prob, first.logit], abs=1e-4
+    )
 
 
 # --- files --------------------------------------------------------------------------------------

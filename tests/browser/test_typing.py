@@ -44,9 +44,11 @@ def test_a_metric_is_chosen_with_the_keyboard(visit, answer):
     visit.shows(answer(replace(DEFAULT, metric="kl")).values)
 
 
-def test_the_direction_is_a_click(visit, answer):
+def test_a_direction_is_chosen_with_the_keyboard(visit, answer):
     visit.open().shows(answer(DEFAULT).values)
-    visit.page.get_by_text("Noise", exact=True).click()
+    direction = visit.page.get_by_role("combobox", name="Direction")
+    direction.fill("Noise")
+    direction.press("Enter")
     visit.shows(answer(replace(DEFAULT, direction="noise")).values)
 
 
@@ -96,7 +98,7 @@ def test_a_megabyte_is_refused_and_the_page_lives_on(visit, answer):
     assert page.get_by_role("textbox", name="Clean text").input_value() == DEFAULT.clean
 
 
-@pytest.mark.parametrize("bad", ["\\u0000", "\\u001b", "\\ud800"])
+@pytest.mark.parametrize("bad", ["\\u0000", "\\u001b"])
 def test_a_character_that_is_none_is_refused_and_the_page_lives_on(visit, answer, bad):
     page = visit.open().shows(answer(DEFAULT).values).page
     field = page.get_by_role("textbox", name="Corrupted text")
@@ -114,10 +116,11 @@ def test_a_character_that_is_none_is_refused_and_the_page_lives_on(visit, answer
     visit.shows(answer(DEFAULT).values)
 
 
-def test_a_slow_sweep_can_be_cancelled_and_left(visit):
+def test_a_slow_sweep_is_begun_when_asked_for_and_can_be_cancelled_and_left(visit):
     text = " met" * 200
     visit.open(model="local/slow", clean=f"Anna Lee{text}", corrupted=f"Anna Poe{text}")
     page = visit.page
+    page.get_by_role("button", name="Run it").click()
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_text("Stopped at")).to_be_visible()
     page.get_by_role("button", name="Go on").click()

@@ -493,6 +493,17 @@ def interrupted_at(monkeypatch):
     return interrupt
 
 
+def test_a_long_sweep_begins_when_a_person_says_so(open_app, answer, sweeps, monkeypatch):
+    monkeypatch.setattr(running, "_ASK_ABOVE", -1)
+    app = open_app()
+    assert sweeps == []
+    assert any("This sweep takes" in markdown.value for markdown in app.at.markdown)
+    assert not app.at.get("download_button")
+    app.press("Run it")
+    np.testing.assert_allclose(app.map, rounded(answer(app.experiment).values), atol=1e-4)
+    assert app.at.get("download_button")
+
+
 def test_a_slow_sweep_shows_how_far_it_is(open_app, interrupted_at):
     interrupted_at(20)
     app = open_app()
