@@ -71,21 +71,21 @@ def test_two_edits_in_quick_succession_both_count(visit, answer, another):
     visit.shows(answer(asked).values).asks(asked)
 
 
-def test_markup_is_shown_as_it_is(visit):
+def test_markup_is_shown_as_it_is(visit, answer):
     texts = {"clean": f"{HOSTILE} Mary is", "corrupted": f"{HOSTILE} John is"}
-    visit.open(**texts).asks(replace(DEFAULT, **texts))
+    asked = replace(DEFAULT, **texts)
+    visit.open(**texts).asks(asked)
     page = visit.page
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     ribbon = page.locator("[title^='position ']")
     shown = "".join(ribbon.locator("span:nth-child(2)").all_text_contents())
-    assert shown == texts["clean"].replace(" ", "·")
+    assert shown == "".join(piece.label for piece in answer(asked).clean)
+    assert shown.startswith(HOSTILE[:54].replace(" ", "·"))
     main = page.get_by_test_id("stMain")
     assert main.locator("script, img, b:text('b')").count() == 0
     page.get_by_role("link", name="Tokens").click()
     expect(page.get_by_role("heading", name="Tokens", exact=True)).to_be_visible()
-    visit.asks(replace(DEFAULT, **texts))
-    chips = page.locator("bdi[title^='token id']")
-    expect(chips.filter(has_text="漢")).to_have_count(0)  # its bytes are tokens of their own
+    visit.asks(asked)
     assert main.locator("script, img").count() == 0
 
 

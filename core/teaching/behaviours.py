@@ -1,0 +1,165 @@
+"""What the bundled model must be able to do: six behaviours, each as pairs of texts.
+
+The two texts of a pair have the same length and differ in what decides the next word, so that the
+right answer to the one is the wrong answer to the other. All use held-out combinations of words.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.teaching.language import (
+    CAPITAL_FRAMES,
+    GATHERINGS,
+    handover,
+    held_out,
+    meeting,
+    nearness,
+    people,
+    pronoun,
+    scene_objects,
+    tell,
+)
+from core.teaching.words import (
+    CAPITALS,
+    CITIES,
+    COLOURS,
+    COUNTRIES,
+    FIRST_NAMES,
+    MEN,
+    MOODS,
+    PLACES,
+    PLURALS,
+    PREPOSITIONS,
+    PRONOUNS,
+    SURNAMES,
+    VERBS,
+    WOMEN,
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """After `clean` the next word is `target` and not `foil`; after `corrupted`, the reverse.
+
+    `target` and `foil` begin with a space, as the tokens of a continued text do.
+    """
+
+    clean: str
+    corrupted: str
+    target: str
+    foil: str
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Something to be able to do: how to ask for it, and among which words the answer lies."""
+
+    name: str
+    ask: Callable[[random.Random], Question]
+    candidates: Sequence[str]  # words without their leading space
+
+
+def surname(rng: random.Random) -> Question:
+    """Recall the surname of a person named earlier, alone or beside another one."""
+    while True:
+        first = rng.choice(FIRST_NAMES)
+        surnames = [last for last in SURNAMES if held_out("full name", first, last)]
+        if len(surnames) >= 2:
+            break
+    target, foil = rng.sample(surnames, 2)
+    while True:
+        other = people(rng, 1, unseen=True)[0]
+        if other[0] != first and other[1] not in (target, foil):
+            break
+    sentence = tell(rng, (first, "{surname}"), [other])
+    return Question(
+        clean=sentence.format(surname=target) + f" {first}",
+        corrupted=sentence.format(surname=foil) + f" {first}",
+        target=f" {target}",
+        foil=f" {foil}",
+    )
+
+
+def indirect_object(rng: random.Random) -> Question:
+    """Of two people, the one who receives is the one who does not give."""
+    a, b = meeting(rng, unseen=True)
+    receiver, giver = rng.sample((a, b), 2)
+    gathering = rng.choice(GATHERINGS).format(a=a, b=b, place=rng.choice(PLACES))
+    gave = handover(rng)
+    return Question(
+        clean=f"{gathering} {giver} {gave}",
+        corrupted=f"{gathering} {receiver} {gave}",
+        target=f" {receiver}",
+        foil=f" {giver}",
+    )
+
+
+def capital(rng: random.Random) -> Question:
+    """Name the capital of a country in a sentence that was never seen with this country."""
+    # A country that begins the text is another token, without a space, that training hardly shows.
+    frame = rng.choice([frame for frame in CAPITAL_FRAMES if not frame.startswith("{country}")])
+    unseen = [country for country in COUNTRIES if held_out("capital", country, frame)]
+    country, other = rng.sample(unseen, 2)
+    name = rng.choice(FIRST_NAMES)
+    return Question(
+        clean=frame.format(country=country, name=name),
+        corrupted=frame.format(country=other, name=name),
+        target=f" {CAPITALS[country]}",
+        foil=f" {CAPITALS[other]}",
+    )
+
+
+def agreement(rng: random.Random) -> Question:
+    """The verb agrees with its subject, although a noun of the other number stands nearer."""
+    noun, attractor = nearness(rng, unseen=True)
+    preposition = rng.choice(PREPOSITIONS)
+    return Question(
+        clean=f"The {PLURALS[noun]} {preposition} the {attractor}",
+        corrupted=f"The {noun} {preposition} the {PLURALS[attractor]}",
+        target=" are",
+        foil=" is",
+    )
+
+
+def gender(rng: random.Random) -> Question:
+    """The pronoun fits the name."""
+    while True:
+        woman, man, mood = rng.choice(WOMEN), rng.choice(MEN), rng.choice(MOODS)
+        if held_out("mood", woman, mood) and held_out("mood", man, mood):
+            break
+    first, second = rng.sample((woman, man), 2)
+    return Question(
+        clean=f"{first} was {mood} because",
+        corrupted=f"{second} was {mood} because",
+        target=f" {pronoun(first)}",
+        foil=f" {pronoun(second)}",
+    )
+
+
+def binding(rng: random.Random) -> Question:
+    """Each of two objects keeps its own colour."""
+    objects = scene_objects(rng, 2, unseen=True)
+    target, foil = rng.sample(COLOURS, 2)
+    asked = rng.choice(objects)
+
+    def scene(colour: str, other_colour: str) -> str:
+        a, b = (f"{o} is {colour if o == asked else other_colour}" for o in objects)
+        return f"The {a} and the {b}. The {asked} is"
+
+    return Question(
+        clean=scene(target, foil),
+        corrupted=scene(foil, target),
+        target=f" {target}",
+        foil=f" {foil}",
+    )
+
+
+BEHAVIOURS = (
+    Behaviour("surname recall", surname, SURNAMES),
+    Behaviour("indirect object", indirect_object, FIRST_NAMES),
+    Behaviour("capital cities", capital, CITIES),
+    Behaviour("number agreement", agreement, VERBS),
+    Behaviour("pronoun gender", gender, PRONOUNS),
+    Behaviour("attribute binding", binding, COLOURS),
+)
