@@ -131,17 +131,15 @@ _POSITIONS = ("layer", "position")
 _HEADS = ("layer", "head")
 
 SITES = {
-    "resid_post": Site(
-        "Stream after the layer", _POSITIONS, lambda base, source: source.resid_post[None]
-    ),
+    "resid_post": Site("Residual stream", _POSITIONS, lambda base, source: source.resid_post[None]),
     "resid_mid": Site(
         # Position by position the MLP sees nothing else, so this is the same patch.
-        "Stream before the MLP",
+        "Stream, mid-layer",
         _POSITIONS,
         lambda base, source: (source.resid_mid + mlp_of(base.block, source.resid_mid))[None],
     ),
     "resid_pre": Site(
-        "Stream before the layer",
+        "Stream, before",
         _POSITIONS,
         lambda base, source: source.resid_pre[None],
         before_layer=True,

@@ -59,7 +59,7 @@ def score(
 
     def share_of_pairs(texts_right: torch.Tensor) -> float:
         both = texts_right.view(2, len(pairs)).all(dim=0)
-        return both.float().mean().item()
+        return both.double().mean().item()
 
     return Score(
         beats_foil=share_of_pairs(beats_foil),

@@ -2,7 +2,7 @@
 
     python -m core.teaching.train [--out FOLDER] [--steps N] [--seed S] [--evaluate-every N]
 
-The defaults re-create the shipped files, in about half an hour on two CPU cores. An interrupted
+The defaults re-create the shipped files, in some 40 minutes on two CPU cores. An interrupted
 run goes on from its last checkpoint when the same command is given again.
 """
 
@@ -114,7 +114,7 @@ class Rows(Dataset):
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Linear warm-up, then half a cosine; once focused, up again and down to nothing in a line."""
     if step >= recipe.focus_from:
-        left = (recipe.steps - step) / (recipe.steps - recipe.focus_from)
+        left = (recipe.steps - step) / max(1, recipe.steps - recipe.focus_from)
         return recipe.focused_learning_rate * left
     if step < recipe.warm_up:
         return recipe.learning_rate * (step + 1) / recipe.warm_up

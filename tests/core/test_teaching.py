@@ -72,7 +72,9 @@ PROMISED = [
         ),
     ),
 ]
-TINY = Recipe(steps=5, n_layer=1, n_head=2, n_embd=8, block_size=24, batch_size=2, warm_up=2)
+TINY = Recipe(
+    steps=5, focus_from=3, n_layer=1, n_head=2, n_embd=8, block_size=24, batch_size=2, warm_up=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +237,36 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, monkeypatch):
         train.train(TINY, tmp_path, device="cpu", on_step=interrupt)
     with pytest.raises(ValueError, match="a run with other settings"):
         train.train(Recipe(steps=9), tmp_path, device="cpu")
+
+
+def test_focused_rows_ask_for_all_that_can_be_looked_up(encoder, monkeypatch):
+    monkeypatch.setattr(train, "OTHER_TARGETS", 0.0)
+    colours = {only_token(encoder, f" {colour}") for colour in COLOURS}
+    surnames = {only_token(encoder, f" {surname}") for surname in SURNAMES}
+    rows = train.Rows(encoder, length=96, seed=0)
+    asked = 0
+    for i in range(50):
+        rows.focused = False
+        x, everything = rows[i]
+        rows.focused = True
+        x_focused, y = rows[i]
+        assert x.equal(x_focused)
+        kept = y != -1
+        assert y[kept].equal(everything[kept])
+        assert set(y[kept].tolist()) <= colours | surnames
+        tokens = [x[0].item(), *everything.tolist()]
+        for j in kept.nonzero().flatten().tolist():
+            assert tokens[j + 1] in tokens[: j + 1]
+            asked += 1
+    assert asked > 200
+
+
+@pytest.mark.parametrize("steps", [1, Recipe.focus_from, Recipe.steps])
+def test_learning_rate_is_defined_for_every_length_of_run(steps):
+    recipe = Recipe(steps=steps)
+    rates = [train.learning_rate(recipe, step) for step in range(steps + 1)]
+    assert min(rates) >= 0
+    assert max(rates) <= recipe.learning_rate
 
 
 def test_shipped_files_are_small():
