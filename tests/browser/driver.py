@@ -155,9 +155,11 @@ class Visit:
     def hover(self, row: int, position: int) -> str:
         """What is said of a cell when the mouse rests on it."""
         x, y = self.cell(row, position)
+        label = self.page.locator(".hoverlayer .hovertext").first
+        self.page.mouse.move(1, 1)  # what was said of another cell has to go first
+        label.wait_for(state="detached")
         self.page.mouse.move(x - 3, y - 3)
         self.page.mouse.move(x, y)
-        label = self.page.locator(".hoverlayer .hovertext").first
         label.wait_for()
         return "\n".join(label.locator("tspan.line").all_text_contents() or label.all_inner_texts())
 

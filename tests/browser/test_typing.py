@@ -118,7 +118,13 @@ def test_a_character_that_is_none_is_refused_and_the_page_lives_on(visit, answer
 
 def test_a_slow_sweep_is_begun_when_asked_for_and_can_be_cancelled_and_left(visit):
     text = " met" * 200
-    visit.open(model="local/slow", clean=f"Anna Lee{text}", corrupted=f"Anna Poe{text}")
+    visit.open(
+        model="local/slow",
+        clean=f"Anna Lee{text}",
+        corrupted=f"Anna Poe{text}",
+        target=" Lee",
+        foil=" Poe",
+    )
     page = visit.page
     page.get_by_role("button", name="Run it").click()
     page.get_by_role("button", name="Cancel", exact=True).click()
