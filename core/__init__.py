@@ -2,7 +2,9 @@
 
 import os
 
-# Before torch is imported anywhere below: let its threads sleep when they wait for each other.
-# By default they spin, and as soon as another process wants a processor every product waits for
-# a thread that has none: sweeps then took thirty times as long as with sleeping threads.
+# Before torch is imported anywhere below: how its threads wait for each other. By default they
+# spin for long, and as soon as another process wants a processor every product waits for a thread
+# that has none: sweeps then took thirty times as long. So they sleep, after a spin of some
+# microseconds (for GNU's OpenMP), without which the many small products of a sweep would suffer.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
