@@ -28,8 +28,8 @@ TIMED = f"""() => {{
   const before = numbers();
   let start;
   document.addEventListener('keydown', event => {{
-    if (event.key === 'Enter') start = performance.now();
-  }}, {{capture: true, once: true}});
+    if (event.key === 'Enter') start ??= performance.now();
+  }}, {{capture: true}});
   window.seconds = new Promise(resolve => {{
     const look = () => {{
       if (start && ![before, '[]'].includes(numbers())) resolve((performance.now() - start) / 1000);
