@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
-from core import bench, exports, figures, models, verify, work
+from core import bench, exports, models, verify, work
 from core.errors import UserError
 from core.experiment import DIRECTIONS, Experiment
 from core.metrics import METRICS
@@ -109,7 +109,9 @@ def _patch(options: argparse.Namespace) -> int:
     if options.png and len(result.axes) > 2:
         raise UserError(f"a PNG has two axes and {options.site} has three; use --csv or --json.")
     if options.png:
-        _write(options.png, figures.picture(result, "png"))
+        from core.picture import picture  # only here: matplotlib takes half a second to import
+
+        _write(options.png, picture(result, "png"))
     if options.json == "-":
         print(exports.to_json(result))
         return 0

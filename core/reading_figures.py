@@ -5,8 +5,8 @@ from html import escape
 import numpy as np
 import plotly.graph_objects as go
 
-from core.figures import AWAY, TOWARDS
 from core.lens import Attribution, LogitLens
+from core.looks import AWAY, TOWARDS
 from core.tokens import Token
 
 _HEIGHT_OF_A_ROW = 26

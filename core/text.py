@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 
-from core.figures import summary, wording
+from core.looks import summary, wording
 from core.metrics import METRICS
 from core.models import Entry
 from core.result import Ranked, Result

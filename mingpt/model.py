@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 import torch
 import torch.nn as nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from mingpt import checkpoint, hub
 from mingpt.utils import CfgNode as CN
@@ -190,7 +191,7 @@ class GPT(nn.Module):
             folder = hub.fetch(str(name_or_folder))
         config = cls.get_default_config()
         config.merge_from_dict(checkpoint.read_config(folder))
-        with torch.device("meta"):  # shapes only: the file's own tensors become the parameters
+        with torch.device("meta"), _Uninitialised():  # shapes only: the file's tensors move in
             model = cls(config)
         state = checkpoint.read_state(folder, shapes=model.state_dict(), dtype=dtype)
         model.load_state_dict(state, assign=True)
@@ -308,6 +309,16 @@ class GPT(nn.Module):
                 new = logits.argmax(dim=-1, keepdim=True)
             idx = torch.cat((idx, new), dim=1)
         return idx
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Within it, `torch.nn.init` does nothing. On the meta device there is nothing to initialise,
+    and yet torch's way of doing so there imports its compiler, for two seconds."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return None
+        return function(*args, **(kwargs or {}))
 
 
 def _complete(config: CN) -> None:

@@ -1,14 +1,17 @@
 """Small models, tokenizers and results for the tests, all random, all quick."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from core.experiment import Experiment
 from core.models import Entry, LoadedModel
-from core.result import ModelCard
+from core.result import ModelCard, Result
 from core.study import Study
+from core.tokens import Token
 from mingpt.bpe import END_OF_TEXT, Encoder, bytes_to_unicode
 from mingpt.model import GPT
 from tests.numpy_gpt2 import NumpyGPT2
@@ -17,6 +20,19 @@ from tests.numpy_gpt2 import NumpyGPT2
 CLEAN = "Anna Lee met Bob Ray. Anna"  # 7 tokens
 CORRUPTED = "Anna Poe met Bob Ray. Anna"
 WORDS = ("Anna", " Anna", " Lee", " Poe", " met", " Bob", " Ray")
+HOSTILE = [  # texts that something or other would not show as they are
+    "<script>",
+    "$x$",
+    "🙂",
+    "日本",
+    "שלום",
+    "**",
+    "&amp;",
+    "$\\frac{$",
+    "%{x}",
+    "\x00",
+    "a" * 99,
+]
 CONFIGURATION = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
 
 
@@ -109,3 +125,21 @@ def finished(asked: Experiment, model: LoadedModel) -> Study:
     for _ in study.steps():
         pass
     return study
+
+
+def with_tokens(result: Result, texts: list[str]) -> Result:
+    """The result with other tokens at its positions, the same in both texts."""
+    tokens = tuple(Token(9, text) for text in texts)
+    return replace(result, clean=tokens, corrupted=tokens, target=tokens[0], foil=tokens[1])
+
+
+def of_shape(result: Result, rows: int, positions: int) -> Result:
+    """The result with a grid of another size."""
+    grids = {name: np.linspace(0, 1, rows * positions, dtype=np.float32) for name in result.grids}
+    return replace(
+        result,
+        clean=result.clean[:1] * positions,
+        corrupted=result.corrupted[:1] * positions,
+        rows=tuple(map(str, range(rows))),
+        grids={name: grid.reshape(rows, positions) for name, grid in grids.items()},
+    )

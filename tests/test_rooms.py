@@ -32,7 +32,9 @@ RULES = {
     "core/pair.py": {"torch", "core.models", "core.patching", "mingpt.model"},
     "core/experiment.py": {"torch", "mingpt", "core.models", "core.pair"},
     "core/result.py": {"torch", "mingpt", "core.models", "core.patching"} | DRAWING,
+    "core/looks.py": {"torch", "mingpt", "core.models", "core.patching", "core.study"} | DRAWING,
     "core/figures.py": {"torch", "mingpt", "core.models", "core.patching", "core.study"},
+    "core/picture.py": {"torch", "mingpt", "core.models", "core.patching", "core.study"},
     "core/exports.py": {"torch", "mingpt", "core.models", "core.patching", "core.study"} | DRAWING,
     "pages": {"torch", "mingpt", "matplotlib", "app"},
     "app.py": {"torch", "mingpt", "core"},
@@ -95,8 +97,8 @@ def test_a_module_imported_from_its_package_is_found():
 
 
 def modules_after(statement: str) -> set[str]:
-    """What a fresh Python has loaded after a statement, top-level packages alone."""
-    tell = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    """What a fresh Python has loaded after a statement: modules, and the packages they are in."""
+    tell = "import sys; print(*sys.modules, *{name.partition('.')[0] for name in sys.modules})"
     ran = subprocess.run(
         [sys.executable, "-c", f"{statement}\n{tell}"],
         capture_output=True,
@@ -127,6 +129,13 @@ def test_mingpt_stands_alone():
     loaded = modules_after(every_module("mingpt"))
     assert {"mingpt", "torch"} <= loaded
     assert not loaded & ({"core", "pandas", "transformers"} | THE_APP | DRAWING)
+
+
+def test_what_a_first_visitor_waits_for_has_nothing_slow_in_it():
+    """Half a second is matplotlib, two seconds are torch's compiler."""
+    load = "from core import figures, models; models.load(models.TEACHING)"
+    assert not modules_after(load) & {"matplotlib", "torch._dynamo"}
+    assert "torch._dynamo" in modules_after("import torch._dynamo")
 
 
 def test_what_is_loaded_would_be_noticed():

@@ -4,19 +4,16 @@ from functools import partial
 
 import streamlit as st
 
-from core import exports, figures
+from core import exports, figures, looks
 from core.experiment import Experiment
-from core.result import Moved, Ranked, Result
+from core.result import Result
 from core.study import Study
 from pages.parts import html
 
 CHART = "heatmap"
 HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
 _MODEBAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-_CHANGE = "Places gained over the run that was patched into."
-_COLUMNS = (
-    "rank", "change", "id", "token", "logit", "probability", "clean rank", "corrupted rank",
-)  # fmt: skip
+_COLOURS = {"clean": looks.TOWARDS, "patched": looks.PATCHED, "corrupted": looks.AWAY}
 
 
 def heatmap(result: Result) -> None:
@@ -92,32 +89,38 @@ def selected(result: Result) -> tuple[int, int] | None:
     return None
 
 
-def tables(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
+def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
     """The likeliest next tokens of both plain runs, and of the chosen cell's between them."""
     at = selected(result)
-    names = ["clean", "corrupted"] if at is None else ["clean", "patched", "corrupted"]
-    colours = {"clean": figures.TOWARDS, "corrupted": figures.AWAY, "patched": figures.PATCHED}
-    for column, name in zip(st.columns(len(names)), names, strict=True):
+    runs = {"clean": result.top["clean"], "corrupted": result.top["corrupted"]}
+    moves = ()
+    if at is not None:
+        moves = study.story((*at, *beyond))
+        patched = tuple(move.now for move in moves)
+        runs = {"clean": runs["clean"], "patched": patched, "corrupted": runs["corrupted"]}
+    as_chart = (
+        st.segmented_control(
+            "The likeliest next tokens as",
+            ("Table", "Chart"),
+            default="Table",
+            required=True,
+            key="next_tokens_as",
+            label_visibility="collapsed",
+        )
+        == "Chart"
+    )
+    widths = [7 if name == "patched" else 5 for name in runs]  # of the most columns
+    for column, (name, top) in zip(st.columns(widths), runs.items(), strict=True):
         with column:
             st.markdown(f"**{name.title()} run**")
-            moves = study.story((*at, *beyond)) if name == "patched" else None
-            top = tuple(move.now for move in moves) if moves else result.top[name]
-            st.plotly_chart(
-                figures.bars(top, colours[name]),
-                key=f"bars_{name}",
-                config={"displayModeBar": False},
-            )
-            st.dataframe(
-                _table(top) | (_moves(moves) if moves else {}),
-                hide_index=True,
-                height="content",
-                column_order=_COLUMNS,
-                column_config={
-                    "logit": st.column_config.NumberColumn(format="%.4f"),
-                    "probability": st.column_config.NumberColumn(format="%.6f"),
-                    "change": st.column_config.NumberColumn(format="%+d", help=_CHANGE),
-                },
-            )
+            if as_chart:
+                st.plotly_chart(
+                    figures.bars(top, _COLOURS[name]),
+                    key=f"bars_{name}",
+                    config={"displayModeBar": False},
+                )
+            else:
+                html.show(html.next_tokens(top, name, moves if name == "patched" else ()))
 
 
 def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
@@ -126,8 +129,8 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
     csv = partial(_whole, exports.grid_csv, study, experiment)
     json = partial(_whole, exports.to_json, study, experiment)
     files = (
-        ("PNG", "heatmap.png", "image/png", partial(figures.picture, shown, "png")),
-        ("SVG", "heatmap.svg", "image/svg+xml", partial(figures.picture, shown, "svg")),
+        ("PNG", "heatmap.png", "image/png", partial(_picture, shown, "png")),
+        ("SVG", "heatmap.svg", "image/svg+xml", partial(_picture, shown, "svg")),
         ("CSV: grid", "grid.csv", "text/csv", csv),
         ("CSV: top 20", "top20.csv", "text/csv", partial(exports.top_csv, shown)),
         ("JSON", "result.json", "application/json", json),
@@ -144,26 +147,14 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
             )
 
 
+def _picture(result: Result, format: str) -> bytes:
+    from core.picture import picture  # only here: matplotlib takes half a second to import
+
+    return picture(result, format)
+
+
 def _whole(export, study: Study, experiment: Experiment) -> str:
     return export(study.read(experiment))
-
-
-def _table(top: tuple[Ranked, ...]) -> dict[str, list]:
-    return {
-        "rank": [row.rank for row in top],
-        "id": [row.token.id for row in top],
-        "token": [row.token.label for row in top],
-        "logit": [row.logit for row in top],
-        "probability": [row.prob for row in top],
-    }
-
-
-def _moves(moves: tuple[Moved, ...]) -> dict[str, list]:
-    return {
-        "change": [move.risen for move in moves],
-        "clean rank": [move.clean_rank for move in moves],
-        "corrupted rank": [move.corrupted_rank for move in moves],
-    }
 
 
 def _take_click() -> None:

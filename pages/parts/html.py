@@ -9,7 +9,7 @@ from html import escape
 import streamlit as st
 
 from core.metrics import METRICS
-from core.result import Result
+from core.result import Moved, Ranked, Result
 from core.tokens import Token
 
 STYLE = """<style>
@@ -33,6 +33,13 @@ STYLE = """<style>
 .pb-table { border-collapse: collapse; font-size: 0.9rem; }
 .pb-table th, .pb-table td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap;
   border-bottom: 1px solid rgba(128, 128, 128, 0.25); font-variant-numeric: tabular-nums; }
+.pb-dense { font-size: 0.8rem; }
+.pb-dense th, .pb-dense td { padding: 2px 5px 2px 3px; }
+.pb-dense .pb-token { font-size: 0.75rem; padding: 0 4px; }
+.pb-bar { background: linear-gradient(to left, var(--colour) var(--bar), transparent var(--bar)); }
+.pb-bar.pb-clean { --colour: rgba(20, 90, 200, 0.3); }
+.pb-bar.pb-patched { --colour: rgba(125, 85, 165, 0.35); }
+.pb-bar.pb-corrupted { --colour: rgba(200, 90, 10, 0.3); }
 .pb-table th { font-weight: 600; }
 .pb-table th:first-child { text-align: left; }
 </style>"""
@@ -117,6 +124,32 @@ def cell(result: Result, row: int, column: int) -> str:
     return (
         f'<div class="pb-note">With the {what} at {result.axes[1]} {column} replaced by {by}:'
         f" {', '.join(effects)}.</div>"
+    )
+
+
+def next_tokens(top: tuple[Ranked, ...], run: str, moves: tuple[Moved, ...] = ()) -> str:
+    """The likeliest next tokens of the "clean", "corrupted" or "patched" run as a table, with
+    `moves` also by how many places each rose and where the plain runs have it."""
+    heads = ["rank", "id", "token", "logit", "prob."]
+    rows = [
+        [
+            f"<td>{row.rank}</td>",
+            f"<td>{row.token.id}</td>",
+            f"<td>{token(row.token)}</td>",
+            f"<td>{row.logit:.4f}</td>",
+            f'<td class="pb-bar pb-{run}" style="--bar: {row.prob:.1%}">{row.prob:.6f}</td>',
+        ]
+        for row in top
+    ]
+    if moves:
+        heads[1:1] = ["risen", "clean", "corr."]
+        for row, move in zip(rows, moves, strict=True):
+            moved = (f"{move.risen:+d}", f"{move.clean_rank}", f"{move.corrupted_rank}")
+            row[1:1] = [f"<td>{number}</td>" for number in moved]
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return (
+        '<div class="pb-scroll"><table class="pb-table pb-dense">'
+        f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table></div>"
     )
 
 

@@ -54,7 +54,7 @@ def _answer(wanted: Experiment, job: running.Job) -> None:
         answer.numbers(shown)
         answer.downloads(study, wanted, shown)
         st.subheader("What comes next?")
-        answer.tables(study, shown, beyond)
+        answer.next_tokens(study, shown, beyond)
 
 
 page()

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core import figures
 from core.errors import UserError
+from core.looks import reach
 from core.reading_figures import attention_map
 from core.result import Result
 from core.sites import SITES
@@ -32,11 +32,11 @@ def page() -> None:
         if (answered := frame.swept(replace(wanted, site=site), model)) is None:
             return
         results.append(answered[1])
-    reach = max(map(figures.reach, results))
+    shared = max(map(reach, results))
     for column, result in zip(st.columns(len(results)), results, strict=True):
         with column:
             st.markdown(f"**{SITES[result.experiment.site].title}** (`{result.experiment.site}`)")
-            answer.still_heatmap(result, key=f"map_{result.experiment.site}", reach=reach)
+            answer.still_heatmap(result, key=f"map_{result.experiment.site}", reach=shared)
 
     st.subheader("Heads")
     st.markdown("Each cell patches one head’s output at all positions. Click a head.")

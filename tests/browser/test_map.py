@@ -69,6 +69,7 @@ def test_a_click_frames_a_cell_and_tells_its_story(opened):
 def test_the_bars_of_the_next_tokens_say_their_numbers(opened, answer):
     first = answer(DEFAULT).top["clean"][0]
     page = opened.page
+    page.get_by_role("radio", name="Chart").click()
     bar = page.locator(".js-plotly-plot .bars .point").first
     bar.scroll_into_view_if_needed()
     box = bar.bounding_box()

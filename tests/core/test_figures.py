@@ -1,51 +1,16 @@
 """Figures: exact numbers on hover, tokens shown literally, colours that mean what they say."""
 
-import io
-import warnings
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 
-import matplotlib.image
 import numpy as np
 import pytest
 
-from core.figures import AWAY, TOWARDS, bars, heatmap, picture, wording
+from core.figures import bars, heatmap
+from core.looks import AWAY, TOWARDS
 from core.metrics import METRICS
 from core.result import Baseline, Ranked, Result
 from core.tokens import Token
-from tests.builders import experiment, finished
-
-HOSTILE = [
-    "<script>",
-    "$x$",
-    "🙂",
-    "日本",
-    "שלום",
-    "**",
-    "&amp;",
-    "$\\frac{$",
-    "%{x}",
-    "\x00",
-    "a" * 99,
-]
-
-
-def with_tokens(result: Result, texts: list[str]) -> Result:
-    """The result with other tokens at its positions, the same in both texts."""
-    tokens = tuple(Token(9, text) for text in texts)
-    return replace(result, clean=tokens, corrupted=tokens, target=tokens[0], foil=tokens[1])
-
-
-def of_shape(result: Result, rows: int, positions: int) -> Result:
-    """The result with a grid of another size."""
-    grids = {name: np.linspace(0, 1, rows * positions, dtype=np.float32) for name in result.grids}
-    return replace(
-        result,
-        clean=result.clean[:1] * positions,
-        corrupted=result.corrupted[:1] * positions,
-        rows=tuple(map(str, range(rows))),
-        grids={name: grid.reshape(rows, positions) for name, grid in grids.items()},
-    )
+from tests.builders import HOSTILE, experiment, finished, of_shape, with_tokens
 
 
 def asked(result: Result, **changes) -> Result:
@@ -148,11 +113,6 @@ def test_a_position_where_the_texts_differ_shows_both_tokens(result):
     assert list(labels[:3]) == ["Anna", "·Lee<br>·Poe", "·met"]
 
 
-def test_the_metric_is_worded_with_both_tokens(result):
-    assert wording(result) == "logit(·Poe) - logit(·Lee)"
-    assert wording(asked(result, metric="target_prob")) == "P(·Lee)"
-
-
 # --- Colours ------------------------------------------------------------------------------------
 
 
@@ -185,7 +145,6 @@ def test_a_grid_without_any_effect_can_be_drawn(result):
     still = replace(result, grids=flat, baselines=baselines)
     trace = map_of(heatmap(still))
     assert trace.zmin < 0 < trace.zmax
-    assert picture(still, "png")
 
 
 def test_a_grid_that_is_not_finished_can_be_drawn(result):
@@ -246,46 +205,3 @@ def test_equal_and_hostile_tokens_keep_their_own_bars():
     assert list(figure.layout.yaxis.ticktext) == ["&lt;script&gt;", "·same", "·same"]
     assert figure.data[0].customdata[0][0] == "&lt;script&gt;"
     assert len(set(figure.data[0].y)) == 3
-
-
-# --- Pictures -----------------------------------------------------------------------------------
-
-
-def test_the_png_opens_and_is_large_enough_to_print(result):
-    content = picture(result, "png")
-    pixels = matplotlib.image.imread(io.BytesIO(content))
-    height, width = pixels.shape[:2]
-    assert width >= 1800 and height >= 1200  # 6 x 4 inches at 300 dpi
-    assert np.ptp(pixels[..., :3]) > 0.5
-    at = content.index(b"pHYs") + 4
-    assert int.from_bytes(content[at : at + 4], "big") == round(300 / 0.0254)  # pixels per metre
-
-
-def test_the_svg_opens(result):
-    root = ET.fromstring(picture(result, "svg"))
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-
-
-@pytest.mark.parametrize("format", ["png", "svg"])
-def test_the_same_result_gives_the_same_file(result, format):
-    assert picture(result, format) == picture(result, format)
-
-
-def test_hostile_tokens_are_drawn_without_complaint(result):
-    wanted = experiment(clean=f"$x$ {HOSTILE[2]} ^_\\", corrupted="<b> 日本\n\t$")
-    odd = replace(with_tokens(result, HOSTILE[1:6] + HOSTILE[7:9]), experiment=wanted)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert picture(odd, "png").startswith(b"\x89PNG")
-        ET.fromstring(picture(odd, "svg"))
-
-
-def test_a_picture_of_a_long_text_has_a_bounded_size(result):
-    pixels = matplotlib.image.imread(io.BytesIO(picture(of_shape(result, 3, 500), "png")))
-    assert pixels.shape[1] == 20 * 300
-
-
-def test_the_picture_shows_the_values(result):
-    """Another grid is another picture."""
-    other = replace(result, grids=result.grids | {"logit_diff": result.values[::-1].copy()})
-    assert picture(result, "png") != picture(other, "png")

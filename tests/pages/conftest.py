@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -132,6 +133,17 @@ class App:
     def tables(self) -> list[list[dict]]:
         """The data frames on the page, as rows."""
         return [node.value.to_dict("records") for node in self.at.dataframe]
+
+    @property
+    def next_tokens(self) -> list[list[dict]]:
+        """The tables of the likeliest next tokens, as rows."""
+        found = []
+        for body in self.bodies:
+            if "pb-dense" in body:
+                rows = ElementTree.fromstring(body).iter("tr")
+                heads, *rest = ([*row.itertext()] for row in rows)
+                found.append([dict(zip(heads, row, strict=True)) for row in rest])
+        return found
 
     def strings(self) -> list[tuple[str, str]]:
         """Everything the page sends to the browser as text, each with what kind of element it is

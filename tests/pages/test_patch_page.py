@@ -46,16 +46,28 @@ def test_it_shows_the_baselines_of_both_runs(open_app, answer):
 
 def test_it_shows_the_likeliest_tokens_of_both_runs(open_app, answer):
     app = open_app()
-    for table, side in zip(app.tables, ("clean", "corrupted"), strict=True):
+    for table, side in zip(app.next_tokens, ("clean", "corrupted"), strict=True):
         expected = answer(app.experiment).top[side]
-        assert [row["rank"] for row in table] == list(range(1, 21))
-        assert [row["id"] for row in table] == [row.token.id for row in expected]
+        assert [row["rank"] for row in table] == [str(rank) for rank in range(1, 21)]
+        assert [row["id"] for row in table] == [str(row.token.id) for row in expected]
         assert [row["token"] for row in table] == [row.token.label for row in expected]
-        np.testing.assert_allclose(
-            [(row["logit"], row["probability"]) for row in table],
-            [(row.logit, row.prob) for row in expected],
-            rtol=1e-4,
+        assert [float(row["logit"]) for row in table] == pytest.approx(
+            [row.logit for row in expected], abs=1e-4
         )
+        assert [float(row["prob."]) for row in table] == pytest.approx(
+            [row.prob for row in expected], abs=1e-6
+        )
+
+
+def test_the_likeliest_tokens_are_a_chart_if_asked_for(open_app, answer):
+    app = open_app()
+    app.widget("next_tokens_as").set_value("Chart")
+    app.run()
+    assert app.next_tokens == []
+    charts = [figure for figure in app.figures if figure["data"][0]["type"] == "bar"]
+    for chart, side in zip(charts, ("clean", "corrupted"), strict=True):
+        expected = [row.prob for row in answer(app.experiment).top[side]]
+        assert chart["data"][0]["x"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_it_offers_five_files(open_app):
@@ -579,16 +591,15 @@ def test_a_chosen_cell_is_outlined_and_tells_its_story(open_app, answer):
 def test_a_chosen_cell_opens_its_next_tokens_with_the_change_in_rank(open_app, direction):
     app = open_app(direction=direction).choose("2", 1)
     expected = app.at.session_state.job.study.story((3, 1))
-    clean, patched, _corrupted = app.tables
+    clean, patched, _corrupted = app.next_tokens
     assert len(patched) == 20
     for row, moved in zip(patched, expected, strict=True):
         unpatched = moved.corrupted_rank if direction == "denoise" else moved.clean_rank
-        assert (row["rank"], row["id"]) == (moved.now.rank, moved.now.token.id)
-        assert row["clean rank"] == moved.clean_rank
-        assert row["corrupted rank"] == moved.corrupted_rank
-        assert row["change"] == unpatched - row["rank"]
+        assert (row["rank"], row["id"]) == (str(moved.now.rank), str(moved.now.token.id))
+        assert (row["clean"], row["corr."]) == (str(moved.clean_rank), str(moved.corrupted_rank))
+        assert row["risen"] == f"{unpatched - moved.now.rank:+d}"
     ranks = {row["id"]: row["rank"] for row in clean}
-    assert all(row["clean rank"] == ranks[row["id"]] for row in patched if row["id"] in ranks)
+    assert all(row["clean"] == ranks[row["id"]] for row in patched if row["id"] in ranks)
 
 
 def test_the_embedding_row_can_be_chosen(open_app):
@@ -599,7 +610,7 @@ def test_the_embedding_row_can_be_chosen(open_app):
 
 def test_clear_closes_the_story(open_app):
     app = open_app().choose("2", 1).press("Clear")
-    assert app.outlined == set() and len(app.tables) == 2
+    assert app.outlined == set() and len(app.next_tokens) == 2
     assert (app.widget("cell_row").value, app.widget("cell_column").value) == (None, None)
 
 
@@ -609,17 +620,17 @@ def test_a_cell_stays_chosen_while_it_exists(open_app):
     assert app.outlined == {(3, 1)}
     app.enter(metric="kl").enter(embedding=False)
     assert app.outlined == {(2, 1)}
-    assert len(app.tables) == 3
+    assert len(app.next_tokens) == 3
 
 
 def test_a_cell_that_a_shorter_text_no_longer_has_is_dropped(open_app):
     app = open_app(clean=LONGER, corrupted=LONGER_CORRUPTED).choose("2", 13)
     assert app.outlined == {(2 + 1 * app.experiment.embedding, 13)}
     app.press(TITLES[0])
-    assert app.outlined == set() and len(app.tables) == 2
+    assert app.outlined == set() and len(app.next_tokens) == 2
     assert (app.widget("cell_row").value, app.widget("cell_column").value) == (None, None)
 
 
 def test_the_embedding_cell_is_dropped_with_its_row(open_app):
     app = open_app(embedding="1").choose("embedding", 1).enter(embedding=False)
-    assert app.outlined == set() and len(app.tables) == 2
+    assert app.outlined == set() and len(app.next_tokens) == 2
