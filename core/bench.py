@@ -1,8 +1,8 @@
 """How fast is the sweep here? Measured on the user's own machine, against what is possible on it.
 
-Everything is timed in turns in one process, since machines are noisy, and compared by ratios: the
-sweep with both plain runs, the plain loop of one forward pass for each cell, and this machine's
-rate of float32 matrix products, for the products a sweep is made of and for large square ones.
+Everything is timed in turns in one process, since machines are noisy, and compared by ratios: both
+plain runs, the sweep, the plain loop of one forward pass for each cell, and this machine's rate of
+float32 matrix products, for the products a sweep is made of and for large square ones.
 """
 
 import copy
@@ -16,9 +16,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from core import patching, suffix
+from core import patching
 from core.errors import UserError
-from core.work import block_work
 from mingpt.model import GPT, MODEL_TYPES, PatchParams
 
 _GPT2_VOCABULARY, _GPT2_BLOCK = 50257, 1024
@@ -58,8 +57,10 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     """
     clean, corrupted = texts(gpt, tokens)
 
+    def record() -> list[patching.Run]:
+        return patching.record(gpt, clean, corrupted)
+
     def sweep() -> torch.Tensor:
-        source, base = patching.record(gpt, clean, corrupted)
         *_, (_, states) = patching.sweep(gpt, base, source, site=site)
         return states
 
@@ -67,22 +68,21 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
         parameter.sum()
     before = _resident_bytes("VmRSS")
     _forget_peak()
+    source, base = record()
     states = sweep()
     peak = _resident_bytes("VmHWM")
 
-    source, base = patching.record(gpt, clean, corrupted)
-    L, C = gpt.config.n_layer, gpt.config.n_embd
-    operations = 2 * L * block_work(C, tokens, 0)
     options = {"site": site, "embedding": False, "window": 0}
-    operations += patching.sweep_work(gpt, base, source, **options)
+    operations = patching.sweep_work(gpt, base, source, **options)
     chunks = patching.packed_rows(gpt, base, source, **options)
     own_operations, own_products = _own_products(gpt, chunks)
     a, b = torch.randn(2, _LARGE, _LARGE, device=states.device)
     cells = cycle(_plain_cells(gpt, clean, corrupted))
 
-    swept, own, large, plain, apart = [], [], [], [], 0.0
+    recorded, swept, own, large, plain, apart = [], [], [], [], [], 0.0
     started = time.perf_counter()
     while len(swept) < _LEAST_ROUNDS or time.perf_counter() - started < budget:
+        recorded.append(_seconds(record, states.device))
         swept.append(_seconds(sweep, states.device))
         own.append(_seconds(own_products, states.device))
         large.append(_seconds(lambda: a @ b, states.device))
@@ -92,7 +92,7 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
             ours = gpt.lm_head.weight @ states[cell]
             apart = max(apart, (ours - run()).abs().max().item())
 
-    seconds = statistics.median(swept)
+    both_runs, seconds = statistics.median(recorded), statistics.median(swept)
     own_rate = own_operations / statistics.median(own)
     large_rate = 2 * _LARGE**3 / statistics.median(large)
     report = {
@@ -102,6 +102,7 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
         "device": str(states.device),
         "threads": torch.get_num_threads(),
         "rounds": len(swept),
+        "both_plain_runs_seconds": both_runs,
         "sweep_seconds": seconds,
         "operations": operations,
         "rate": operations / seconds,
@@ -110,12 +111,14 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
         "fraction_of_own_shapes_rate": operations / seconds / own_rate,
         "fraction_of_large_rate": operations / seconds / large_rate,
         "peak_bytes": peak - before if peak and before else None,
-        "peak_bytes_predicted": _predicted_bytes(gpt, tokens, chunks),
+        "peak_bytes_predicted": patching.peak_bytes(gpt, base, source, **options),
     }
     if plain:
         report["plain_cells_timed"] = len(plain)
         report["plain_loop_seconds"] = statistics.median(plain) * report["cells"]
-        report["times_faster_than_plain_loop"] = report["plain_loop_seconds"] / seconds
+        report["times_faster_than_plain_loop"] = report["plain_loop_seconds"] / (
+            both_runs + seconds
+        )
         report["largest_logit_difference"] = apart
     return report
 
@@ -155,16 +158,6 @@ def _own_products(gpt: GPT, chunks: list[list[int]]) -> tuple[int, Callable[[], 
                     F.linear(inputs[n, part.in_features], part.weight, part.bias)
 
     return sum(24 * n * C**2 for chunk in chunks for n in chunk), products
-
-
-def _predicted_bytes(gpt: GPT, tokens: int, chunks: list[list[int]]) -> int:
-    """What a sweep takes at its peak: both plain runs with their streams, keys and values, the
-    states, and the rows of the largest step where a block is widest."""
-    L, C = gpt.config.n_layer, gpt.config.n_embd
-    plain_runs = 2 * (3 * L + 1) * tokens * C
-    states = L * tokens * C
-    rows = max(max(chunk) for chunk in chunks)
-    return 4 * (plain_runs + states + rows * suffix.WIDEST * C)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

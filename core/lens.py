@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 
 from core.patching import Run
-from core.sites import Layer
 from mingpt.model import GPT
 
 
@@ -72,8 +71,8 @@ def attribute(model: GPT, run: Run, target: int, foil: int) -> Attribution:
     direction = direction - direction.mean()  # instead of centring every part
 
     heads, biases, mlps = [], [], []
-    for block, resid_pre in zip(model.transformer.h, run.resid, strict=False):
-        layer = Layer(block, resid_pre)
+    for index, block in enumerate(model.transformer.h):
+        layer = run.layer(model, index)
         z = layer.z[:, -1]  # (H, D)
         H, D = z.shape
         weight = block.attn.c_proj.weight.view(-1, H, D)  # (C, H, D)
@@ -93,4 +92,4 @@ def attribute(model: GPT, run: Run, target: int, foil: int) -> Attribution:
 @torch.inference_mode()
 def attention(model: GPT, run: Run, layer: int, head: int) -> torch.Tensor:
     """The attention pattern of one head: (T, T), from each position (row) to those before it."""
-    return Layer(model.transformer.h[layer], run.resid[layer]).pattern[head]
+    return run.layer(model, layer).pattern[head]

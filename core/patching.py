@@ -16,6 +16,7 @@ make most of that work unnecessary, without any approximation:
 Shapes: T tokens, L layers, C channels, H heads of D = C / H channels.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,9 +40,13 @@ class Run:
 
     ids: tuple[int, ...]
     resid: torch.Tensor  # (L + 1, T, C) the residual stream before each block and after the last
-    keys: torch.Tensor  # (L, H, T, D)
-    values: torch.Tensor  # (L, H, T, D)
+    keys: torch.Tensor  # (L, T, C), the heads side by side
+    values: torch.Tensor  # (L, T, C)
     state: torch.Tensor  # (C,) the last position after the final LayerNorm
+
+    def layer(self, model: GPT, layer: int) -> Layer:
+        """What the run holds inside a layer."""
+        return Layer(model.transformer.h[layer], self.resid[layer], self.resid[layer + 1])
 
 
 class _Cell(NamedTuple):
@@ -58,18 +63,19 @@ class _Cell(NamedTuple):
 def record(model: GPT, *texts: tuple[int, ...]) -> list[Run]:
     """Run texts of equally many token ids through `model` together, keeping what a sweep needs."""
     x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))  # (B, T, C)
-    resid, keys, values = [x], [], []
-    for block in model.transformer.h:
+    (B, T, C), L = x.shape, model.config.n_layer
+    resid = x.new_empty(B, L + 1, T, C)
+    keys, values = x.new_empty(2, B, L, T, C)
+    for layer, block in enumerate(model.transformer.h):
+        resid[:, layer] = x
         q, k, v = block.attn.qkv(block.ln_1(x))  # (B, H, T, D) each
+        keys[:, layer], values[:, layer] = merge_heads(k), merge_heads(v)
         z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + block.attn.c_proj(merge_heads(z))
         x = x + block.mlp(block.ln_2(x))
-        resid.append(x)
-        keys.append(k)
-        values.append(v)
+    resid[:, L] = x
     states = model.transformer.ln_f(x[:, -1])  # (B, C)
-    kept = (torch.stack(parts, dim=1) for parts in (resid, keys, values))
-    return [Run(*parts) for parts in zip(texts, *kept, states, strict=True)]
+    return [Run(*parts) for parts in zip(texts, resid, keys, values, states, strict=True)]
 
 
 def sweep(
@@ -102,28 +108,30 @@ def sweep(
     streams = _Streams(model, base, source, site)
 
     done, total = 0, sum((T - cell.p) * (L - cell.start) for cell in cells)
-    for chunk in _chunks(cells, T, bytes_per_row=suffix.WIDEST * base.state.nbytes):
-        groups: suffix.Groups = {}
-        lanes: dict[int, list[_Cell]] = {}  # p -> the cells of the runs in its group
-        for r in range(min(cell.start for cell in chunk), L + 1):
-            if r < L:
-                yield done / total, states
+    for chunk in _chunks(cells, T, base.state.nbytes):
+        pack = _Pack(chunk, T, base.state.device)
+        x = base.state[:0].view(0, len(base.state))  # (R, C), the rows under way
+        for r in range(chunk[0].start, L):
+            yield done / total, states
             with torch.inference_mode():
-                for p, joining in _joining(chunk, r).items():
-                    lanes[p] = lanes.get(p, []) + joining
-                    runs = streams.begin(r, p, [cell.lane for cell in joining])
-                    runs = runs if r < L else runs[:, -1:]
-                    groups[p] = torch.cat((groups[p], runs)) if p in groups else runs
-                if r < L:
-                    done += sum(len(lanes[p]) * (T - p) for p in groups)
-                    block, kv = model.transformer.h[r], (base.keys[r], base.values[r])
-                    groups = suffix.step(block, groups, *kv, last_only=r == L - 1)
-                    if window:
-                        streams.patch_again(r, groups, lanes)
-        for p, runs in groups.items():
-            with torch.inference_mode():
-                ends = model.transformer.ln_f(runs[:, -1])
-            for cell, end in zip(lanes[p], ends, strict=True):
+                x = torch.cat((x, streams.begin(r, pack, pack.rows_joining(r))))
+                done += len(x)
+                x = suffix.step(
+                    model.transformer.h[r],
+                    x,
+                    pack.places[: len(x)],
+                    pack.ends[: pack.runs_until(r)],
+                    base.keys[r],
+                    base.values[r],
+                    ends_only=r == L - 1,
+                )
+                if window:
+                    streams.patch_again(r, pack, x)
+        with torch.inference_mode():
+            # Of a patch after the last block only the last position is read.
+            late = pack.ends[pack.runs_until(L - 1) :]
+            x = torch.cat((x, streams.begin(L, pack, late))) if len(late) else x
+            for cell, end in zip(chunk, model.transformer.ln_f(x), strict=True):
                 states[cell.index] = end
     yield 1.0, states
 
@@ -145,8 +153,24 @@ def packed_rows(
     L, T = model.config.n_layer, len(base.ids)
     return [
         [sum(T - cell.p for cell in chunk if cell.start <= r) for r in range(L)]
-        for chunk in _chunks(cells, T, suffix.WIDEST * base.state.nbytes)
+        for chunk in _chunks(cells, T, base.state.nbytes)
     ]
+
+
+def peak_bytes(
+    model: GPT, base: Run, source: Run | str, *, site: str, embedding: bool, window: int
+) -> int:
+    """What this `sweep` takes above the weights at its peak: both runs, the states, and the
+    largest chunk."""
+    cells = list(_cells(model, base, source, site, embedding, window))
+    T = len(base.ids)
+    kept = 2 * (base.resid.nbytes + base.keys.nbytes + base.values.nbytes)
+    states = len(cells) * base.state.nbytes
+    steps = (
+        suffix.floats_per_channel(sum(T - cell.p for cell in chunk), len(chunk), T)
+        for chunk in _chunks(cells, T, base.state.nbytes)
+    )
+    return kept + states + max(steps, default=0) * base.state.nbytes
 
 
 def _first_difference(base: Run, source: Run | str) -> int:
@@ -160,7 +184,7 @@ def _first_difference(base: Run, source: Run | str) -> int:
 def _cells(
     model: GPT, base: Run, source: Run | str, site: str, embedding: bool, window: int
 ) -> Iterator[_Cell]:
-    """Every run that has to be computed, the shortest ones first."""
+    """Every run that has to be computed, those that begin last first."""
     T, parted = len(base.ids), _first_difference(base, source)
     L, axes = model.config.n_layer, SITES[site].axes
     heads = range(model.config.n_head) if "head" in axes else range(1)
@@ -177,27 +201,47 @@ def _cells(
                 yield _Cell(tuple(place[axis] for axis in axes), start, p, head, until)
 
 
-def _chunks(cells: Iterable[_Cell], T: int, bytes_per_row: int) -> Iterator[list[_Cell]]:
-    """Cut `cells` into parts whose packed rows fit into WORKING_MEMORY, one run at least."""
-    most = WORKING_MEMORY // bytes_per_row
-    chunk, rows = [], 0
+def _chunks(cells: Iterable[_Cell], T: int, bytes_per_channel: int) -> Iterator[list[_Cell]]:
+    """Cut `cells` into parts that fit into WORKING_MEMORY, one run at least, each in the order in
+    which its runs begin."""
+    chunk, R = [], 0
     for cell in cells:
-        rows += T - cell.p
-        if chunk and rows > most:
-            yield chunk
-            chunk, rows = [], T - cell.p
+        R += T - cell.p
+        takes = suffix.floats_per_channel(R, len(chunk) + 1, T) * bytes_per_channel
+        if chunk and takes > WORKING_MEMORY:
+            yield chunk[::-1]
+            chunk, R = [], T - cell.p
         chunk.append(cell)
     if chunk:
-        yield chunk
+        yield chunk[::-1]
 
 
-def _joining(chunk: list[_Cell], block: int) -> dict[int, list[_Cell]]:
-    """The cells whose runs begin before a block, by position."""
-    joining: dict[int, list[_Cell]] = {}
-    for cell in chunk:
-        if cell.start == block:
-            joining.setdefault(cell.p, []).append(cell)
-    return joining
+class _Pack:
+    """Where the rows of a chunk's N runs are: run after run, of each those from its p to the end.
+    The runs are in the order in which they begin, so those under way are the first ones."""
+
+    def __init__(self, chunk: list[_Cell], T: int, device: torch.device):
+        self.T = T
+        self._starts = [cell.start for cell in chunk]
+        self.p, self.lane, self.until = torch.tensor(
+            [(cell.p, cell.lane, cell.until) for cell in chunk], device=device
+        ).T  # (N,) each
+        sizes = T - self.p
+        self.ends = sizes.cumsum(0) - 1  # (N,) each run's last row
+        self.begins = self.ends - sizes + 1  # (N,) its first
+        self._rows = [0, *(self.ends + 1).tolist()]  # so many before each run
+        self.run = torch.arange(len(chunk), device=device).repeat_interleave(sizes)  # (R,)
+        within = torch.arange(len(self.run), device=device) - self.begins[self.run]
+        self.position = self.p[self.run] + within  # (R,)
+        self.places = self.run * T + self.position  # (R,)
+
+    def runs_until(self, block: int) -> int:
+        """How many runs begin before `block` or an earlier one."""
+        return bisect_right(self._starts, block)
+
+    def rows_joining(self, block: int) -> slice:
+        """The rows of the runs that begin before `block`."""
+        return slice(*(self._rows[self.runs_until(r)] for r in (block - 1, block)))
 
 
 class _Streams:
@@ -207,21 +251,24 @@ class _Streams:
         self._model, self._base, self._source, self._site = model, base, source, SITES[site]
         self._latest: tuple[int, torch.Tensor] | None = None
 
-    def begin(self, block: int, p: int, lanes: list[int]) -> torch.Tensor:
-        """The streams from position p on of runs that begin before `block`: (n, S, C)."""
-        patched = self._before(block)[lanes, p:]
+    def begin(self, block: int, pack: _Pack, rows: slice | torch.Tensor) -> torch.Tensor:
+        """The stream before `block` in some of a pack's rows, whose runs begin there: (rows, C)."""
+        run, position = pack.run[rows], pack.position[rows]
+        patched = self._before(block)[pack.lane[run], position]
         if "position" not in self._site.axes:
             return patched
-        untouched = self._base.resid[block, p + 1 :].expand(len(lanes), -1, -1)
-        return torch.cat((patched[:, :1], untouched), dim=1)
+        is_patched = position == pack.p[run]
+        return torch.where(is_patched[:, None], patched, self._base.resid[block, position])
 
-    def patch_again(self, block: int, groups: suffix.Groups, lanes: dict[int, list[_Cell]]) -> None:
+    def patch_again(self, block: int, pack: _Pack, x: torch.Tensor) -> None:
         """After `block`, put the source back into the runs whose window is still open."""
-        for p, runs in groups.items():
-            for run, cell in zip(runs, lanes[p], strict=True):
-                # After the last block there is only the last position left.
-                if block <= cell.until and len(run) == len(self._base.ids) - p:
-                    run[0] = self._before(block + 1)[0, p]
+        runs = pack.runs_until(block)
+        p, is_open = pack.p[:runs], pack.until[:runs] >= block
+        begins = pack.begins[:runs]
+        if block == self._model.config.n_layer - 1:  # of each run there is only the end left
+            is_open &= p == pack.T - 1
+            begins = torch.arange(runs, device=x.device)
+        x[begins[is_open]] = self._before(block + 1)[0, p[is_open]]
 
     def _before(self, block: int) -> torch.Tensor:
         """The patched streams before a block: (lanes, T, C). The latest is kept, since cells of
@@ -239,4 +286,4 @@ class _Streams:
     def _inside(self, run: Run | str, layer: int) -> Layer | Ablated:
         if isinstance(run, str):
             return Ablated(self._inside(self._base, layer), run)
-        return Layer(self._model.transformer.h[layer], run.resid[layer])
+        return run.layer(self._model, layer)

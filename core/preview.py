@@ -12,7 +12,6 @@ import torch
 from torch.nn import functional as F
 
 from core.patching import Run
-from core.sites import Layer
 from mingpt.model import GPT, merge_heads
 
 
@@ -31,10 +30,8 @@ def head_preview(model: GPT, base: Run, source: Run, target: int, foil: int) -> 
         difference = model.lm_head.weight[foil] - model.lm_head.weight[target]
         gradients = torch.autograd.grad(model.transformer.ln_f(x[0, -1]) @ difference, outputs)
     rows = []
-    for block, resid, z, gradient in zip(
-        model.transformer.h, source.resid, outputs, gradients, strict=False
-    ):
+    for layer, (z, gradient) in enumerate(zip(outputs, gradients, strict=True)):
         with torch.inference_mode():
-            change = Layer(block, resid).z - z.detach()[0]
+            change = source.layer(model, layer).z - z.detach()[0]
             rows.append((change * gradient[0]).sum(dim=(1, 2)))
     return torch.stack(rows)

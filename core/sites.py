@@ -25,11 +25,13 @@ _ROWS_AT_ONCE = 1024
 
 
 class Layer:
-    """The activations inside one block on one run, each computed when it is first asked for."""
+    """The activations inside one block on one run, from the recorded streams before and after it;
+    each is computed when it is first asked for."""
 
-    def __init__(self, block: Block, resid_pre: torch.Tensor):
+    def __init__(self, block: Block, resid_pre: torch.Tensor, resid_post: torch.Tensor):
         self.block = block
         self.resid_pre = resid_pre  # (T, C)
+        self.resid_post = resid_post  # (T, C)
 
     @cached_property
     def _qkv(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -66,11 +68,7 @@ class Layer:
 
     @cached_property
     def mlp_out(self) -> torch.Tensor:
-        return mlp_of(self.block, self.resid_mid)  # (T, C)
-
-    @cached_property
-    def resid_post(self) -> torch.Tensor:
-        return self.resid_mid + self.mlp_out  # (T, C)
+        return self.resid_post - self.resid_mid  # (T, C)
 
 
 class Ablated:

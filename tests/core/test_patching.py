@@ -93,15 +93,19 @@ def test_the_embedding_row_patches_the_input_of_block_0(L, H, C, T, first):
     torch.testing.assert_close(states[1:], swept(model, base, source), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("rows_at_once", [0, 1, 4, 7, 13, 22, 47])
+def bytes_of_a_run(T: int, C: int) -> int:
+    """What a run that begins at position 0 takes up in a step."""
+    return suffix.floats_per_channel(T, 1, T) * C * 4
+
+
+@pytest.mark.parametrize("runs_at_once", [0, 1, 2, 3, 4, 5, 7, 11])
 @pytest.mark.parametrize("embedding", [False, True])
-def test_cutting_the_work_into_chunks_changes_nothing(monkeypatch, rows_at_once, embedding):
-    """Whether the chunks divide the work or not: rows of 6 + 5 + ... + 1 = 21 packed rows."""
+def test_cutting_the_work_into_chunks_changes_nothing(monkeypatch, runs_at_once, embedding):
+    """Whether the chunks divide the 6 runs of a layer or not."""
     model = random_gpt(4, 2, 8)
     base, source = texts(T=7, first=1)
     whole = swept(model, base, source, embedding=embedding)
-    bytes_of_a_row = suffix.WIDEST * 8 * 4
-    monkeypatch.setattr(patching, "WORKING_MEMORY", rows_at_once * bytes_of_a_row)
+    monkeypatch.setattr(patching, "WORKING_MEMORY", runs_at_once * bytes_of_a_run(7, 8))
     cut = swept(model, base, source, embedding=embedding)
     torch.testing.assert_close(cut, whole, atol=1e-5, rtol=0)
 
@@ -110,16 +114,17 @@ def test_the_work_of_one_step_stays_within_the_working_memory(monkeypatch):
     """However long the text; a single run is the least there can be."""
     model = random_gpt(4, 2, 8, block_size=32)
     base, source = texts(T=32, first=0)
-    monkeypatch.setattr(patching, "WORKING_MEMORY", 50 * suffix.WIDEST * 8 * 4)
-    packed, pack = [], suffix._pack
+    monkeypatch.setattr(patching, "WORKING_MEMORY", 3 * bytes_of_a_run(32, 8))
+    packed, step = [], suffix.step
 
-    def measure(groups):
-        packed.append(len(pack(groups)))
-        return pack(groups)
+    def measured(block, x, places, ends, *rest, **options):
+        packed.append((len(x), len(ends)))
+        return step(block, x, places, ends, *rest, **options)
 
-    monkeypatch.setattr(suffix, "_pack", measure)
+    monkeypatch.setattr(suffix, "step", measured)
     swept(model, base, source)
-    assert 32 < max(packed) <= 50
+    assert 3 in {runs for rows, runs in packed}
+    assert max(suffix.floats_per_channel(rows, runs, 32) for rows, runs in packed) <= 3 * 11 * 32
 
 
 def test_identical_texts_give_the_baseline_in_every_cell(gpt):
