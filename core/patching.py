@@ -36,9 +36,9 @@ WORKING_MEMORY = 48 << 20
 
 @dataclass(frozen=True)
 class Run:
-    """An unpatched forward pass, and what patched runs need of it."""
+    """A forward pass, and what patched runs of it need."""
 
-    ids: tuple[int, ...]
+    ids: tuple[int | None, ...]
     resid: torch.Tensor  # (L + 1, T, C) the residual stream before each block and after the last
     keys: torch.Tensor  # (L, T, C), the heads side by side
     values: torch.Tensor  # (L, T, C)
@@ -63,19 +63,44 @@ class _Cell(NamedTuple):
 def record(model: GPT, *texts: tuple[int, ...]) -> list[Run]:
     """Run texts of equally many token ids through `model` together, keeping what a sweep needs."""
     x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))  # (B, T, C)
-    (B, T, C), L = x.shape, model.config.n_layer
-    resid = x.new_empty(B, L + 1, T, C)
-    keys, values = x.new_empty(2, B, L, T, C)
-    for layer, block in enumerate(model.transformer.h):
-        resid[:, layer] = x
+    return [Run(*parts) for parts in zip(texts, *_record_from(model, 0, x), strict=True)]
+
+
+@torch.inference_mode()
+def record_patched(
+    model: GPT, base: Run, source: Run | str, *, site: str, layer: int, position: int
+) -> Run:
+    """The patched run of one cell of a site by layer and position, whole; layer -1 of resid_post
+    is the embedding. In its ids, None stands where the patch was."""
+    start = layer if SITES[site].before_layer else layer + 1
+    x = base.resid[start].clone()
+    x[position] = _Streams(model, base, source, site).before(start)[0, position]
+    resid, keys, values, state = (part[0] for part in _record_from(model, start, x[None]))
+    ids = (*base.ids[:position], None, *base.ids[position + 1 :])
+    return Run(
+        ids,
+        torch.cat((base.resid[:start], resid)),
+        torch.cat((base.keys[:start], keys)),
+        torch.cat((base.values[:start], values)),
+        state,
+    )
+
+
+def _record_from(model: GPT, start: int, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Run on from the stream (B, T, C) before block `start`: the streams, keys and values from
+    there on, and the last states, as in a `Run` but for the first axis, B."""
+    blocks = model.transformer.h[start:]
+    resid = x.new_empty(len(x), len(blocks) + 1, *x.shape[1:])
+    keys, values = x.new_empty(2, len(x), len(blocks), *x.shape[1:])
+    for row, block in enumerate(blocks):
+        resid[:, row] = x
         q, k, v = block.attn.qkv(block.ln_1(x))  # (B, H, T, D) each
-        keys[:, layer], values[:, layer] = merge_heads(k), merge_heads(v)
+        keys[:, row], values[:, row] = merge_heads(k), merge_heads(v)
         z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + block.attn.c_proj(merge_heads(z))
         x = x + block.mlp(block.ln_2(x))
-    resid[:, L] = x
-    states = model.transformer.ln_f(x[:, -1])  # (B, C)
-    return [Run(*parts) for parts in zip(texts, resid, keys, values, states, strict=True)]
+    resid[:, -1] = x
+    return resid, keys, values, model.transformer.ln_f(x[:, -1])
 
 
 def sweep(
@@ -254,7 +279,7 @@ class _Streams:
     def begin(self, block: int, pack: _Pack, rows: slice | torch.Tensor) -> torch.Tensor:
         """The stream before `block` in some of a pack's rows, whose runs begin there: (rows, C)."""
         run, position = pack.run[rows], pack.position[rows]
-        patched = self._before(block)[pack.lane[run], position]
+        patched = self.before(block)[pack.lane[run], position]
         if "position" not in self._site.axes:
             return patched
         is_patched = position == pack.p[run]
@@ -268,9 +293,9 @@ class _Streams:
         if block == self._model.config.n_layer - 1:  # of each run there is only the end left
             is_open &= p == pack.T - 1
             begins = torch.arange(runs, device=x.device)
-        x[begins[is_open]] = self._before(block + 1)[0, p[is_open]]
+        x[begins[is_open]] = self.before(block + 1)[0, p[is_open]]
 
-    def _before(self, block: int) -> torch.Tensor:
+    def before(self, block: int) -> torch.Tensor:
         """The patched streams before a block: (lanes, T, C). The latest is kept, since cells of
         one layer come one after another."""
         if self._latest is None or self._latest[0] != block:

@@ -6,8 +6,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.lens import Attribution, LogitLens
-from core.looks import AWAY, TOWARDS
+from core.looks import AWAY, PATCHED, TOWARDS
 from core.tokens import Token
+from core.trace import Trace
 
 _HEIGHT_OF_A_ROW = 26
 _STRENGTH = [(0.0, "rgba(128, 128, 128, 0.06)"), (1.0, f"rgb{TOWARDS}")]
@@ -84,9 +85,8 @@ def lens_lines(lens: LogitLens, rows: tuple[str, ...], tokens: tuple[Token, Toke
     return figure
 
 
-def attribution_heads(attribution: Attribution) -> go.Figure:
-    """What each head writes directly into the logit difference."""
-    heads = attribution.heads.cpu().numpy()
+def heads_map(heads: np.ndarray) -> go.Figure:
+    """What each head (L, H) does to the logit difference, no colour being nothing."""
     reach = float(np.abs(heads).max()) or 1.0
     figure = _map(
         heads,
@@ -101,6 +101,31 @@ def attribution_heads(attribution: Attribution) -> go.Figure:
     )
     _ticks(figure.update_xaxes, [f"head {h}" for h in range(heads.shape[1])])
     _ticks(figure.update_yaxes, [str(layer) for layer in range(heads.shape[0])])
+    return figure
+
+
+def trace_lines(trace: Trace, rows: tuple[str, ...], unpatched: str, other: str) -> go.Figure:
+    """The logit difference at the last position layer by layer, of a patched run and of both plain
+    ones, named `unpatched` and `other`."""
+    figure = go.Figure()
+    for run, name, colour in (
+        ("base", f"{unpatched} run", AWAY),
+        ("source", f"{other} run", TOWARDS),
+        ("patched", "patched run", PATCHED),
+    ):
+        if run in trace.by_layer:
+            figure.add_scatter(
+                x=list(range(len(rows))),
+                y=trace.by_layer[run].tolist(),
+                name=name,
+                mode="lines+markers",
+                line={"color": f"rgb{colour}"},
+                customdata=rows,
+                hovertemplate="<b>%{customdata}</b><br>logit difference %{y:.4f}",
+            )
+    _ticks(figure.update_xaxes, list(rows))
+    figure.update_yaxes(title="logit difference", fixedrange=True)
+    figure.update_layout(height=300, margin=_MARGIN, legend={"orientation": "h", "y": 1.15})
     return figure
 
 

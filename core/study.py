@@ -26,6 +26,7 @@ from core.preview import head_preview
 from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
 from core.sites import SITES
 from core.tokens import Token, token
+from core.trace import Trace, trace
 
 TOP = 20
 
@@ -154,6 +155,14 @@ class Study:
             )
             for now in self.top(self.states[cell])
         )
+
+    def trace(self, cell: tuple[int, int], experiment: Experiment) -> Trace:
+        """What became of one patch of resid_post, given as (row, position)."""
+        pair = self._draft(experiment).pair
+        row, position = cell
+        layer = row - self.experiment.embedding
+        ids = pair.target.id, pair.foil.id
+        return trace(self.model.gpt, *self._sides, layer, position, *ids)
 
     def lens(self, side: str, ids: tuple[int, ...]) -> tuple[LogitLens, list[list[Token]]]:
         """The logit lens of the "clean" or "corrupted" run, what it says of the tokens `ids`, and

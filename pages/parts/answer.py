@@ -4,9 +4,9 @@ from functools import partial
 
 import streamlit as st
 
-from core import exports, figures, looks
+from core import exports, figures, looks, reading_figures
 from core.experiment import Experiment
-from core.result import Result
+from core.result import EMBEDDING, Result
 from core.study import Study
 from pages.parts import html
 
@@ -121,6 +121,38 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
                 )
             else:
                 html.show(html.next_tokens(top, name, moves if name == "patched" else ()))
+
+
+def followed(study: Study, experiment: Experiment, result: Result) -> None:
+    """What became of the chosen patch, if it is one of the residual stream and a person asks."""
+    at = selected(result)
+    if at is None or experiment.site != "resid_post" or experiment.window:
+        return
+    st.subheader("What became of the patch?")
+    if not st.toggle("Follow it through the layers", key="follow"):
+        return
+    trace = study.trace(at, experiment)
+    rows = (EMBEDDING, *map(str, range(result.model.layers)))
+    lines, readers = st.columns(2, gap="large")
+    with lines:
+        st.markdown(
+            "**Layer by layer**: the logit difference if the model ended there (logit lens at the"
+            " last position)."
+        )
+        st.plotly_chart(
+            reading_figures.trace_lines(trace, rows, result.unpatched, result.other),
+            key="trace_lines",
+        )
+        if trace.parts:
+            st.markdown("**Which part of the layer carries it?**")
+            html.show(html.parts_of(trace))
+    with readers:
+        st.markdown(
+            "**Which heads read it?** What the logit difference changes by when one head’s output"
+            " alone is as it is in the patched run."
+        )
+        change = (trace.readers - trace.base).cpu().numpy()
+        st.plotly_chart(reading_figures.heads_map(change), key="trace_readers")
 
 
 def downloads(study: Study, experiment: Experiment, shown: Result) -> None:

@@ -8,9 +8,10 @@ from html import escape
 
 import streamlit as st
 
-from core.metrics import METRICS
+from core.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.result import Moved, Ranked, Result
 from core.tokens import Token
+from core.trace import Trace
 
 STYLE = """<style>
 .stMainBlockContainer { padding: 3.5rem min(3rem, 5vw) 4rem; max-width: 1280px; }
@@ -153,6 +154,26 @@ def next_tokens(top: tuple[Ranked, ...], run: str, moves: tuple[Moved, ...] = ()
     )
 
 
+def parts_of(trace: Trace) -> str:
+    """What a patched layer's output was the sum of, each part patched alone."""
+    effect = trace.patched - trace.base
+    names = {
+        "resid_pre": "the stream before the layer",
+        "attn_out": "what attention adds",
+        "mlp_out": "what the MLP adds",
+    }
+    rows = [("all of it: this cell", trace.patched)]
+    rows += [(f"only {names[site]} ({site})", value) for site, value in trace.parts.items()]
+    body = "".join(
+        f"<tr><th>{name}</th><td>{value:.4f}</td><td>{_share(value - trace.base, effect)}</td></tr>"
+        for name, value in rows
+    )
+    return (
+        '<div class="pb-scroll"><table class="pb-table"><tr><th>put in here</th>'
+        f"<th>logit difference</th><th>of the cell’s effect</th></tr>{body}</table></div>"
+    )
+
+
 def signed_by(target: Token, foil: Token) -> str:
     """Which way a logit difference points."""
     return (
@@ -165,6 +186,10 @@ def tokens_at(result: Result, position: int) -> str:
     """The tokens of both texts at a position."""
     sides = (token(result.clean[position], "clean"), token(result.corrupted[position], "corrupted"))
     return f"<div>Position {position}: {' '.join(sides)}</div>"
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.0%}" if abs(whole) >= SMALLEST_DIFFERENCE else "no effect"
 
 
 def _piece(tokens: tuple[Token, ...]) -> str:

@@ -55,6 +55,7 @@ def _answer(wanted: Experiment, job: running.Job) -> None:
         answer.downloads(study, wanted, shown)
         st.subheader("What comes next?")
         answer.next_tokens(study, shown, beyond)
+        answer.followed(study, wanted, shown)
 
 
 page()

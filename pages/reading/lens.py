@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.reading_figures import attribution_heads, attribution_layers, lens_lines, lens_map
+from core.reading_figures import attribution_layers, heads_map, lens_lines, lens_map
 from core.result import EMBEDDING
 from pages.parts import frame, html, running
 
@@ -46,7 +46,7 @@ def page() -> None:
             attribution = study.attribution(side, wanted)
             st.markdown(f"**{side.title()} run**: {attribution.total:.4f} in all")
             st.plotly_chart(attribution_layers(attribution), key=f"layers_{side}")
-            st.plotly_chart(attribution_heads(attribution), key=f"heads_{side}")
+            st.plotly_chart(heads_map(attribution.heads.cpu().numpy()), key=f"heads_{side}")
 
 
 page()
