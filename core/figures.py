@@ -25,7 +25,7 @@ _CLICKABLE_CELLS = 5000
 _CELL_HEIGHT = 34  # pixels
 _LEAST_CELL_HEIGHT = 14
 _GRID_HEIGHT = 480
-_ABOVE_GRID = 92  # position numbers, then the colour bar with its title and ticks
+_ABOVE_GRID = 106  # position numbers, then the colour bar with its title and ticks
 _BELOW_GRID = 90
 
 
@@ -34,18 +34,72 @@ def heatmap(
 ) -> go.Figure:
     """The grid of two axes, layers down, positions or heads across; `selected` is outlined.
     `reach` is how far the colours go on either side, so that maps can share a scale."""
-    rows, columns = result.values.shape
+    baseline = result.baselines[result.experiment.metric]
+    figure = _map(
+        result,
+        result.values,
+        limits(result, reach),
+        _colour_bar(
+            wording(result),
+            {
+                f"clean<br>{baseline.clean:z.2f}": baseline.clean,
+                f"corrupted<br>{baseline.corrupted:z.2f}": baseline.corrupted,
+            },
+        ),
+        _hover_fields(result),
+        _hover_template(result),
+    )
+    if selected is not None:
+        _outline(figure, *selected)
+    return figure
+
+
+def difference(one: Result, other: Result) -> go.Figure:
+    """What `one` has more than `other`, two results of the same shape under the same metric; blue
+    is where it goes further towards the other run."""
+    values = one.values - other.values
+    within = max(float(np.nanmax(np.abs(values))), 1e-6)
+    fields = [
+        [str(row), str(column), _row_name(one, row)]
+        + [f"{grid[row, column]:z.4f}" for grid in (one.values, other.values, values)]
+        for row, column in np.ndindex(values.shape)
+    ]
+    return _map(
+        one,
+        values,
+        (-within, within),
+        _colour_bar(
+            f"difference of {wording(one)}",
+            {f"{end:z.2f}": end for end in (-within, 0.0, within)},
+        ),
+        np.array(fields, dtype=object).reshape(*values.shape, -1),
+        f"<b>%{{customdata[2]}}, {one.axes[1]} %{{customdata[1]}}</b><br>"
+        "%{customdata[3]} - %{customdata[4]} = %{customdata[5]}<extra></extra>",
+    )
+
+
+def _map(
+    result: Result,
+    values: np.ndarray,
+    ends: tuple[float, float],
+    colour_bar: dict,
+    hover_fields: np.ndarray,
+    hover_template: str,
+) -> go.Figure:
+    """Values on the axes of `result`, the colours from one of `ends` to the other."""
+    rows, columns = values.shape
     clickable = rows * columns <= _CLICKABLE_CELLS
-    hover = {"customdata": _hover_fields(result), "hovertemplate": _hover_template(result)}
     cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
+    hover = {"customdata": hover_fields, "hovertemplate": hover_template}
     figure = go.Figure(
         go.Heatmap(
-            z=result.values,
-            **dict(zip(("zmin", "zmax"), limits(result, reach), strict=True)),
+            z=values,
+            zmin=ends[0],
+            zmax=ends[1],
             colorscale=_plotly_scale(flipped=is_flipped(result)),
             xgap=1,
             ygap=1,
-            colorbar=_colour_bar(result, above=1 + 22 / (cell * rows)),
+            colorbar=colour_bar | {"y": 1 + 22 / (cell * rows)},  # above the numbers of positions
             **({"hoverinfo": "skip"} if clickable else hover),
         )
     )
@@ -59,8 +113,8 @@ def heatmap(
         selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
         showlegend=False,
-        customdata=hover["customdata"].reshape(rows * columns, -1) if clickable else None,
-        hovertemplate=hover["hovertemplate"],
+        customdata=hover_fields.reshape(rows * columns, -1) if clickable else None,
+        hovertemplate=hover_template,
     )
     ticks = list(range(0, columns, tick_step(columns)))
     across = {
@@ -89,8 +143,6 @@ def heatmap(
         clickmode="event+select",
         hoverlabel={"align": "left"},
     )
-    if selected is not None:
-        _outline(figure, *selected)
     return figure
 
 
@@ -103,7 +155,7 @@ def bars(top: tuple[Ranked, ...], colour: tuple[int, int, int]) -> go.Figure:
             orientation="h",
             marker={"color": f"rgb{colour}"},
             customdata=[
-                [escape(row.token.label), row.token.id, f"{row.prob:.6f}", f"{row.logit:.4f}"]
+                [escape(row.token.label), row.token.id, f"{row.prob:.6f}", f"{row.logit:z.4f}"]
                 for row in top
             ],
             hovertemplate=(
@@ -143,9 +195,9 @@ def _hover_fields(result: Result) -> np.ndarray:
         [
             str(row),
             str(column),
-            f"layer {result.rows[row]}" if result.rows[row].isdigit() else result.rows[row],
+            _row_name(result, row),
             *_column_tokens(result, column),
-            *(f"{grid[row, column]:.4f}" for grid in numbers),
+            *(f"{grid[row, column]:z.4f}" for grid in numbers),
         ]
         for row, column in np.ndindex(result.values.shape)
     ]
@@ -174,20 +226,25 @@ def _hover_template(result: Result) -> str:
     return "<br>".join(lines) + "<extra></extra>"
 
 
-def _colour_bar(result: Result, above: float) -> dict:
-    """A bar above the grid, marked where the two plain runs are; `above` in heights of the grid."""
-    baseline = result.baselines[result.experiment.metric]
+def _row_name(result: Result, row: int) -> str:
+    name = result.rows[row]
+    return f"layer {name}" if name.isdigit() else name
+
+
+def _colour_bar(title: str, marks: dict[str, float]) -> dict:
+    """A bar above the grid, with some values marked."""
     return {
         "orientation": "h",
-        "title": {"text": escape(wording(result)), "side": "top"},
-        "tickvals": [baseline.clean, baseline.corrupted],
-        "ticktext": [f"clean {baseline.clean:.2f}", f"corrupted {baseline.corrupted:.2f}"],
+        "title": {"text": escape(title), "side": "top"},
+        "tickvals": list(marks.values()),
+        "ticktext": list(marks),
+        "tickangle": 0,
+        "ticklabeloverflow": "allow",
         "thickness": 10,
-        "len": 0.7,
+        "len": 0.85,
         "x": 0,
         "xanchor": "left",
         "xpad": 0,
-        "y": above,
         "yanchor": "bottom",
         "ypad": 0,
         "outlinewidth": 0,

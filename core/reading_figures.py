@@ -91,7 +91,7 @@ def heads_map(heads: np.ndarray) -> go.Figure:
     figure = _map(
         heads,
         [
-            [f"<b>layer {layer}, head {h}</b><br>{value:.4f}" for h, value in enumerate(row)]
+            [f"<b>layer {layer}, head {h}</b><br>{value:z.4f}" for h, value in enumerate(row)]
             for layer, row in enumerate(heads)
         ],
         colorscale=_SIGNED,

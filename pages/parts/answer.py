@@ -16,6 +16,14 @@ _MODEBAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2
 _COLOURS = {"clean": looks.TOWARDS, "patched": looks.PATCHED, "corrupted": looks.AWAY}
 
 
+def forget_other_pages(page: str) -> None:
+    """A cell or position chosen on one page's map means nothing on another's."""
+    if st.session_state.get("page") != page:
+        st.session_state.page = page
+        for key in ("cell_row", "cell_column", "map_position"):
+            st.session_state.pop(key, None)
+
+
 def heatmap(result: Result) -> None:
     """The map, to hover and click."""
     st.plotly_chart(

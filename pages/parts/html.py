@@ -8,6 +8,7 @@ from html import escape
 
 import streamlit as st
 
+from core.looks import summary
 from core.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.result import Moved, Ranked, Result
 from core.tokens import Token
@@ -30,6 +31,8 @@ STYLE = """<style>
   background: rgba(128, 128, 128, 0.12); }
 .pb-problem { background: rgba(220, 50, 47, 0.14); border-left: 4px solid rgb(220, 50, 47); }
 .pb-counts { font-size: 0.85rem; margin-bottom: 4px; }
+.pb-about { font-size: 0.85rem; opacity: 0.8; overflow-wrap: anywhere; }
+.pb-about div { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .pb-scroll { overflow-x: auto; }
 .pb-table { border-collapse: collapse; font-size: 0.9rem; }
 .pb-table th, .pb-table td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap;
@@ -98,7 +101,7 @@ def baselines(result: Result) -> str:
         f"<tr><th><bdi>{name}</bdi></th><td>{baseline.clean:{digits}}</td>"
         f"<td>{baseline.corrupted:{digits}}</td></tr>"
         for name, baseline, digits in (
-            (f"logit({foil}) - logit({target})", result.baselines["logit_diff"], ".4f"),
+            (f"logit({foil}) - logit({target})", result.baselines["logit_diff"], "z.4f"),
             (f"P({target})", result.baselines["target_prob"], ".4%"),
             (f"P({foil})", result.baselines["foil_prob"], ".4%"),
         )
@@ -118,13 +121,23 @@ def cell(result: Result, row: int, column: int) -> str:
     by = f"the {result.patched_with} run’s" if result.patched_with in runs else result.patched_with
     effects = [
         f"{escape(METRICS[metric].title.lower())} from"
-        f" {getattr(result.baselines[metric], result.unpatched):.4f} to"
-        f" <b>{grid[row, column]:.4f}</b>"
+        f" {getattr(result.baselines[metric], result.unpatched):z.4f} to"
+        f" <b>{grid[row, column]:z.4f}</b>"
         for metric, grid in result.grids.items()
     ]
     return (
         f'<div class="pb-note">With the {what} at {result.axes[1]} {column} replaced by {by}:'
         f" {', '.join(effects)}.</div>"
+    )
+
+
+def about(result: Result) -> str:
+    """Which result this is, in two lines."""
+    experiment = result.experiment
+    texts = f"“{experiment.clean}” / “{experiment.corrupted}”"
+    return (
+        f'<div class="pb-about"><div>{escape(result.model.name)} · {escape(summary(result))}</div>'
+        f"<div><bdi>{escape(texts)}</bdi></div></div>"
     )
 
 
@@ -137,7 +150,7 @@ def next_tokens(top: tuple[Ranked, ...], run: str, moves: tuple[Moved, ...] = ()
             f"<td>{row.rank}</td>",
             f"<td>{row.token.id}</td>",
             f"<td>{token(row.token)}</td>",
-            f"<td>{row.logit:.4f}</td>",
+            f"<td>{row.logit:z.4f}</td>",
             f'<td class="pb-bar pb-{run}" style="--bar: {row.prob:.1%}">{row.prob:.6f}</td>',
         ]
         for row in top
@@ -165,7 +178,8 @@ def parts_of(trace: Trace) -> str:
     rows = [("all of it: this cell", trace.patched)]
     rows += [(f"only {names[site]} ({site})", value) for site, value in trace.parts.items()]
     body = "".join(
-        f"<tr><th>{name}</th><td>{value:.4f}</td><td>{_share(value - trace.base, effect)}</td></tr>"
+        f"<tr><th>{name}</th><td>{value:z.4f}</td>"
+        f"<td>{_share(value - trace.base, effect)}</td></tr>"
         for name, value in rows
     )
     return (

@@ -6,13 +6,16 @@ import pytest
 from playwright.sync_api import expect
 
 from core.presets import PRESETS
-from tests.browser.driver import DEFAULT
+from tests.browser.driver import DEFAULT, Server, Visit
 
 ASKED = replace(
     PRESETS[4].experiment("teaching"), metric="target_prob", direction="noise", embedding=False
 )
 HEADINGS = {
     "/": "Which activation carries the answer?",
+    "/components": "Which component?",
+    "/lens": "What was it going to say?",
+    "/compare": "How do two answers compare?",
     "/how_it_works": "How it works",
     "/tokens": "Tokens",
     "/is_it_right": "Is it right?",
@@ -25,6 +28,19 @@ def test_a_page_opens_cold_from_its_address(visit, path):
     expect(visit.page.get_by_role("heading", name=HEADINGS[path], exact=True)).to_be_visible()
     visit.asks(ASKED)
     assert visit.page.url.startswith(f"{visit.server.url}{path}?")
+
+
+def test_a_link_to_another_page_may_be_the_first_visit_to_a_server(browser, pytestconfig, tmp_path):
+    server = Server(pytestconfig.rootpath, tmp_path)
+    try:
+        server.wait_until_up()
+        visit = Visit(server, browser.new_page())
+        visit.open("/lens", **ASKED.to_query())
+        expect(visit.page.get_by_role("heading", name=HEADINGS["/lens"])).to_be_visible()
+        expect(visit.page.get_by_role("dialog")).to_have_count(0)
+        visit.page.close()
+    finally:
+        server.stop()
 
 
 def test_a_fresh_browser_with_the_address_shows_the_same_map(visitor, answer):

@@ -50,10 +50,10 @@ def test_the_hover_has_the_exact_numbers_to_four_decimals(result, direction):
             f"layer {row}",
             result.clean[position].label,
             result.corrupted[position].label,
-            f"{result.grids['target_prob'][row, position]:.4f}",
-            f"{ld:.4f}",
-            f"{ld - base:.4f}",
-            f"{result.grids['recovery'][row, position]:.4f}",
+            f"{result.grids['target_prob'][row, position]:z.4f}",
+            f"{ld:z.4f}",
+            f"{ld - base:z.4f}",
+            f"{result.grids['recovery'][row, position]:z.4f}",
         ]
     template = trace.hovertemplate
     assert "P(·Lee): <b>%{customdata[5]}" in template

@@ -18,6 +18,9 @@ from tests.builders import finished
 
 PAGES = {
     "patch": "pages/patching/patch.py",
+    "components": "pages/reading/components.py",
+    "lens": "pages/reading/lens.py",
+    "compare": "pages/reading/compare.py",
     "how it works": "pages/learn/how_it_works.py",
     "tokens": "pages/learn/tokens.py",
 }

@@ -14,6 +14,7 @@ from core.metrics import METRICS
 from core.tokens import whole_words
 from pages.parts import answer as answer_part
 from pages.parts import html, running
+from tests.pages.conftest import numbers
 
 OFFERED = presets.offered(models.TEACHING, models.load_tokenizer(models.TEACHING))
 TITLES = [preset.title for preset in OFFERED]
@@ -600,6 +601,30 @@ def test_a_chosen_cell_opens_its_next_tokens_with_the_change_in_rank(open_app, d
         assert row["risen"] == f"{unpatched - moved.now.rank:+d}"
     ranks = {row["id"]: row["rank"] for row in clean}
     assert all(row["clean"] == ranks[row["id"]] for row in patched if row["id"] in ranks)
+
+
+def test_a_chosen_patch_can_be_followed_through_the_layers(open_app, answer):
+    app = open_app(embedding="0").choose("1", 9)
+    before = len(app.figures)
+    app.widget("follow").set_value(True)
+    app.run()
+    lines, readers = app.figures[before:]
+    result = answer(app.experiment)
+    ends = [trace["y"][-1] for trace in lines["data"]]
+    baseline = result.baselines["logit_diff"]
+    expected = [baseline.corrupted, baseline.clean, result.values[1, 9]]
+    assert ends == pytest.approx(expected, abs=1e-3)
+    assert numbers(readers["data"][0]["z"]).shape == (6, 4)
+    table = next(text for text in app.texts if "of the cell’s effect" in text)
+    for site in ("resid_pre", "attn_out", "mlp_out"):
+        part = answer(replace(app.experiment, site=site)).values[1, 9]
+        assert f"({site}){part:z.4f}" in table
+
+
+@pytest.mark.parametrize("change", [{"site": "attn_out"}, {"window": "1"}])
+def test_only_a_single_patch_of_the_stream_can_be_followed(open_app, change):
+    app = open_app(embedding="0", **change).choose("1", 9)
+    assert not app.has("follow")
 
 
 def test_the_embedding_row_can_be_chosen(open_app):

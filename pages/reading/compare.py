@@ -1,0 +1,84 @@
+"""The page "Compare": sufficient beside necessary, and any pinned result beside the present one."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from core.experiment import DIRECTIONS, Experiment
+from core.figures import difference
+from core.looks import reach
+from core.models import LoadedModel
+from core.result import Result
+from pages.parts import answer, frame, html
+
+_PINNED = "pinned"  # what of the session holds the pinned experiment
+_OPPOSITES = ("denoise", "noise")
+
+
+def page() -> None:
+    st.header("How do two answers compare?")
+    given = frame.given()
+    if given is None:
+        return
+    wanted, model = given
+    st.subheader("Sufficient and necessary")
+    st.markdown(
+        "**Denoising** asks which activation is *sufficient* to bring the clean answer back,"
+        " **noising** which is *necessary* to keep it. A cell that shows on the left alone has a"
+        " copy elsewhere; one that shows on the right alone needs others beside it."
+    )
+    both = [_answer(replace(wanted, direction=name), model) for name in _OPPOSITES]
+    if None in both:
+        return
+    beyond = answer.beyond(both[0])
+    maps = [answer.one_map(result, beyond) for result in both]
+    _side_by_side(maps, [DIRECTIONS[name].title for name in _OPPOSITES], key="opposites")
+
+    st.subheader("Beside a pinned result")
+    st.button("Pin the present result", on_click=_pin, args=(wanted,), icon=":material/keep:")
+    pinned = st.session_state.get(_PINNED)
+    if pinned in (None, wanted):
+        html.show(
+            html.note(
+                f"{'The present result is pinned' if pinned else 'Nothing is pinned yet'}. Pin a"
+                " result, then change the texts, the metric, the site or the model, or choose"
+                " another example: both maps then stand here side by side."
+            )
+        )
+        return
+    its_model = model if pinned.model == wanted.model else frame.model_of(pinned)
+    if its_model is None:
+        return
+    results = [_answer(pinned, its_model), _answer(wanted, model)]
+    if None in results:
+        return
+    # Of heads by position, the map of the last one.
+    one, other = (result if len(result.axes) == 2 else result.at(-1) for result in results)
+    _side_by_side([one, other], ["Pinned", "Present"], key="beside")
+    if one.values.shape == other.values.shape and pinned.metric == wanted.metric:
+        st.markdown("**Present - pinned**")
+        st.plotly_chart(difference(other, one), key="difference")
+    else:
+        html.show(html.note("A difference takes two maps of one size under one metric."))
+
+
+def _side_by_side(results: list[Result], titles: list[str], key: str) -> None:
+    same_metric = len({result.experiment.metric for result in results}) == 1
+    shared = max(map(reach, results)) if same_metric else None
+    for column, title, result in zip(st.columns(2), titles, results, strict=True):
+        with column:
+            st.markdown(f"**{title}**")
+            html.show(html.about(result))
+            answer.still_heatmap(result, key=f"{key}_{title}", reach=shared)
+
+
+def _answer(wanted: Experiment, model: LoadedModel) -> Result | None:
+    swept = frame.swept(wanted, model)
+    return None if swept is None else swept[1]
+
+
+def _pin(wanted: Experiment) -> None:
+    st.session_state[_PINNED] = wanted
+
+
+page()

@@ -1,0 +1,149 @@
+"""Components, Lens and Compare, without a browser: what `core` says is what stands there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.experiment import Experiment
+from core.presets import PRESETS
+from tests.builders import finished
+from tests.pages.conftest import numbers
+
+DEFAULT = PRESETS[0].experiment("teaching")
+PARTS = ("resid_post", "attn_out", "mlp_out")
+
+
+@pytest.fixture
+def study(teaching):
+    """A finished study of the default texts, by heads."""
+    return finished(replace(DEFAULT, site="head_z", embedding=False), teaching)
+
+
+def values(figure: dict) -> np.ndarray:
+    return numbers(figure["data"][0]["z"])
+
+
+def scale(figure: dict) -> tuple[float, float]:
+    return figure["data"][0]["zmin"], figure["data"][0]["zmax"]
+
+
+def of_site(experiment: Experiment, site: str) -> Experiment:
+    return replace(experiment, site=site, embedding=False, window=0)
+
+
+# --- Components -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("question", [{}, {"direction": "noise", "metric": "recovery"}])
+def test_the_stream_and_its_parts_stand_side_by_side_on_one_scale(open_app, answer, question):
+    app = open_app(**question).go_to("components")
+    maps = app.maps[:3]
+    for shown, site in zip(maps, PARTS, strict=True):
+        expected = answer(of_site(app.experiment, site)).values
+        np.testing.assert_allclose(values(shown), expected, atol=1e-4)
+    assert len({scale(shown) for shown in maps}) == 1
+
+
+def test_every_head_is_a_cell(open_app, answer):
+    app = open_app().go_to("components")
+    expected = answer(of_site(app.experiment, "head_z")).values
+    np.testing.assert_allclose(values(app.maps[3]), expected, atol=1e-4)
+
+
+def test_a_chosen_head_shows_where_it_reads_on_both_runs(open_app, study):
+    app = open_app().go_to("components").choose("2", 3)
+    assert any("head_z of layer 2 at head 3 replaced" in text for text in app.texts)
+    for shown, table, side in zip(app.maps[4:], app.tables, ("clean", "corrupted"), strict=True):
+        pattern = study.attention(side, layer=2, head=3)
+        np.testing.assert_allclose(values(shown), pattern, atol=1e-5)
+        strongest = sorted(pattern[-1].tolist(), reverse=True)[:5]
+        assert [row["weight"] for row in table] == pytest.approx(strongest, abs=1e-6)
+        tokens = getattr(study, side)
+        assert [row["token"] for row in table] == [tokens[row["position"]].label for row in table]
+
+
+def test_the_preview_is_shown_with_its_correlation_with_the_exact_map(open_app, study):
+    app = open_app().go_to("components")
+    assert len(app.maps) == 4
+    app.widget("preview").set_value(True)
+    app.run()
+    expected = study.head_preview(DEFAULT)
+    np.testing.assert_allclose(values(app.maps[4]), expected, atol=1e-4)
+    correlation = np.corrcoef(expected.ravel(), values(app.maps[3]).ravel())[0, 1]
+    assert any(f"**{correlation:.3f}**" in node.value for node in app.at.markdown)
+
+
+@pytest.mark.parametrize("page", ["components", "lens", "compare"])
+def test_a_mistake_is_named_where_there_is_no_field(open_app, page):
+    app = open_app(corrupted="Michelle").go_to(page)
+    assert any("same number of tokens" in problem for problem in app.problems)
+    assert app.figures == []
+
+
+# --- Lens -----------------------------------------------------------------------------------------
+
+
+def test_the_lens_ends_in_what_each_run_says(open_app, answer):
+    app = open_app().go_to("lens")
+    for shown, side in zip(app.maps[:2], ("clean", "corrupted"), strict=True):
+        best = answer(app.experiment).top[side][0]
+        assert values(shown)[-1, -1] == pytest.approx(best.prob, abs=1e-5)
+        assert shown["data"][0]["text"][-1][-1] == best.token.label[:9]
+        assert values(shown).shape == (7, 10)  # the embedding and six layers, ten tokens
+
+
+def test_the_lines_end_in_the_logits_of_target_and_foil(open_app, answer):
+    app = open_app().go_to("lens")
+    lines = [figure for figure in app.figures if figure["data"][0]["type"] == "scatter"]
+    baselines = answer(app.experiment).baselines["logit_diff"]
+    for shown, expected in zip(lines, (baselines.clean, baselines.corrupted), strict=True):
+        target, foil = (trace["y"][-1] for trace in shown["data"])
+        assert foil - target == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_attributions_sum_to_the_logit_difference(open_app, answer):
+    app = open_app().go_to("lens")
+    bars = [figure for figure in app.figures if figure["data"][0]["type"] == "bar"]
+    baselines = answer(app.experiment).baselines["logit_diff"]
+    for shown, expected in zip(bars, (baselines.clean, baselines.corrupted), strict=True):
+        total = sum(np.sum(trace["y"]) for trace in shown["data"])
+        assert total == pytest.approx(expected, abs=1e-3)
+
+
+# --- Compare --------------------------------------------------------------------------------------
+
+
+def test_denoise_and_noise_stand_side_by_side(open_app, answer):
+    app = open_app(metric="prob_diff").go_to("compare")
+    for shown, direction in zip(app.maps, ("denoise", "noise"), strict=True):
+        expected = answer(replace(app.experiment, direction=direction)).values
+        np.testing.assert_allclose(values(shown), expected, atol=1e-4)
+    (low, high), (other_low, other_high) = map(scale, app.maps)
+    assert high - low == pytest.approx(other_high - other_low)
+
+
+def test_a_pinned_result_stands_beside_the_present_one_and_their_difference(open_app, answer):
+    app = open_app().go_to("compare").press("Pin the present result")
+    assert len(app.maps) == 2 and any("present result is pinned" in note for note in app.notes)
+    pinned = app.experiment
+    app.go_to("patch").enter(corrupted=pinned.corrupted.replace("Smith", "Turner"), foil=" Turner")
+    app.go_to("compare")
+    one, other = answer(pinned).values, answer(app.experiment).values
+    assert np.abs(other - one).max() > 0.01
+    for shown, expected in zip(app.maps[2:], (one, other, other - one), strict=True):
+        np.testing.assert_allclose(values(shown), expected, atol=1e-3)
+    assert len({high - low for low, high in map(scale, app.maps[2:4])}) == 1
+
+
+def test_there_is_no_difference_between_maps_of_different_sizes(open_app):
+    app = open_app().go_to("compare").press("Pin the present result")
+    app.go_to("patch").enter(metric="kl").go_to("compare")
+    assert len(app.maps) == 4
+    assert any("two maps of one size under one metric" in note for note in app.notes)
+
+
+def test_heads_by_position_are_compared_at_one_position(open_app, answer):
+    app = open_app(site="head_z_position", embedding="0").go_to("compare")
+    expected = answer(replace(app.experiment, direction="noise")).values
+    np.testing.assert_allclose(values(app.maps[1]), expected[:, :, -1], atol=1e-4)
