@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     patch.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
+    patch.add_argument("--dtype", help="float32 (default); bfloat16 or float16 for half the memory")
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric")
     patch.add_argument("--png", metavar="FILE", help="the heatmap")
@@ -93,14 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(options: argparse.Namespace) -> models.LoadedModel:
-    return models.load(models.find(options.model), options.device, _draw_download)
+def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.LoadedModel:
+    return models.load(models.find(options.model), options.device, _draw_download, dtype)
 
 
 def _patch(options: argparse.Namespace) -> int:
     names = {field.name for field in fields(Experiment)}
     experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
-    study = Study(experiment, _load(options))
+    study = Study(experiment, _load(options, options.dtype))
     study.read(experiment, metrics=())  # a metric that cannot be measured shows before the sweep
     _with_progress(study.steps())
     result = study.read(experiment)

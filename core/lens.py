@@ -45,7 +45,7 @@ def logit_lens(model: GPT, run: Run, ids: list[int]) -> LogitLens:
     """The logit lens of a run, and what it says of the tokens `ids` at the last position."""
     top_ids, top_probs, logits, ranks = [], [], [], []
     for stream in run.resid:  # a layer at a time: T x V logits may be large
-        every = model.lm_head(model.transformer.ln_f(stream))  # (T, V)
+        every = model.lm_head(model.transformer.ln_f(stream)).float()  # (T, V)
         best = every.max(dim=-1)
         top_ids.append(best.indices)
         top_probs.append((best.values - every.logsumexp(dim=-1)).exp())
@@ -64,28 +64,28 @@ def attribute(model: GPT, run: Run, target: int, foil: int) -> Attribution:
     adds a constant.
     """
     ln_f, unembedding = model.transformer.ln_f, model.lm_head.weight
-    difference = unembedding[foil] - unembedding[target]  # (C,)
-    x = run.resid[-1, -1]
+    difference = unembedding[foil].float() - unembedding[target].float()  # (C,)
+    x = run.resid[-1, -1].float()
     std = (x.var(unbiased=False) + ln_f.eps).sqrt()
-    direction = difference * ln_f.weight / std
+    direction = difference * ln_f.weight.float() / std
     direction = direction - direction.mean()  # instead of centring every part
 
     heads, biases, mlps = [], [], []
     for index, block in enumerate(model.transformer.h):
         layer = run.layer(model, index)
-        z = layer.z[:, -1]  # (H, D)
+        z = layer.z[:, -1].float()  # (H, D)
         H, D = z.shape
-        weight = block.attn.c_proj.weight.view(-1, H, D)  # (C, H, D)
+        weight = block.attn.c_proj.weight.float().reshape(-1, H, D)  # (C, H, D)
         heads.append(torch.einsum("hd,chd,c->h", z, weight, direction))
-        biases.append(block.attn.c_proj.bias @ direction)
-        mlps.append(layer.mlp_out[-1] @ direction)
+        biases.append(block.attn.c_proj.bias.float() @ direction)
+        mlps.append(layer.mlp_out[-1].float() @ direction)
     return Attribution(
-        embedding=(run.resid[0, -1] @ direction).item(),
+        embedding=(run.resid[0, -1].float() @ direction).item(),
         heads=torch.stack(heads),
         attention_bias=torch.stack(biases),
         mlp=torch.stack(mlps),
-        final_bias=(ln_f.bias @ difference).item(),
-        total=(run.state @ difference).item(),
+        final_bias=(ln_f.bias.float() @ difference).item(),
+        total=(run.state.float() @ difference).item(),
     )
 
 

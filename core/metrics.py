@@ -42,11 +42,11 @@ class Reader:
         self.foil = foil
 
     def logit(self, states: torch.Tensor, id: int) -> torch.Tensor:
-        return states @ self.unembedding[id]
+        return states.float() @ self.unembedding[id].float()
 
     def log_probs(self, states: torch.Tensor) -> torch.Tensor:
         """(N, C) -> (N, V), natural logarithms."""
-        return (states @ self.unembedding.T).log_softmax(dim=-1)
+        return (states @ self.unembedding.T).float().log_softmax(dim=-1)
 
     @cached_property
     def clean_log_probs(self) -> torch.Tensor:

@@ -24,6 +24,10 @@ from mingpt.model import GPT
 # A directory whose subfolders the app offers as models; set by whoever starts the server.
 FOLDERS_VARIABLE = "PATCHBOARD_MODELS"
 
+# Half the memory for the large sizes, at two or three digits instead of six; set like the other.
+DTYPE_VARIABLE = "PATCHBOARD_DTYPE"
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -138,18 +142,25 @@ def download(entry: Entry, on_progress: hub.OnProgress | None = None) -> Path:
 
 
 def load(
-    entry: Entry, device: str = "auto", on_progress: hub.OnProgress | None = None
+    entry: Entry,
+    device: str = "auto",
+    on_progress: hub.OnProgress | None = None,
+    dtype: str | None = None,
 ) -> LoadedModel:
     """A model ready to run, downloaded first if it has to be (see `download`).
 
-    `device` is "auto" (a GPU if there is one) or any name torch knows. Raises UserError for files
-    that are missing, damaged or no GPT-2, and for a device that is not there.
+    `device` is "auto" (a GPU if there is one) or any name torch knows; `dtype` one of DTYPES, by
+    default what the environment variable PATCHBOARD_DTYPE names, or float32. Raises UserError for
+    files that are missing, damaged or no GPT-2, and for a device or dtype that there is not.
     """
+    dtype = dtype or os.environ.get(DTYPE_VARIABLE, "float32")
+    if dtype not in DTYPES:
+        raise UserError(f"There is no dtype {dtype!r}: choose {', '.join(DTYPES)}.", "model")
     folder = download(entry, on_progress)
     started = time.perf_counter()
     try:
         encoder = load_encoder(folder)
-        gpt = GPT.from_pretrained(folder)
+        gpt = GPT.from_pretrained(folder, DTYPES[dtype])
     except (CheckpointError, TokenizerError) as error:
         raise UserError(str(error), "model") from error
     last = max(encoder.encoder.values())
@@ -165,6 +176,7 @@ def load(
         fingerprint=fingerprint(gpt),
         layers=gpt.config.n_layer,
         parameters=sum(parameter.numel() for parameter in gpt.parameters()),
+        dtype=dtype,
     )
     return LoadedModel(entry, card, place(gpt, device), encoder, time.perf_counter() - started)
 

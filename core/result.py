@@ -24,6 +24,7 @@ class ModelCard:
     fingerprint: str
     layers: int
     parameters: int
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ class Study:
 
     def attention(self, side: str, layer: int, head: int) -> np.ndarray:
         """One head's attention pattern on one run, (T, T)."""
-        return attention(self.model.gpt, self._run(side), layer, head).cpu().numpy()
+        return attention(self.model.gpt, self._run(side), layer, head).float().cpu().numpy()
 
     def head_preview(self, experiment: Experiment) -> np.ndarray:
         """The estimated map of logit differences for patching heads, (layers, heads): see
@@ -187,9 +187,9 @@ class Study:
             raise UserError("A preview needs two runs, and an ablation has one.", "direction")
         pair = self._draft(experiment).pair
         change = head_preview(self.model.gpt, base, source, pair.target.id, pair.foil.id)
-        weight = self.model.gpt.lm_head.weight
-        plain = base.state @ (weight[pair.foil.id] - weight[pair.target.id])
-        return (plain + change).cpu().numpy()
+        weight = self.model.gpt.lm_head.weight.float()
+        plain = base.state.float() @ (weight[pair.foil.id] - weight[pair.target.id])
+        return (plain + change.float()).cpu().numpy()
 
     def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
         """The likeliest next tokens after a state (C,), likeliest first."""
@@ -213,7 +213,7 @@ class Study:
 
     def _logits(self, state: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return (self.model.gpt.lm_head.weight @ state).cpu()
+            return (self.model.gpt.lm_head.weight @ state).float().cpu()
 
     def _token(self, id: int) -> Token:
         """A vocabulary may be padded with rows that stand for no token."""

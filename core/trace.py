@@ -39,16 +39,20 @@ def trace(
     into the base, this difference says what came through that head (path patching, from the cell
     through one head, in the words of Wang et al. 2022).
     """
-    difference = model.lm_head.weight[foil] - model.lm_head.weight[target]  # (C,)
+    unembedding = model.lm_head.weight
+    difference = unembedding[foil].float() - unembedding[target].float()  # (C,)
 
     def alone(site: str) -> Run:
         return patching.record_patched(
             model, base, source, site=site, layer=layer, position=position
         )
 
+    def value(run: Run) -> float:
+        return (run.state.float() @ difference).item()
+
     def by_layer(run: Run) -> torch.Tensor:
         """The logit lens of the last position: as if the model ended after each layer."""
-        return model.transformer.ln_f(run.resid[:, -1]) @ difference
+        return model.transformer.ln_f(run.resid[:, -1]).float() @ difference
 
     patched = alone("resid_post")
     runs = {"base": base, "patched": patched}
@@ -56,9 +60,9 @@ def trace(
         runs["source"] = source
     *_, (_, states) = patching.sweep(model, base, patched, site="head_z")
     return Trace(
-        base=(base.state @ difference).item(),
-        patched=(patched.state @ difference).item(),
+        base=value(base),
+        patched=value(patched),
         by_layer={name: by_layer(run) for name, run in runs.items()},
-        parts={site: (alone(site).state @ difference).item() for site in PARTS if layer >= 0},
-        readers=states @ difference,
+        parts={site: value(alone(site)) for site in PARTS if layer >= 0},
+        readers=states.float() @ difference,
     )

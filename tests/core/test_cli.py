@@ -54,7 +54,7 @@ def test_json_on_standard_output_is_alone_and_complete(model_folder, capsys):
     data = json.loads(out)
     assert [key for key in data if key in KEYS] == KEYS
     assert data["experiment"]["clean"] == CLEAN
-    assert list(data["model"]) == ["name", "fingerprint", "layers", "parameters"]
+    assert list(data["model"]) == ["name", "fingerprint", "layers", "parameters", "dtype"]
     assert data["model"]["name"] == str(model_folder)
     assert data["tokens"]["corrupted"][1]["text"] == " Poe"
     assert all(list(token) == ["id", "text"] for token in data["tokens"]["clean"])

@@ -82,7 +82,7 @@ def test_every_float32_survives_json_and_csv(result, numbers):
 def test_json_has_the_keys_that_scripts_rely_on(any_result):
     data = json.loads(to_json(any_result))
     assert data["experiment"] == any_result.experiment.to_dict()
-    assert set(data["model"]) == {"name", "fingerprint", "layers", "parameters"}
+    assert set(data["model"]) == {"name", "fingerprint", "layers", "parameters", "dtype"}
     assert data["tokens"].keys() == {"clean", "corrupted"}
     assert data["tokens"]["clean"][-1] == {"id": any_result.clean[-1].id, "text": " Anna"}
     assert data["axes"] == ["layer", "position"]

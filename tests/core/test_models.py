@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from core import models
 from core.errors import UserError
 from core.models import catalogue, find, fingerprint, load, load_tokenizer, named
-from tests.builders import random_gpt, tiny_encoder, write_model_folder, write_tokenizer
+from core.presets import PRESETS
+from tests.builders import finished, random_gpt, tiny_encoder, write_model_folder, write_tokenizer
 
 RELEASED = ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
 
@@ -210,3 +213,42 @@ def test_weights_of_another_shape_have_another_fingerprint():
                 parameter.zero_()
         prints.add(fingerprint(gpt))
     assert len(prints) == 2
+
+
+# --- Half precision ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("site", ["resid_post", "attn_out", "head_z", "head_pattern"])
+def test_half_precision_takes_half_the_memory_and_says_nearly_the_same(dtype, site):
+    asked = replace(PRESETS[0].experiment("teaching"), site=site, embedding=False)
+    full, half = (models.load(models.TEACHING, dtype=name) for name in ("float32", dtype))
+    assert half.card.dtype == dtype
+    sizes = [sum(p.nbytes for p in model.gpt.parameters()) for model in (full, half)]
+    assert sizes[1] * 2 == sizes[0]
+    exact, near = (finished(asked, model).read(asked) for model in (full, half))
+    for metric, grid in exact.grids.items():
+        scale = max(np.abs(grid).max(), 1.0)
+        np.testing.assert_allclose(near.grids[metric], grid, atol=0.03 * scale)
+
+
+def test_everything_that_reads_a_run_reads_one_in_half_precision():
+    model = models.load(models.TEACHING, dtype="bfloat16")
+    asked = PRESETS[0].experiment("teaching")
+    study = finished(asked, model)
+    assert study.attention("clean", 0, 1).dtype == np.float32
+    assert study.head_preview(asked).shape == (6, 4)
+    assert study.attribution("clean", asked).heads.dtype == torch.float32
+    lens, _ = study.lens("clean", (5, 6))
+    assert lens.logits.dtype == torch.float32
+    assert study.trace((1, 2), asked).readers.dtype == torch.float32
+    assert len(study.story((1, 2))) == 20
+
+
+def test_the_dtype_may_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("PATCHBOARD_DTYPE", "bfloat16")
+    assert models.load(models.TEACHING).card.dtype == "bfloat16"
+    assert models.load(models.TEACHING, dtype="float32").card.dtype == "float32"
+    monkeypatch.setenv("PATCHBOARD_DTYPE", "int8")
+    with pytest.raises(UserError, match="There is no dtype 'int8': choose float32, bfloat16"):
+        models.load(models.TEACHING)
