@@ -93,7 +93,9 @@ def hugging_face(ours) -> GPT2LMHeadModel:
     return theirs.requires_grad_(False)
 
 
-def hook_loop(model: GPT2LMHeadModel, clean, corrupted) -> torch.Tensor:
+def hook_loop(
+    model: GPT2LMHeadModel, clean, corrupted, target: int = TARGET, foil: int = FOIL
+) -> torch.Tensor:
     """A forward pass with one hook for each cell, (L, T) logit differences."""
     kept = model(torch.tensor([clean]), output_hidden_states=True).hidden_states
     blocks = model.transformer.h
@@ -116,7 +118,7 @@ def hook_loop(model: GPT2LMHeadModel, clean, corrupted) -> torch.Tensor:
             hook = block.register_forward_hook(patch)
             logits = model(base).logits[0, -1]
             hook.remove()
-            row.append(logits[FOIL] - logits[TARGET])
+            row.append(logits[foil] - logits[target])
         rows.append(torch.stack(row))
     return torch.stack(rows)
 
