@@ -100,12 +100,12 @@ def read_state(
     CheckpointError when a file is missing or damaged, and when names or shapes do not match.
     """
     state = {}
-    for name, tensor in _tensors(folder):
+    for name, tensor in _tensors(folder, dtype):
         name = name if name == _UNEMBEDDING else "transformer." + name.removeprefix("transformer.")
         if _CAUSAL_MASK.search(name):
             continue
         tensor = tensor.t() if _TRANSPOSED.search(name) and tensor.dim() == 2 else tensor
-        state[name] = tensor.to(dtype)
+        state[name] = tensor
     if _TOKEN_EMBEDDING in state:
         embedding = state[_TOKEN_EMBEDDING]
         if not torch.equal(state.setdefault(_UNEMBEDDING, embedding), embedding):
@@ -144,15 +144,16 @@ def write(config: CN, state: dict[str, torch.Tensor], folder: Path, dtype: torch
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every (name, tensor) of the weight files in `folder`, as stored."""
+def _tensors(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every (name, tensor) of the weight files in `folder`."""
     if (folder / WEIGHTS).is_file():
-        yield from _safetensors(folder / WEIGHTS)
+        yield from _safetensors(folder / WEIGHTS, dtype)
     elif (folder / SHARD_INDEX).is_file():
         for shard in _shards(folder / SHARD_INDEX):
-            yield from _safetensors(shard)
+            yield from _safetensors(shard, dtype)
     elif (folder / PICKLED_WEIGHTS).is_file():
-        yield from _pickled(folder / PICKLED_WEIGHTS)
+        for name, tensor in _pickled(folder / PICKLED_WEIGHTS):
+            yield name, tensor.to(dtype)
     else:
         raise CheckpointError(
             f"{folder} holds no weights: it has none of {WEIGHTS}, {SHARD_INDEX} and"
@@ -160,11 +161,17 @@ def _tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
         )
 
 
-def _safetensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def _safetensors(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
-                yield name, file.get_tensor(name)
+                tensor = file.get_tensor(name)
+                if tensor.dtype != dtype:
+                    # What has been read stays mapped until its handle goes. One of its own for
+                    # each tensor that is converted, and no more than one is in memory twice.
+                    with safe_open(path, framework="pt") as apart:
+                        tensor = apart.get_tensor(name).to(dtype)
+                yield name, tensor
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{_damaged(path)} ({error})") from error
 

@@ -11,13 +11,16 @@ row l).
 import argparse
 import importlib.util
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from core import bench, patching, work
+from tests import builders
 
 TOLERANCE = 1e-4
 TARGET, FOIL = 5437, 4176  # any two tokens
@@ -35,7 +38,7 @@ def main() -> None:
     theirs = hugging_face(ours)
     peers = {"hooks on Hugging Face's GPT-2": lambda: hook_loop(theirs, clean, corrupted)}
     if importlib.util.find_spec("transformer_lens"):
-        lens = transformer_lens(theirs)
+        lens = transformer_lens(hugging_face(ours))  # which it changes
         peers["TransformerLens"] = lambda: transformer_lens_sweep(lens, clean, corrupted)
     else:
         print("TransformerLens is not installed and is left out.")
@@ -128,9 +131,15 @@ def first(out):
 
 
 def transformer_lens(model: GPT2LMHeadModel):
-    from transformer_lens import HookedTransformer
+    """TransformerLens 4's model around Hugging Face's, with its hooks' old names."""
+    from transformer_lens.model_bridge import TransformerBridge
 
-    return HookedTransformer.from_pretrained_no_processing("gpt2", hf_model=model)
+    with tempfile.TemporaryDirectory() as folder:  # it wants a tokenizer, which nobody will use
+        model.config.save_pretrained(folder)
+        builders.write_tokenizer(builders.tiny_encoder(), Path(folder))
+        bridge = TransformerBridge.boot_transformers(folder, hf_model=model)
+    bridge.enable_compatibility_mode(no_processing=True)
+    return bridge
 
 
 def transformer_lens_sweep(model, clean, corrupted) -> torch.Tensor:
