@@ -116,16 +116,31 @@ def test_a_character_that_is_none_is_refused_and_the_page_lives_on(visit, answer
     visit.shows(answer(DEFAULT).values)
 
 
+LONG = " met" * 200
+SLOW = {
+    "model": "local/slow",
+    "clean": f"Anna Lee{LONG}",
+    "corrupted": f"Anna Poe{LONG}",
+    "target": " Lee",
+    "foil": " Poe",
+}
+
+
+def test_of_two_people_who_sweep_at_once_the_second_sees_their_place(visitor):
+    first, second = visitor().open(**SLOW), visitor().open(**SLOW | {"direction": "noise"})
+    first.page.get_by_role("button", name="Run it").click()
+    expect(first.page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
+    second.page.get_by_role("button", name="Run it").click()
+    expect(second.page.get_by_text("Sweeps that come before yours: 1")).to_be_visible()
+    first.page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(second.page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
+    expect(second.page.get_by_text("Sweeps that come before yours")).to_have_count(0)
+    second.page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(second.page.get_by_text("Stopped at")).to_be_visible()
+
+
 def test_a_slow_sweep_is_begun_when_asked_for_and_can_be_cancelled_and_left(visit):
-    text = " met" * 200
-    visit.open(
-        model="local/slow",
-        clean=f"Anna Lee{text}",
-        corrupted=f"Anna Poe{text}",
-        target=" Lee",
-        foil=" Poe",
-    )
-    page = visit.page
+    page = visit.open(**SLOW).page
     page.get_by_role("button", name="Run it").click()
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_text("Stopped at")).to_be_visible()
