@@ -101,14 +101,17 @@ def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.
 def _patch(options: argparse.Namespace) -> int:
     names = {field.name for field in fields(Experiment)}
     experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
+    # What cannot be written shows before the sweep.
+    if options.png and len(SITES[experiment.site].axes) > 2:
+        raise UserError(f"a PNG has two axes and {options.site} has three; use --csv or --json.")
+    for path in {options.csv, options.png, options.json} - {None, "-"}:
+        _check_place(path)
     study = Study(experiment, _load(options, options.dtype))
     study.read(experiment, metrics=())  # a metric that cannot be measured shows before the sweep
     _with_progress(study.steps())
     result = study.read(experiment)
     if options.csv:
         _write(options.csv, exports.grid_csv(result).encode())
-    if options.png and len(result.axes) > 2:
-        raise UserError(f"a PNG has two axes and {options.site} has three; use --csv or --json.")
     if options.png:
         from core.picture import picture  # only here: matplotlib takes half a second to import
 
@@ -174,6 +177,14 @@ def _draw_bar(fraction: float, text: str, width: int = 30) -> None:
         bar = ("█" * round(fraction * width)).ljust(width, "·")
         line = f"{bar} {fraction:4.0%}, {text}" if fraction < 1 else ""
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def _check_place(path: str) -> None:
+    folder = Path(path).absolute().parent
+    if Path(path).is_dir():
+        raise UserError(f"cannot write {path}: it is a folder.")
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {folder}.")
 
 
 def _write(path: str, content: bytes) -> None:

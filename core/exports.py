@@ -14,6 +14,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.experiment import Experiment
+from core.looks import summary, wording
 from core.metrics import METRICS
 from core.result import EMBEDDING, Baseline, ModelCard, Ranked, Result
 from core.tokens import Token
@@ -35,6 +36,11 @@ def to_json(result: Result) -> str:
             "foil": asdict(result.foil),
             "axes": result.axes,
             "metric": metric,
+            "in_words": {
+                "patched": summary(result),
+                "metric": wording(result),
+                "reading": METRICS[metric].says,
+            },
             **_layers_apart(result, metric),
             "clean_value": result.baselines[metric].clean,
             "corrupted_value": result.baselines[metric].corrupted,
@@ -83,9 +89,10 @@ def from_json(text: str) -> Result:
 
 def grid_csv(result: Result) -> str:
     """The grid in long form: a line for each cell, a column for each metric; tokens beside a
-    position, where the site has one."""
+    position, where the site has one; in the end what was patched, and which way."""
     labels = _TOKEN_LABELS if "position" in result.axes else ()
-    lines = [(*result.axes, *labels, *result.grids)]
+    lines = [(*result.axes, *labels, *result.grids, "site", "direction")]
+    asked = (result.experiment.site, result.experiment.direction)
     for cell in np.ndindex(result.values.shape):
         place = dict(zip(result.axes, cell, strict=True))
         tokens = ()
@@ -93,7 +100,7 @@ def grid_csv(result: Result) -> str:
             p = place["position"]
             tokens = (*_cells(result.clean[p]), *_cells(result.corrupted[p]))
         values = [grid[cell].item() for grid in result.grids.values()]
-        lines.append((result.rows[cell[0]], *cell[1:], *tokens, *values))
+        lines.append((result.rows[cell[0]], *cell[1:], *tokens, *values, *asked))
     return _csv(lines)
 
 

@@ -201,6 +201,7 @@ def place(gpt: GPT, device: str) -> GPT:
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         device = "cuda" if torch.cuda.is_available() else mps
     try:
+        torch.ones(1, device=device).item()  # "meta" holds no numbers
         return gpt.to(device)
     except Exception as error:  # what torch raises differs from device to device
         reason = (str(error) or type(error).__name__).splitlines()[0]

@@ -76,7 +76,8 @@ def _title(result: Result) -> str:
         f"{METRICS[experiment.metric].title} after patching {summary(result)}"
         f" · {result.model.name}\n"
         f"clean: {visible(short(experiment.clean, 90))}\n"
-        f"corrupted: {visible(short(experiment.corrupted, 90))}"
+        f"corrupted: {visible(short(experiment.corrupted, 90))}\n"
+        f"{METRICS[experiment.metric].says}"
     )
 
 

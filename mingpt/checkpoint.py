@@ -70,8 +70,8 @@ def read_config(folder: Path) -> dict:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
     except KeyError as error:
         raise CheckpointError(f"{path} is no GPT-2 configuration: it lacks {error}.") from error
-    if not all(isinstance(size, int) and size > 0 for size in sizes.values()):
-        raise CheckpointError(f"{path} has a size that is no positive whole number: {sizes}.")
+    if not all(isinstance(size, int) and 0 < size < 2**31 for size in sizes.values()):
+        raise CheckpointError(f"{path} has a size that no GPT-2 can have: {sizes}.")
     if sizes["n_embd"] % sizes["n_head"]:
         raise CheckpointError(
             f"{path} splits n_embd = {sizes['n_embd']} among n_head = {sizes['n_head']} heads,"

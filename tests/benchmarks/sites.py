@@ -28,7 +28,8 @@ def main() -> None:
     for _ in range(options.rounds):
         for site, seconds in times.items():
             started = time.perf_counter()
-            *_, (_, states) = patching.sweep(gpt, base, source, site=site)
+            for _ in patching.sweep(gpt, base, source, site=site):
+                pass
             seconds.append(time.perf_counter() - started)
     residual = statistics.median(times["resid_post"])
     print(

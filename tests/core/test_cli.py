@@ -162,16 +162,22 @@ def test_a_folder_that_is_no_model_is_a_mistake(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv", "--png"])
-def test_a_file_that_cannot_be_written_is_named(model_folder, tmp_path, capsys, option):
+def test_a_file_that_cannot_be_written_is_named_before_the_sweep(
+    model_folder, tmp_path, capsys, option, monkeypatch
+):
+    monkeypatch.setattr("core.patching.sweep", None)
     path = tmp_path / "missing" / "out"
-    text = f"cannot write {path}: No such file or directory."
+    text = f"cannot write {path}: there is no folder {path.parent}."
     assert mistake(capsys, patch(model_folder, option, str(path))) == text
-    assert mistake(capsys, patch(model_folder, option, str(tmp_path))).endswith("Is a directory.")
+    text = f"cannot write {tmp_path}: it is a folder."
+    assert mistake(capsys, patch(model_folder, option, str(tmp_path))) == text
 
 
 def test_a_mistake_is_one_line_whatever_was_typed(model_folder, tmp_path, capsys):
     path = f"{tmp_path}/two\nlines/out"
-    assert "/two lines/out: No such file" in mistake(capsys, patch(model_folder, "--csv", path))
+    assert "/two lines/out: there is no folder" in mistake(
+        capsys, patch(model_folder, "--csv", path)
+    )
 
 
 def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(

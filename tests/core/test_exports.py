@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import UserError
 from core.exports import from_json, grid_csv, read_grid_csv, to_json, top_csv
+from core.looks import wording
 from core.metrics import METRICS
 from core.result import Ranked, Result
 from core.tokens import Token
@@ -173,3 +174,18 @@ def test_no_cell_is_run_as_a_formula_and_hostile_tokens_survive(result):
 def test_another_csv_text_is_no_grid(text):
     with pytest.raises(UserError, match="This is no grid that Patchboard wrote"):
         read_grid_csv(text)
+
+
+@pytest.mark.parametrize(
+    "question", [{}, {"site": "head_z", "direction": "noise", "metric": "recovery"}]
+)
+def test_a_file_says_in_words_what_was_patched_and_how_to_read_it(loaded, question):
+    asked = experiment(**question)
+    result = finished(asked, loaded).read(asked)
+    words = json.loads(to_json(result))["in_words"]
+    assert words["patched"].startswith(f"{asked.site}: ")
+    assert words["patched"].endswith(f"into the {result.unpatched} run ({asked.direction})")
+    assert words["metric"] == wording(result)
+    assert words["reading"] == METRICS[asked.metric].says
+    for line in rows(grid_csv(result)):
+        assert (line["site"], line["direction"]) == (asked.site, asked.direction)

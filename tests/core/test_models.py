@@ -169,7 +169,7 @@ def test_a_token_id_that_the_model_has_no_row_for_is_refused(folder):
     assert "do not belong together" in str(refused(load, find(str(folder))))
 
 
-@pytest.mark.parametrize("device", ["nonsense", "", "vulkan", "hpu"])
+@pytest.mark.parametrize("device", ["nonsense", "", "vulkan", "hpu", "meta"])
 def test_a_device_that_is_not_there_is_refused(folder, device):
     problem = refused(load, find(str(folder)), device=device)
     assert str(problem).startswith(f"The device {device!r} cannot be used: ")
