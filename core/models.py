@@ -45,6 +45,11 @@ class Entry:
         return self.folder or hub.locate(self.name)
 
     @property
+    def state(self) -> str:
+        """What this machine has of it: "ready", "partial" or "absent"."""
+        return "ready" if self.folder else hub.state(self.name).status
+
+    @property
     def missing_bytes(self) -> int:
         """What a download still has to bring, about; 0 if the model is here."""
         if self.location:

@@ -75,11 +75,11 @@ def bench_table(numbers: dict) -> str:
 
 def model_table(entries: Iterable[Entry]) -> str:
     """The catalogue: name, state on this machine, what it is."""
-    lines = [f"{'name':<14} {'on this machine':<22} what it is"]
+    lines = [f"{'name':<14} {'on this machine':<26} what it is"]
     for entry in entries:
         missing = entry.missing_bytes / 1e6
-        state = f"needs {missing:,.0f} MB" if missing else "yes"
-        lines.append(f"{entry.name:<14} {state:<22} {entry.about}")
+        state = f"{entry.state}, {missing:,.0f} MB to come" if missing else entry.state
+        lines.append(f"{entry.name:<14} {state:<26} {entry.about}")
     return "\n".join(lines)
 
 

@@ -8,6 +8,9 @@ from core.models import Entry
 from pages.parts import experiment, html
 
 
+_WITH_STATE = {"ready": "", "partial": " (partly downloaded)", "absent": " (needs a download)"}
+
+
 def show() -> None:
     entries = models.catalogue()
     with st.sidebar:
@@ -23,7 +26,7 @@ def show() -> None:
 
 
 def _title(entry: Entry) -> str:
-    return entry.title if entry.location else f"{entry.title} (needs a download)"
+    return entry.title + _WITH_STATE[entry.state]
 
 
 def _examples(entry: Entry) -> None:

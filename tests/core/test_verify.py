@@ -2,10 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from core import models, patching, verify
+from core.result import ModelCard
 from core.verify import Check
+from mingpt.bpe import load_encoder
+from tests.builders import random_gpt
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +34,21 @@ def test_published_numbers_are_skipped_on_another_model_with_the_reason(teaching
     for check in made:
         assert check.skipped == "published for gpt2, and this is teaching"
         assert check.source
+
+
+def test_on_a_model_of_that_name_every_published_case_is_run(gpt2_tokenizer_folder):
+    """On random weights of GPT-2 small's layers and heads: all but the token ids are wrong."""
+    encoder = load_encoder(gpt2_tokenizer_folder)
+    gpt = random_gpt(12, 12, 24, vocab_size=len(encoder.encoder), block_size=64)
+    card = ModelCard("gpt2", "0123456789ab", 12, 0)
+    model = models.LoadedModel(models.named("gpt2"), card, gpt.requires_grad_(False), encoder, 0.0)
+    reference = json.loads(verify._REFERENCE.read_text(encoding="utf-8"))
+    for case, check in zip(reference["cases"], verify.published(model), strict=True):
+        values = case.get("values") or case.get("probs") or case.get("prompts") or []
+        numbers = np.size([row[-1] for row in values] if case["kind"] == "next_tokens" else values)
+        assert not check.skipped
+        assert check.compared == (numbers or sum(len(text["ids"]) for text in case["texts"]))
+        assert check.passed == (case["kind"] == "token_ids")
 
 
 def test_a_wrong_engine_is_found_out(teaching, monkeypatch):

@@ -57,6 +57,13 @@ def test_the_catalogue_marks_what_needs_a_download(open_app):
     ]
 
 
+def test_the_catalogue_marks_what_has_been_begun(open_app, tmp_path):
+    part = tmp_path / "cache" / "gpt2-medium" / "model.safetensors.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"0" * 1000)
+    assert "GPT-2 medium (partly downloaded)" in open_app().widget("field_model").options
+
+
 def test_a_model_that_is_not_here_says_what_its_download_takes(open_app):
     app = open_app(**TYPED, model="gpt2")
     assert "GPT-2 small is not on this machine yet." in app.notes[0]
