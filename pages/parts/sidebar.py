@@ -7,7 +7,6 @@ from core.errors import UserError
 from core.models import Entry
 from pages.parts import experiment, html
 
-
 _WITH_STATE = {"ready": "", "partial": " (partly downloaded)", "absent": " (needs a download)"}
 
 
