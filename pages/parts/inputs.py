@@ -93,7 +93,7 @@ def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) ->
         if token := getattr(read, field):
             html.show(html.token(token, side), width="content")
         st.button(
-            f"{side.title()} run’s top token",
+            f"{side.title()} top token",
             key=f"top_{field}",
             on_click=_use_top,
             args=(field, side),
