@@ -20,10 +20,10 @@ DEFAULT = PRESETS[0].experiment("teaching")
 WINDOW = {"width": 1280, "height": 900}
 PATIENCE = 60_000  # milliseconds, for a busy machine
 
-# The map on the page.
-MAP = """() => {
+# The map on the page; of several, the one with a number.
+MAP = """(number = 0) => {
   const plots = [...document.querySelectorAll('.js-plotly-plot')];
-  return plots.find(plot => plot._fullData?.[0]?.type === 'heatmap');
+  return plots.filter(plot => plot._fullData?.[0]?.type === 'heatmap')[number];
 }"""
 
 
@@ -136,14 +136,14 @@ class Visit:
             }}"""
         )
 
-    def cell(self, row: int, position: int) -> tuple[float, float]:
+    def cell(self, row: int, position: int, number: int = 0) -> tuple[float, float]:
         """Where the middle of a cell is in the window, scrolled into view."""
-        self.page.wait_for_function(f"({MAP})()")
-        self.page.evaluate(f"() => ({MAP})().scrollIntoView({{block: 'center'}})")
+        self.page.wait_for_function(f"({MAP})({number})")
+        self.page.evaluate(f"() => ({MAP})({number}).scrollIntoView({{block: 'center'}})")
         return tuple(
             self.page.evaluate(
                 f"""([row, position]) => {{
-                  const plot = ({MAP})(), {{xaxis, yaxis}} = plot._fullLayout;
+                  const plot = ({MAP})({number}), {{xaxis, yaxis}} = plot._fullLayout;
                   const box = plot.getBoundingClientRect();
                   return [box.x + xaxis._offset + xaxis.d2p(position),
                           box.y + yaxis._offset + yaxis.d2p(row)];
@@ -152,9 +152,9 @@ class Visit:
             )
         )
 
-    def hover(self, row: int, position: int) -> str:
+    def hover(self, row: int, position: int, number: int = 0) -> str:
         """What is said of a cell when the mouse rests on it."""
-        x, y = self.cell(row, position)
+        x, y = self.cell(row, position, number)
         label = self.page.locator(".hoverlayer .hovertext").first
         self.page.mouse.move(1, 1)  # what was said of another cell has to go first
         label.wait_for(state="detached")
@@ -163,9 +163,9 @@ class Visit:
         label.wait_for()
         return "\n".join(label.locator("tspan.line").all_text_contents() or label.all_inner_texts())
 
-    def click(self, row: int, position: int) -> None:
-        self.hover(row, position)
-        self.page.mouse.click(*self.cell(row, position))
+    def click(self, row: int, position: int, number: int = 0) -> None:
+        self.hover(row, position, number)
+        self.page.mouse.click(*self.cell(row, position, number))
 
     @property
     def problems(self):

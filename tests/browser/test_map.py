@@ -66,6 +66,19 @@ def test_a_click_frames_a_cell_and_tells_its_story(opened):
     expect(page.get_by_text("With the embedding at position 1")).to_be_visible()
 
 
+def test_a_click_on_a_head_shows_where_it_reads(opened):
+    """From the text pair to the head that moves the surname, by links and clicks alone."""
+    opened.page.get_by_role("link", name="Components").click()
+    heads = 3  # after the maps of the stream, attention and MLP
+    said = opened.hover(2, 3, heads)
+    assert "layer 2, head 3" in said
+    opened.click(2, 3, heads)
+    page = opened.page
+    expect(page.get_by_role("heading", name="Where head 3 of layer 2 reads")).to_be_visible()
+    last_reads_surname = opened.hover(9, 1, heads + 1)
+    assert "9 ·Michelle" in last_reads_surname and "reads 1 ·Jones" in last_reads_surname
+
+
 def test_the_bars_of_the_next_tokens_say_their_numbers(opened, answer):
     first = answer(DEFAULT).top["clean"][0]
     page = opened.page
