@@ -30,10 +30,14 @@ _BELOW_GRID = 90
 
 
 def heatmap(
-    result: Result, selected: tuple[int, int] | None = None, reach: float | None = None
+    result: Result,
+    selected: tuple[int, int] | None = None,
+    reach: float | None = None,
+    clickable: bool = True,
 ) -> go.Figure:
     """The grid of two axes, layers down, positions or heads across; `selected` is outlined.
-    `reach` is how far the colours go on either side, so that maps can share a scale."""
+    `reach` is how far the colours go on either side, so that maps can share a scale. A map that
+    need not be `clickable` is drawn much sooner."""
     baseline = result.baselines[result.experiment.metric]
     figure = _map(
         result,
@@ -48,6 +52,7 @@ def heatmap(
         ),
         _hover_fields(result),
         _hover_template(result),
+        clickable,
     )
     if selected is not None:
         _outline(figure, *selected)
@@ -75,6 +80,7 @@ def difference(one: Result, other: Result) -> go.Figure:
         np.array(fields, dtype=object).reshape(*values.shape, -1),
         f"<b>%{{customdata[2]}}, {one.axes[1]} %{{customdata[1]}}</b><br>"
         "%{customdata[3]} - %{customdata[4]} = %{customdata[5]}<extra></extra>",
+        clickable=False,
     )
 
 
@@ -85,10 +91,11 @@ def _map(
     colour_bar: dict,
     hover_fields: np.ndarray,
     hover_template: str,
+    clickable: bool,
 ) -> go.Figure:
     """Values on the axes of `result`, the colours from one of `ends` to the other."""
     rows, columns = values.shape
-    clickable = rows * columns <= _CLICKABLE_CELLS
+    clickable = clickable and rows * columns <= _CLICKABLE_CELLS
     cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
     hover = {"customdata": hover_fields, "hovertemplate": hover_template}
     figure = go.Figure(

@@ -38,7 +38,8 @@ def heatmap(result: Result) -> None:
 
 def still_heatmap(result: Result, key: str, reach: float | None = None) -> None:
     """The map, to hover only: an unfinished one, or one among others or in a text."""
-    st.plotly_chart(figures.heatmap(result, reach=reach), key=key, config=_MODEBAR)
+    figure = figures.heatmap(result, reach=reach, clickable=False)
+    st.plotly_chart(figure, key=key, config=_MODEBAR)
 
 
 def numbers(result: Result) -> None:

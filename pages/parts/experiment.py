@@ -5,12 +5,17 @@ its page is drawn: `widget_key` gives it the field's value before it is drawn, a
 then enters is in the session before the next run begins.
 """
 
+from urllib.parse import urlencode
+
 import streamlit as st
 
 from core import models
 from core.errors import UserError
 from core.experiment import Experiment
 from core.presets import PRESETS
+
+# What servers and browsers still take as an address; no model reads a text that would be longer.
+_LONGEST_ADDRESS = 60_000
 
 
 def begin() -> None:
@@ -29,7 +34,8 @@ def begin() -> None:
 def publish() -> None:
     """At the end of every run: put the experiment into the address bar."""
     query = current().to_query()
-    if st.query_params.to_dict() != query:
+    too_long = len(urlencode(query)) > _LONGEST_ADDRESS
+    if st.query_params.to_dict() != query and not too_long:
         st.query_params.from_dict(query)
 
 

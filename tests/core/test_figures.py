@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.figures import bars, heatmap
+from core.figures import bars, difference, heatmap
 from core.looks import AWAY, TOWARDS
 from core.metrics import METRICS
 from core.result import Baseline, Ranked, Result
@@ -173,6 +173,24 @@ def test_a_large_map_has_no_overlay_and_hovers_by_itself(result):
     assert map_of(figure).hoverinfo is None
     assert map_of(figure).customdata[49][100][:2].tolist() == ["49", "100"]
     assert len(overlay_of(heatmap(of_shape(result, 50, 100))).x) == 5000
+
+
+def test_a_map_that_need_not_be_clicked_hovers_by_itself(result):
+    figure = heatmap(result, clickable=False)
+    assert len(overlay_of(figure).x) == 0
+    assert map_of(figure).hoverinfo is None
+    clicked = overlay_of(heatmap(result)).customdata
+    assert map_of(figure).customdata.reshape(21, -1).tolist() == clicked.tolist()
+
+
+def test_a_difference_is_that_of_the_values_with_nothing_in_the_middle(result):
+    other = replace(result, grids=result.grids | {"logit_diff": result.values - 0.25})
+    figure = difference(result, other)
+    np.testing.assert_allclose(np.array(map_of(figure).z), 0.25, rtol=1e-5)
+    assert map_of(figure).zmin == -map_of(figure).zmax
+    row, column, name, one, two, apart = map_of(figure).customdata[2, 4]
+    assert (row, column, name) == ("2", "4", "layer 2")
+    assert float(one) - float(two) == pytest.approx(float(apart), abs=2e-4)
 
 
 def test_the_selected_cell_is_outlined(result):

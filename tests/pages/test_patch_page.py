@@ -338,6 +338,14 @@ def test_an_address_with_more_than_an_experiment_is_opened(open_app):
     assert app.maps and not app.notes
 
 
+def test_a_text_too_long_for_an_address_leaves_the_address_as_it_was(open_app):
+    app = open_app()
+    before = app.query
+    app.enter(clean="a" * 100_000)
+    assert app.query == before
+    assert app.enter(clean="Mary").query == before | {"clean": "Mary"}
+
+
 def test_a_note_about_the_address_goes_with_the_next_example(open_app):
     assert open_app(metric="accuracy").press(TITLES[1]).notes == []
 
