@@ -171,11 +171,11 @@ def parts_of(trace: Trace) -> str:
     """What a patched layer's output was the sum of, each part patched alone."""
     effect = trace.patched - trace.base
     names = {
-        "resid_pre": "the stream before the layer",
-        "attn_out": "what attention adds",
-        "mlp_out": "what the MLP adds",
+        "resid_pre": "the stream before",
+        "attn_out": "attention",
+        "mlp_out": "the MLP",
     }
-    rows = [("all of it: this cell", trace.patched)]
+    rows = [("all of it", trace.patched)]
     rows += [(f"only {names[site]} ({site})", value) for site, value in trace.parts.items()]
     body = "".join(
         f"<tr><th>{name}</th><td>{value:z.4f}</td>"
@@ -184,7 +184,7 @@ def parts_of(trace: Trace) -> str:
     )
     return (
         '<div class="pb-scroll"><table class="pb-table"><tr><th>put in here</th>'
-        f"<th>logit difference</th><th>of the cell’s effect</th></tr>{body}</table></div>"
+        f"<th>logit diff.</th><th>effect</th></tr>{body}</table></div>"
     )
 
 

@@ -623,7 +623,7 @@ def test_a_chosen_patch_can_be_followed_through_the_layers(open_app, answer):
     expected = [baseline.corrupted, baseline.clean, result.values[1, 9]]
     assert ends == pytest.approx(expected, abs=1e-3)
     assert numbers(readers["data"][0]["z"]).shape == (6, 4)
-    table = next(text for text in app.texts if "of the cell’s effect" in text)
+    table = next(text for text in app.texts if "put in here" in text)
     for site in ("resid_pre", "attn_out", "mlp_out"):
         part = answer(replace(app.experiment, site=site)).values[1, 9]
         assert f"({site}){part:z.4f}" in table
