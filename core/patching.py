@@ -182,20 +182,20 @@ def packed_rows(
     ]
 
 
-def peak_bytes(
+def memory(
     model: GPT, base: Run, source: Run | str, *, site: str, embedding: bool, window: int
-) -> int:
-    """What this `sweep` takes above the weights at its peak: both runs, the states, and the
-    largest chunk."""
+) -> tuple[int, int]:
+    """What the tensors of this `sweep` take above the weights, in bytes: both runs and the states,
+    which stay, and the largest step."""
     cells = list(_cells(model, base, source, site, embedding, window))
     T = len(base.ids)
-    kept = 2 * (base.resid.nbytes + base.keys.nbytes + base.values.nbytes)
-    states = len(cells) * base.state.nbytes
+    runs = 2 * (base.resid.nbytes + base.keys.nbytes + base.values.nbytes)
     steps = (
         suffix.floats_per_channel(sum(T - cell.p for cell in chunk), len(chunk), T)
         for chunk in _chunks(cells, T, base.state.nbytes)
     )
-    return kept + states + max(steps, default=0) * base.state.nbytes
+    states = len(cells) * base.state.nbytes
+    return runs + states, max(steps, default=0) * base.state.nbytes
 
 
 def _first_difference(base: Run, source: Run | str) -> int:
