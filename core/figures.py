@@ -61,7 +61,7 @@ def heatmap(
 
 def difference(one: Result, other: Result) -> go.Figure:
     """What `one` has more than `other`, two results of the same shape under the same metric; blue
-    is where it goes further towards the other run."""
+    is the direction in which the other run lies."""
     values = one.values - other.values
     within = max(float(np.nanmax(np.abs(values))), 1e-6)
     fields = [

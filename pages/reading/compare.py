@@ -58,6 +58,11 @@ def page() -> None:
     if one.values.shape == other.values.shape and pinned.metric == wanted.metric:
         st.markdown("**Present - pinned**")
         st.plotly_chart(difference(other, one), key="difference")
+        plain = [getattr(of.baselines[wanted.metric], of.unpatched) for of in (other, one)]
+        st.caption(
+            f"The runs patched into, {plain[0]:z.4f} and {plain[1]:z.4f}, differ by themselves: a"
+            f" cell that neither patch changes shows {plain[0] - plain[1]:z.4f}."
+        )
     else:
         html.show(html.note("A difference takes two maps of one size under one metric."))
 

@@ -134,6 +134,9 @@ def test_a_pinned_result_stands_beside_the_present_one_and_their_difference(open
     for shown, expected in zip(app.maps[2:], (one, other, other - one), strict=True):
         np.testing.assert_allclose(values(shown), expected, atol=1e-3)
     assert len({high - low for low, high in map(scale, app.maps[2:4])}) == 1
+    plain = [answer(asked).baselines["logit_diff"].corrupted for asked in (app.experiment, pinned)]
+    shows = f"a cell that neither patch changes shows {plain[0] - plain[1]:z.4f}"
+    assert any(shows in node.value for node in app.at.caption)
 
 
 def test_there_is_no_difference_between_maps_of_different_sizes(open_app):

@@ -10,7 +10,9 @@ from pages.parts.running import Line
 
 
 def until(condition) -> None:
+    deadline = time.monotonic() + 10
     while not condition():
+        assert time.monotonic() < deadline, "it did not come to that within 10 seconds"
         time.sleep(0.01)
 
 
@@ -32,13 +34,15 @@ def test_who_comes_later_is_told_how_many_come_before():
             first_may_go.wait()
 
     with ThreadPoolExecutor() as threads:
-        threads.submit(sweep, "first")
-        until(lambda: order)
-        threads.submit(sweep, "second")
-        until(lambda: seen["second"])
-        threads.submit(sweep, "third")
-        until(lambda: seen["third"])
-        first_may_go.set()
+        try:
+            threads.submit(sweep, "first")
+            until(lambda: order)
+            threads.submit(sweep, "second")
+            until(lambda: seen["second"])
+            threads.submit(sweep, "third")
+            until(lambda: seen["third"])
+        finally:  # or the threads would wait for ever
+            first_may_go.set()
     assert order == ["first", "second", "third"]
     assert (set(seen["first"]), set(seen["second"]), seen["third"][0]) == (set(), {1}, 2)
 
