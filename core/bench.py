@@ -33,7 +33,11 @@ def random_model(size: str) -> GPT:
     config = GPT.get_default_config()
     config.model_type = size
     config.vocab_size, config.block_size = _GPT2_VOCABULARY, _GPT2_BLOCK
-    return GPT(config).eval().requires_grad_(False)
+    gpt = GPT(config).eval().requires_grad_(False)
+    for parameter in gpt.transformer.h.parameters():
+        if parameter.dim() == 2:  # in memory as the released files have it, the input first
+            parameter.data = parameter.data.t().contiguous().t()
+    return gpt
 
 
 def texts(gpt: GPT, tokens: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -133,7 +133,7 @@ def sweep(
     streams = _Streams(model, base, source, site)
 
     done, total = 0, sum((T - cell.p) * (L - cell.start) for cell in cells)
-    for chunk in _chunks(cells, T, base.state.nbytes):
+    for chunk in _chunks(model, cells, T):
         pack = _Pack(chunk, T, base.state.device)
         x = base.state[:0].view(0, len(base.state))  # (R, C), the rows under way
         for r in range(chunk[0].start, L):
@@ -144,8 +144,7 @@ def sweep(
                 x = suffix.step(
                     model.transformer.h[r],
                     x,
-                    pack.places[: len(x)],
-                    pack.ends[: pack.runs_until(r)],
+                    pack.rows_until(r),
                     base.keys[r],
                     base.values[r],
                     ends_only=r == L - 1,
@@ -178,7 +177,7 @@ def packed_rows(
     L, T = model.config.n_layer, len(base.ids)
     return [
         [sum(T - cell.p for cell in chunk if cell.start <= r) for r in range(L)]
-        for chunk in _chunks(cells, T, base.state.nbytes)
+        for chunk in _chunks(model, cells, T)
     ]
 
 
@@ -190,12 +189,12 @@ def memory(
     cells = list(_cells(model, base, source, site, embedding, window))
     T = len(base.ids)
     runs = 2 * (base.resid.nbytes + base.keys.nbytes + base.values.nbytes)
-    steps = (
-        suffix.floats_per_channel(sum(T - cell.p for cell in chunk), len(chunk), T)
-        for chunk in _chunks(cells, T, base.state.nbytes)
-    )
+    steps = []
+    for chunk in _chunks(model, cells, T):
+        p = [cell.p for cell in chunk]
+        steps.append(_step_bytes(model, len(p) * T - sum(p), len(p), min(p), T))
     states = len(cells) * base.state.nbytes
-    return runs + states, max(steps, default=0) * base.state.nbytes
+    return runs + states, max(steps, default=0)
 
 
 def _first_difference(base: Run, source: Run | str) -> int:
@@ -226,19 +225,24 @@ def _cells(
                 yield _Cell(tuple(place[axis] for axis in axes), start, p, head, until)
 
 
-def _chunks(cells: Iterable[_Cell], T: int, bytes_per_channel: int) -> Iterator[list[_Cell]]:
+def _chunks(model: GPT, cells: Iterable[_Cell], T: int) -> Iterator[list[_Cell]]:
     """Cut `cells` into parts that fit into WORKING_MEMORY, one run at least, each in the order in
     which its runs begin."""
-    chunk, R = [], 0
+    chunk, R, first = [], 0, T
     for cell in cells:
-        R += T - cell.p
-        takes = suffix.floats_per_channel(R, len(chunk) + 1, T) * bytes_per_channel
-        if chunk and takes > WORKING_MEMORY:
+        R, first = R + T - cell.p, min(first, cell.p)
+        if chunk and _step_bytes(model, R, len(chunk) + 1, first, T) > WORKING_MEMORY:
             yield chunk[::-1]
-            chunk, R = [], T - cell.p
+            chunk, R, first = [], T - cell.p, cell.p
         chunk.append(cell)
     if chunk:
         yield chunk[::-1]
+
+
+def _step_bytes(model: GPT, R: int, N: int, first: int, T: int) -> int:
+    """What a step of R rows of N runs, none of which begins before `first`, takes up."""
+    config = model.config
+    return 4 * suffix.floats(R, N, first, T, config.n_embd, config.n_head)
 
 
 class _Pack:
@@ -258,11 +262,17 @@ class _Pack:
         self.run = torch.arange(len(chunk), device=device).repeat_interleave(sizes)  # (R,)
         within = torch.arange(len(self.run), device=device) - self.begins[self.run]
         self.position = self.p[self.run] + within  # (R,)
-        self.places = self.run * T + self.position  # (R,)
+        self._first = min(cell.p for cell in chunk)
 
     def runs_until(self, block: int) -> int:
         """How many runs begin before `block` or an earlier one."""
         return bisect_right(self._starts, block)
+
+    def rows_until(self, block: int) -> suffix.Rows:
+        """The rows of the runs that begin before `block` or an earlier one."""
+        N = self.runs_until(block)
+        R = self._rows[N]
+        return suffix.Rows(self.run[:R], self.position[:R], self.ends[:N], self._first)
 
     def rows_joining(self, block: int) -> slice:
         """The rows of the runs that begin before `block`."""

@@ -93,9 +93,9 @@ def test_the_embedding_row_patches_the_input_of_block_0(L, H, C, T, first):
     torch.testing.assert_close(states[1:], swept(model, base, source), atol=1e-5, rtol=0)
 
 
-def bytes_of_a_run(T: int, C: int) -> int:
-    """What a run that begins at position 0 takes up in a step."""
-    return suffix.floats_per_channel(T, 1, T) * C * 4
+def bytes_of_runs(number: int, T: int, C: int, H: int) -> int:
+    """What so many runs that begin at position 0 take up in a step."""
+    return 4 * suffix.floats(number * T, number, 0, T, C, H)
 
 
 @pytest.mark.parametrize("runs_at_once", [0, 1, 2, 3, 4, 5, 7, 11])
@@ -105,7 +105,7 @@ def test_cutting_the_work_into_chunks_changes_nothing(monkeypatch, runs_at_once,
     model = random_gpt(4, 2, 8)
     base, source = texts(T=7, first=1)
     whole = swept(model, base, source, embedding=embedding)
-    monkeypatch.setattr(patching, "WORKING_MEMORY", runs_at_once * bytes_of_a_run(7, 8))
+    monkeypatch.setattr(patching, "WORKING_MEMORY", bytes_of_runs(runs_at_once, 7, 8, 2))
     cut = swept(model, base, source, embedding=embedding)
     torch.testing.assert_close(cut, whole, atol=1e-5, rtol=0)
 
@@ -114,17 +114,18 @@ def test_the_work_of_one_step_stays_within_the_working_memory(monkeypatch):
     """However long the text; a single run is the least there can be."""
     model = random_gpt(4, 2, 8, block_size=32)
     base, source = texts(T=32, first=0)
-    monkeypatch.setattr(patching, "WORKING_MEMORY", 3 * bytes_of_a_run(32, 8))
+    monkeypatch.setattr(patching, "WORKING_MEMORY", bytes_of_runs(3, 32, 8, 2))
     packed, step = [], suffix.step
 
-    def measured(block, x, places, ends, *rest, **options):
-        packed.append((len(x), len(ends)))
-        return step(block, x, places, ends, *rest, **options)
+    def measured(block, x, rows, *rest, **options):
+        packed.append((len(x), len(rows.ends), rows.first))
+        return step(block, x, rows, *rest, **options)
 
     monkeypatch.setattr(suffix, "step", measured)
     swept(model, base, source)
-    assert 3 in {runs for rows, runs in packed}
-    assert max(suffix.floats_per_channel(rows, runs, 32) for rows, runs in packed) <= 3 * 11 * 32
+    assert 3 in {runs for _, runs, _ in packed}
+    takes = (4 * suffix.floats(*rows_runs_first, 32, 8, 2) for rows_runs_first in packed)
+    assert max(takes) <= bytes_of_runs(3, 32, 8, 2)
 
 
 def test_identical_texts_give_the_baseline_in_every_cell(gpt):
