@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
-from core import models, patching
+from core import models, patching, presets
 from core.experiment import Experiment
 from core.result import Result
 from tests.builders import finished
@@ -24,6 +24,10 @@ PAGES = {
     "how it works": "pages/learn/how_it_works.py",
     "tokens": "pages/learn/tokens.py",
 }
+OFFERED = presets.offered(models.TEACHING, models.load_tokenizer(models.TEACHING))
+TITLES = [preset.title for preset in OFFERED]
+LONGER = "When Mary and John went to the store, John gave a drink to"
+LONGER_CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
 
 
 class App:
