@@ -30,7 +30,7 @@ from core.trace import Trace, trace
 
 TOP = 20
 
-_USUAL_FRACTION = 0.7  # of the rate of large products that a sweep reaches
+_USUAL_FRACTION = 0.8  # of the rate of large products that a sweep reaches
 
 
 class Study:
