@@ -22,7 +22,8 @@ _KEPT = 8
 _ASK_ABOVE = 2.0  # seconds: longer work begins when a person says so
 _SHOW_AFTER = 0.4  # seconds: shorter work needs no bar
 _BAR_EVERY = 0.1  # seconds
-_MAP_EVERY = 0.5  # seconds
+_MAP_EVERY = 0.5  # seconds, and as much for every so many tokens:
+_TOKENS_DRAWN_AT_ONCE = 50  # a browser that draws all the time cannot answer a click on Cancel
 
 
 class Job:
@@ -105,6 +106,7 @@ def _offer(place, job: Job, message: str, label: str) -> None:
 def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
     bar, bar_due = None, time.monotonic() + _SHOW_AFTER
     map_due, fraction_drawn = bar_due, 0.0
+    map_every = _MAP_EVERY * max(1, len(job.study.clean) / _TOKENS_DRAWN_AT_ONCE)
     while not job.finished:
         job.advance()
         now = time.monotonic()
@@ -118,7 +120,7 @@ def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
         bar_due = now + _BAR_EVERY
         if now >= map_due and job.fraction > fraction_drawn:
             draw_partly(job.fraction)
-            map_due, fraction_drawn = now + _MAP_EVERY, job.fraction
+            map_due, fraction_drawn = now + map_every, job.fraction
 
 
 def _go(job: Job) -> None:
