@@ -93,6 +93,18 @@ def test_the_embedding_row_patches_the_input_of_block_0(L, H, C, T, first):
     torch.testing.assert_close(states[1:], swept(model, base, source), atol=1e-5, rtol=0)
 
 
+def test_half_precision_loses_no_more_than_its_own_plain_loop():
+    """Where heads attend sharply: scores rounded to three digits would be off by tenths."""
+    model = random_gpt(3, 2, 32)
+    with torch.no_grad():
+        for block in model.transformer.h:
+            block.attn.c_attn.weight.mul_(5)
+    model.bfloat16()
+    base, source = texts(T=8, first=2)
+    found = logits(model, swept(model, base, source))
+    torch.testing.assert_close(found, plain_loop(model, base, source), atol=0.1, rtol=0)
+
+
 def bytes_of_runs(number: int, T: int, C: int, H: int) -> int:
     """What so many runs that begin at position 0 take up in a step."""
     return 4 * suffix.floats(number * T, number, 0, T, C, H)
