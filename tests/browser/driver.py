@@ -18,6 +18,7 @@ from core.presets import PRESETS
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 DEFAULT = PRESETS[0].experiment("teaching")
 WINDOW = {"width": 1280, "height": 900}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PATIENCE = 60_000  # milliseconds, for a busy machine
 
 # The map on the page; of several, the one with a number.
@@ -166,6 +167,23 @@ class Visit:
     def click(self, row: int, position: int, number: int = 0) -> None:
         self.hover(row, position, number)
         self.page.mouse.click(*self.cell(row, position, number))
+
+    def assert_fits(self) -> None:
+        """No horizontal scroll bar, and every widget and figure inside the window."""
+        page = self.page
+        width = page.viewport_size["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+        inside = "[data-testid=stMain] :is(textarea, input, button, .js-plotly-plot, .pb-note)"
+        sticks_out = page.eval_on_selector_all(
+            inside,
+            """(elements, width) => elements
+              .map(element => [element, element.getBoundingClientRect()])
+              .filter(([_, box]) => box.width > 1 && (box.left < 0 || box.right > width + 1))
+              .map(([element, box]) => `${box.left}-${box.right}: ${element.outerHTML}`)""",
+            width,
+        )
+        assert sticks_out == []
 
     @property
     def problems(self):

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from core.presets import PRESETS
-from tests.browser.driver import DEFAULT, Server, Visit
+from tests.browser.driver import DEFAULT, PHONE, Server, Visit
 
 ASKED = replace(
     PRESETS[4].experiment("teaching"), metric="target_prob", direction="noise", embedding=False
@@ -23,11 +23,13 @@ HEADINGS = {
 
 
 @pytest.mark.parametrize("path", HEADINGS)
-def test_a_page_opens_cold_from_its_address(visit, path):
-    visit.open(path, **ASKED.to_query())
+def test_a_page_opens_cold_from_its_address_and_fits_a_phone(visitor, tmp_path, path):
+    visit = visitor(**PHONE).open(path, **ASKED.to_query())
     expect(visit.page.get_by_role("heading", name=HEADINGS[path], exact=True)).to_be_visible()
     visit.asks(ASKED)
     assert visit.page.url.startswith(f"{visit.server.url}{path}?")
+    visit.page.screenshot(path=tmp_path / "page.png")
+    visit.assert_fits()
 
 
 def test_a_link_to_another_page_may_be_the_first_visit_to_a_server(browser, pytestconfig, tmp_path):
