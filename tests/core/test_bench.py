@@ -55,6 +55,14 @@ def test_the_ratios_are_those_of_the_numbers(numbers):
     assert n["times_faster_than_plain_loop"] == pytest.approx(n["plain_loop_seconds"] / ours)
 
 
+def test_the_plain_loop_is_scaled_to_all_cells(monkeypatch):
+    monkeypatch.setattr(bench, "_seconds", lambda work, device: 0.5)
+    gpt = random_gpt(3, 2, 8).requires_grad_(False)
+    numbers = bench.measure(gpt, tokens=7, budget=0)
+    assert numbers["plain_loop_seconds"] == 0.5 * 3 * 7
+    assert numbers["times_faster_than_plain_loop"] == 0.5 * 3 * 7 / (0.5 + 0.5)
+
+
 @pytest.mark.parametrize("site", [site for site in SITES if site != "resid_post"])
 def test_other_sites_are_measured_without_a_plain_loop(site):
     gpt = random_gpt(2, 2, 8)
