@@ -27,6 +27,7 @@ _LEAST_CELL_HEIGHT = 14
 _GRID_HEIGHT = 480
 _ABOVE_GRID = 106  # position numbers, then the colour bar with its title and ticks
 _BELOW_GRID = 90
+_DIGITS_ACROSS = 36  # of the position numbers above, side by side on a phone
 
 
 def heatmap(
@@ -124,8 +125,9 @@ def _map(
         hovertemplate=hover_template,
     )
     ticks = list(range(0, columns, tick_step(columns)))
+    digits = len(str(columns - 1))
+    numbered = ticks[:: -(-len(ticks) * digits // _DIGITS_ACROSS)]
     across = {
-        "tickvals": ticks,
         "range": [-0.5, columns - 0.5],
         "showgrid": False,
         "zeroline": False,
@@ -133,8 +135,9 @@ def _map(
     }
     labels = [escape(column_label(result, column)).replace("\n", "<br>") for column in ticks]
     figure.update_layout(
-        xaxis=across | {"ticktext": labels, "automargin": True},
-        xaxis2=across | {"ticktext": ticks, "overlaying": "x", "side": "top", "ticks": ""},
+        xaxis=across | {"tickvals": ticks, "ticktext": labels, "automargin": True},
+        xaxis2=across
+        | {"tickvals": numbered, "tickangle": 0, "overlaying": "x", "side": "top", "ticks": ""},
         yaxis={
             "title": "patched layer",
             "tickvals": list(range(rows)),

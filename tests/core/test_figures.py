@@ -223,3 +223,15 @@ def test_equal_and_hostile_tokens_keep_their_own_bars():
     assert list(figure.layout.yaxis.ticktext) == ["&lt;script&gt;", "·same", "·same"]
     assert figure.data[0].customdata[0][0] == "&lt;script&gt;"
     assert len(set(figure.data[0].y)) == 3
+
+
+@pytest.mark.parametrize("positions", [1, 10, 18, 24, 96, 203, 1024])
+def test_the_position_numbers_above_find_room_side_by_side(result, positions):
+    """Lying down and close together they would run into the labels of the colour bar."""
+    above = heatmap(of_shape(result, 2, positions)).layout.xaxis2
+    numbers = list(above.tickvals)
+    assert above.tickangle == 0
+    assert len(numbers) * len(str(positions - 1)) <= 36
+    assert numbers[0] == 0 and len(set(np.diff(numbers))) <= 1
+    if positions <= 18:
+        assert numbers == list(range(positions))
