@@ -11,7 +11,8 @@ make most of that work unnecessary, without any approximation:
   differing position is the base itself.
 - What is read in the end is the last position. A patch after the last block moves nothing but the
   last position; of the last block, only its query, projection and MLP are needed.
-- All runs read the same weights, so their rows go through each block as one matrix.
+- All runs read the same weights, so their rows go through each block as one matrix; those of the
+  plain runs among them, where these are still to be computed.
 
 Shapes: T tokens, L layers, C channels, H heads of D = C / H channels.
 """
@@ -27,22 +28,22 @@ from torch.nn import functional as F
 from core import suffix
 from core.sites import SITES, Ablated, Layer
 from core.work import runs_work
-from mingpt.model import GPT, merge_heads
+from mingpt.model import GPT, merge_heads, split_heads
 
 # What the rows of one step may take up, in bytes: enough to multiply at full speed, little enough
 # for a step to take a fraction of a second, since a sweep can be cancelled between steps only.
 WORKING_MEMORY = 48 << 20
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
     """A forward pass, and what patched runs of it need."""
 
     ids: tuple[int | None, ...]
     resid: torch.Tensor  # (L + 1, T, C) the residual stream before each block and after the last
-    keys: torch.Tensor  # (L, T, C), the heads side by side
-    values: torch.Tensor  # (L, T, C)
+    keys_values: torch.Tensor  # (L, T, 2 C), of each the heads side by side
     state: torch.Tensor  # (C,) the last position after the final LayerNorm
+    finished: bool = True  # else only what goes into block 0 is known, and the state is NaN
 
     def layer(self, model: GPT, layer: int) -> Layer:
         """What the run holds inside a layer."""
@@ -59,11 +60,40 @@ class _Cell(NamedTuple):
     until: int  # in a window: the last block after which it is patched again
 
 
+# A plain run that is computed along with patched ones: what goes into block 0 is there already.
+_PLAIN = _Cell((), start=-1, p=0, lane=0, until=-1)
+
+
 @torch.inference_mode()
+def begin(model: GPT, *texts: tuple[int, ...]) -> list[Run]:
+    """Runs of texts of equally many token ids through `model`, still to be computed: by the first
+    sweep of them, along with its own, or by `finish`."""
+    embedded = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))  # (B, T, C)
+    B, T, C = embedded.shape
+    L = model.config.n_layer
+    resid = embedded.new_empty(B, L + 1, T, C)
+    resid[:, 0] = embedded
+    parts = resid, resid.new_empty(B, L, T, 2 * C), resid.new_full((B, C), torch.nan)
+    return [Run(*run, finished=False) for run in zip(texts, *parts, strict=True)]
+
+
+@torch.inference_mode()
+def finish(model: GPT, *runs: Run) -> None:
+    """Compute in one pass those of the runs that are still to be computed."""
+    runs = [run for run in runs if not run.finished]
+    if not runs:
+        return
+    x = torch.stack([run.resid[0] for run in runs])  # (B, T, C)
+    for run, *parts in zip(runs, *_record_from(model, 0, x), strict=True):
+        run.resid, run.keys_values, run.state = parts
+        run.finished = True
+
+
 def record(model: GPT, *texts: tuple[int, ...]) -> list[Run]:
     """Run texts of equally many token ids through `model` together, keeping what a sweep needs."""
-    x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))  # (B, T, C)
-    return [Run(*parts) for parts in zip(texts, *_record_from(model, 0, x), strict=True)]
+    runs = begin(model, *texts)
+    finish(model, *runs)
+    return runs
 
 
 @torch.inference_mode()
@@ -75,13 +105,12 @@ def record_patched(
     start = layer if SITES[site].before_layer else layer + 1
     x = base.resid[start].clone()
     x[position] = _Streams(model, base, source, site).before(start)[0, position]
-    resid, keys, values, state = (part[0] for part in _record_from(model, start, x[None]))
+    resid, keys_values, state = (part[0] for part in _record_from(model, start, x[None]))
     ids = (*base.ids[:position], None, *base.ids[position + 1 :])
     return Run(
         ids,
         torch.cat((base.resid[:start], resid)),
-        torch.cat((base.keys[:start], keys)),
-        torch.cat((base.values[:start], values)),
+        torch.cat((base.keys_values[:start], keys_values)),
         state,
     )
 
@@ -90,17 +119,20 @@ def _record_from(model: GPT, start: int, x: torch.Tensor) -> tuple[torch.Tensor,
     """Run on from the stream (B, T, C) before block `start`: the streams, keys and values from
     there on, and the last states, as in a `Run` but for the first axis, B."""
     blocks = model.transformer.h[start:]
-    resid = x.new_empty(len(x), len(blocks) + 1, *x.shape[1:])
-    keys, values = x.new_empty(2, len(x), len(blocks), *x.shape[1:])
+    B, T, C = x.shape
+    resid, keys_values = (
+        x.new_empty(B, len(blocks) + more, T, width) for more, width in ((1, C), (0, 2 * C))
+    )
     for row, block in enumerate(blocks):
         resid[:, row] = x
-        q, k, v = block.attn.qkv(block.ln_1(x))  # (B, H, T, D) each
-        keys[:, row], values[:, row] = merge_heads(k), merge_heads(v)
-        z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        qkv = block.attn.c_attn(block.ln_1(x))  # (B, T, 3 C)
+        keys_values[:, row] = qkv[..., C:]
+        heads = (split_heads(part, block.attn.n_head) for part in qkv.chunk(3, dim=-1))
+        z = F.scaled_dot_product_attention(*heads, is_causal=True)  # (B, H, T, D)
         x = x + block.attn.c_proj(merge_heads(z))
         x = x + block.mlp(block.ln_2(x))
     resid[:, -1] = x
-    return resid, keys, values, model.transformer.ln_f(x[:, -1])
+    return resid, keys_values, model.transformer.ln_f(x[:, -1])
 
 
 def sweep(
@@ -121,42 +153,48 @@ def sweep(
     `source` is a run of as many tokens, or "zero" or "mean" to ablate: to put in zeros, or the
     mean over the base's positions. For resid_post, `embedding` adds a first row for the input of
     block 0, and `window` patches so many layers more on either side, all at once.
+    What of both runs is still to be computed is computed along the way.
     Closing the generator cancels the sweep.
     """
     L, T = model.config.n_layer, len(base.ids)
     sizes = {"layer": L + embedding, "head": model.config.n_head, "position": T}
     shape = [sizes[axis] for axis in SITES[site].axes]
-    states = base.state.expand(*shape, -1).clone()
+    plain = _unfinished(base, source)
     cells = list(_cells(model, base, source, site, embedding, window))
+    unmoved = torch.ones(shape, dtype=torch.bool)  # the cells whose runs are the base itself
     for cell in cells:
-        states[cell.index] = torch.nan
+        unmoved[cell.index] = False
+    states = base.state.new_full((*shape, len(base.state)), torch.nan)
+    states[unmoved] = base.state
     streams = _Streams(model, base, source, site)
 
-    done, total = 0, sum((T - cell.p) * (L - cell.start) for cell in cells)
-    for chunk in _chunks(model, cells, T):
+    done, total = 0, T * L * len(plain) + sum((T - cell.p) * (L - cell.start) for cell in cells)
+    for chunk in _chunks(model, cells, T, len(plain)):
         pack = _Pack(chunk, T, base.state.device)
-        x = base.state[:0].view(0, len(base.state))  # (R, C), the rows under way
-        for r in range(chunk[0].start, L):
+        x = torch.cat([base.resid[0, :0], *(run.resid[0] for run in plain)])  # (R, C), under way
+        for r in range(max(chunk[0].start, 0), L):
             yield done / total, states
             with torch.inference_mode():
                 x = torch.cat((x, streams.begin(r, pack, pack.rows_joining(r))))
                 done += len(x)
-                x = suffix.step(
-                    model.transformer.h[r],
-                    x,
-                    pack.rows_until(r),
-                    base.keys[r],
-                    base.values[r],
-                    ends_only=r == L - 1,
-                )
+                rows = pack.rows_until(r, is_last=r == L - 1)
+                own = [run.keys_values[r] for run in plain]
+                x = suffix.step(model.transformer.h[r], x, rows, base.keys_values[r], own)
+                for run, stream in zip(plain, x.split(T), strict=False):  # they come first
+                    run.resid[r + 1] = stream
                 if window:
-                    streams.patch_again(r, pack, x)
+                    streams.patch_again(r, pack, rows, x)
         with torch.inference_mode():
             # Of a patch after the last block only the last position is read.
             late = pack.ends[pack.runs_until(L - 1) :]
-            x = torch.cat((x, streams.begin(L, pack, late))) if len(late) else x
-            for cell, end in zip(chunk, model.transformer.ln_f(x), strict=True):
+            ends = model.transformer.ln_f(torch.cat((x, streams.begin(L, pack, late))))
+            for run, end in zip(plain, ends[T - 1 :: T], strict=False):
+                run.state, run.finished = end.clone(), True
+            if plain:
+                states[unmoved] = base.state
+            for cell, end in zip(chunk[len(plain) :], ends[len(plain) * T :], strict=True):
                 states[cell.index] = end
+        plain = []
     yield 1.0, states
 
 
@@ -166,7 +204,9 @@ def sweep_work(
     """The floating-point operations of this `sweep`, at the least (see `core.work`)."""
     cells = _cells(model, base, source, site, embedding, window)
     L, C, T = model.config.n_layer, model.config.n_embd, len(base.ids)
-    return runs_work(L, C, T, ((cell.start, cell.p) for cell in cells))
+    # Where the other plain run has the base's tokens still, it is the base.
+    plain = [(0, 0 if run is base else _parted(base, run)) for run in _unfinished(base, source)]
+    return runs_work(L, C, T, [*plain, *((cell.start, cell.p) for cell in cells)])
 
 
 def packed_rows(
@@ -177,7 +217,7 @@ def packed_rows(
     L, T = model.config.n_layer, len(base.ids)
     return [
         [sum(T - cell.p for cell in chunk if cell.start <= r) for r in range(L)]
-        for chunk in _chunks(model, cells, T)
+        for chunk in _chunks(model, cells, T, len(_unfinished(base, source)))
     ]
 
 
@@ -188,16 +228,21 @@ def memory(
     which stay, and the largest step."""
     cells = list(_cells(model, base, source, site, embedding, window))
     T = len(base.ids)
-    runs = 2 * (base.resid.nbytes + base.keys.nbytes + base.values.nbytes)
+    runs = 2 * (base.resid.nbytes + base.keys_values.nbytes)
     steps = []
-    for chunk in _chunks(model, cells, T):
+    for chunk in _chunks(model, cells, T, len(_unfinished(base, source))):
         p = [cell.p for cell in chunk]
         steps.append(_step_bytes(model, len(p) * T - sum(p), len(p), min(p), T))
     states = len(cells) * base.state.nbytes
     return runs + states, max(steps, default=0)
 
 
-def _first_difference(base: Run, source: Run | str) -> int:
+def _unfinished(base: Run, source: Run | str) -> list[Run]:
+    """The plain runs that a sweep still has to compute."""
+    return [run for run in (base, source) if isinstance(run, Run) and not run.finished]
+
+
+def _parted(base: Run, source: Run | str) -> int:
     """The position before which no patch changes anything."""
     if isinstance(source, str):
         return 0
@@ -209,7 +254,7 @@ def _cells(
     model: GPT, base: Run, source: Run | str, site: str, embedding: bool, window: int
 ) -> Iterator[_Cell]:
     """Every run that has to be computed, those that begin last first."""
-    T, parted = len(base.ids), _first_difference(base, source)
+    T, parted = len(base.ids), _parted(base, source)
     L, axes = model.config.n_layer, SITES[site].axes
     heads = range(model.config.n_head) if "head" in axes else range(1)
     # A patch of all positions begins to matter at the first that differs.
@@ -225,18 +270,18 @@ def _cells(
                 yield _Cell(tuple(place[axis] for axis in axes), start, p, head, until)
 
 
-def _chunks(model: GPT, cells: Iterable[_Cell], T: int) -> Iterator[list[_Cell]]:
+def _chunks(model: GPT, cells: Iterable[_Cell], T: int, plain: int) -> Iterator[list[_Cell]]:
     """Cut `cells` into parts that fit into WORKING_MEMORY, one run at least, each in the order in
-    which its runs begin."""
-    chunk, R, first = [], 0, T
+    which its runs begin. So many `plain` runs begin the first."""
+    chunk, R, first = [_PLAIN] * plain, plain * T, 0 if plain else T
     for cell in cells:
         R, first = R + T - cell.p, min(first, cell.p)
         if chunk and _step_bytes(model, R, len(chunk) + 1, first, T) > WORKING_MEMORY:
-            yield chunk[::-1]
+            yield sorted(chunk, key=lambda cell: cell.start)
             chunk, R, first = [], T - cell.p, cell.p
         chunk.append(cell)
     if chunk:
-        yield chunk[::-1]
+        yield sorted(chunk, key=lambda cell: cell.start)
 
 
 def _step_bytes(model: GPT, R: int, N: int, first: int, T: int) -> int:
@@ -252,6 +297,7 @@ class _Pack:
     def __init__(self, chunk: list[_Cell], T: int, device: torch.device):
         self.T = T
         self._starts = [cell.start for cell in chunk]
+        self._plain = chunk.count(_PLAIN)
         self.p, self.lane, self.until = torch.tensor(
             [(cell.p, cell.lane, cell.until) for cell in chunk], device=device
         ).T  # (N,) each
@@ -268,11 +314,14 @@ class _Pack:
         """How many runs begin before `block` or an earlier one."""
         return bisect_right(self._starts, block)
 
-    def rows_until(self, block: int) -> suffix.Rows:
-        """The rows of the runs that begin before `block` or an earlier one."""
+    def rows_until(self, block: int, *, is_last: bool) -> suffix.Rows:
+        """The rows of the runs that begin before `block` or an earlier one. Of the last block
+        only the ends of patched runs are read."""
         N = self.runs_until(block)
         R = self._rows[N]
-        return suffix.Rows(self.run[:R], self.position[:R], self.ends[:N], self._first)
+        whole = torch.arange(self._plain * self.T, device=self.run.device)
+        read = torch.cat((whole, self.ends[self._plain : N])) if is_last else slice(None)
+        return suffix.Rows(self.run[:R], self.position[:R], N, self._first, read)
 
     def rows_joining(self, block: int) -> slice:
         """The rows of the runs that begin before `block`."""
@@ -289,21 +338,20 @@ class _Streams:
     def begin(self, block: int, pack: _Pack, rows: slice | torch.Tensor) -> torch.Tensor:
         """The stream before `block` in some of a pack's rows, whose runs begin there: (rows, C)."""
         run, position = pack.run[rows], pack.position[rows]
+        if not len(run):
+            return self._base.resid[0, :0]
         patched = self.before(block)[pack.lane[run], position]
         if "position" not in self._site.axes:
             return patched
         is_patched = position == pack.p[run]
         return torch.where(is_patched[:, None], patched, self._base.resid[block, position])
 
-    def patch_again(self, block: int, pack: _Pack, x: torch.Tensor) -> None:
-        """After `block`, put the source back into the runs whose window is still open."""
-        runs = pack.runs_until(block)
-        p, is_open = pack.p[:runs], pack.until[:runs] >= block
-        begins = pack.begins[:runs]
-        if block == self._model.config.n_layer - 1:  # of each run there is only the end left
-            is_open &= p == pack.T - 1
-            begins = torch.arange(runs, device=x.device)
-        x[begins[is_open]] = self.before(block + 1)[0, p[is_open]]
+    def patch_again(self, block: int, pack: _Pack, rows: suffix.Rows, x: torch.Tensor) -> None:
+        """After `block`, put the source back into the runs whose window is still open: into the
+        stream x (R', C) of the rows that are read."""
+        run, position = rows.run[rows.read], rows.position[rows.read]
+        again = (position == pack.p[run]) & (pack.until[run] >= block)
+        x[again] = self.before(block + 1)[0, position[again]]
 
     def before(self, block: int) -> torch.Tensor:
         """The patched streams before a block: (lanes, T, C). The latest is kept, since cells of

@@ -34,25 +34,21 @@ _USUAL_FRACTION = 0.8  # of the rate of large products that a sweep reaches
 
 
 class Study:
-    """Runs both texts at once when made; `steps` then sweeps. Raises UserError for texts that
-    cannot be patched; what target, foil and metric are matters to `read` only."""
+    """`steps` sweeps, and runs both texts along with it, unless somebody has asked for what they
+    say before. Raises UserError for texts that cannot be patched; what target, foil and metric
+    are matters to `read` only."""
 
     def __init__(self, experiment: Experiment, model: LoadedModel):
         self.experiment = experiment
         self.model = model
-        self.seconds = {"load": model.seconds}
+        # Of plain runs that are computed along with the sweep, the seconds are the sweep's.
+        self.seconds = {"load": model.seconds, "clean": 0.0, "corrupted": 0.0, "sweep": 0.0}
         self.clean, self.corrupted = self._draft(experiment).texts
-        started = time.perf_counter()
         texts = (tuple(token.id for token in text) for text in (self.clean, self.corrupted))
-        self.clean_run, self.corrupted_run = patching.record(model.gpt, *texts)
-        # One pass for both, of which each is half.
-        self.seconds["clean"] = self.seconds["corrupted"] = (time.perf_counter() - started) / 2
-        self.clean_state, self.corrupted_state = self.clean_run.state, self.corrupted_run.state
-        sweep = patching.sweep(model.gpt, *self._sides, **self._options)
-        first = next(sweep)
-        self._sweep = chain([first], sweep)
-        # The last states of the sweep so far: by the site's axes, then C; NaN where not known yet.
-        self.states = first[1]
+        plain = patching.begin(model.gpt, *texts)
+        self._runs = dict(zip(("clean", "corrupted"), plain, strict=True))
+        self._sweep = patching.sweep(model.gpt, *self._sides, **self._options)
+        self._states: torch.Tensor | None = None
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -60,12 +56,24 @@ class Study:
         layers = tuple(map(str, range(self.model.card.layers)))
         return (EMBEDDING, *layers) if self.experiment.embedding else layers
 
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the dimensions of the grid are."""
+        return SITES[self.experiment.site].axes
+
+    @property
+    def states(self) -> torch.Tensor:
+        """The last states of the sweep so far: by `axes`, then C; NaN where not known yet."""
+        if self._states is None:
+            first = next(self._sweep)
+            self._sweep, self._states = chain([first], self._sweep), first[1]
+        return self._states
+
     def steps(self) -> Iterator[float]:
         """Sweep, yielding the fraction of the work that is done; `states` fills up meanwhile."""
-        self.seconds["sweep"] = 0.0
         resumed = time.perf_counter()
         for fraction, states in self._sweep:
-            self.states = states
+            self._states = states
             self.seconds["sweep"] += time.perf_counter() - resumed
             yield fraction
             resumed = time.perf_counter()
@@ -74,20 +82,40 @@ class Study:
     def estimate(self) -> tuple[int, float]:
         """What the sweep takes: its floating-point operations, and about how many seconds."""
         operations = patching.sweep_work(self.model.gpt, *self._sides, **self._options)
-        device = self.clean_state.device.type
+        device = self.model.gpt.lm_head.weight.device.type
         return operations, operations / (_USUAL_FRACTION * work.rate(device))
 
+    @property
+    def clean_state(self) -> torch.Tensor:
+        """The last state of the clean run, (C,)."""
+        return self._run("clean").state
+
+    @property
+    def corrupted_state(self) -> torch.Tensor:
+        """The last state of the corrupted run, (C,)."""
+        return self._run("corrupted").state
+
     def _run(self, side: str) -> patching.Run:
-        return {"clean": self.clean_run, "corrupted": self.corrupted_run}[side]
+        self._finish()
+        return self._runs[side]
+
+    def _finish(self) -> None:
+        """Compute what of the plain runs is still to be computed, in one pass."""
+        if late := [side for side, run in self._runs.items() if not run.finished]:
+            started = time.perf_counter()
+            patching.finish(self.model.gpt, *(self._runs[side] for side in late))
+            share = (time.perf_counter() - started) / len(late)
+            self.seconds |= dict.fromkeys(late, share)
 
     @property
     def _sides(self) -> tuple[patching.Run, patching.Run | str]:
         """What is patched into, and what is put in."""
+        clean, corrupted = self._runs.values()
         return {
-            "denoise": (self.corrupted_run, self.clean_run),
-            "noise": (self.clean_run, self.corrupted_run),
-            "zero": (self.clean_run, "zero"),
-            "mean": (self.clean_run, "mean"),
+            "denoise": (corrupted, clean),
+            "noise": (clean, corrupted),
+            "zero": (clean, "zero"),
+            "mean": (clean, "mean"),
         }[self.experiment.direction]
 
     @property
@@ -131,7 +159,7 @@ class Study:
             corrupted=pair.corrupted,
             target=pair.target,
             foil=pair.foil,
-            axes=SITES[experiment.site].axes,
+            axes=self.axes,
             rows=self.rows,
             grids=grids,
             baselines=baselines,
@@ -162,6 +190,7 @@ class Study:
         row, position = cell
         layer = row - self.experiment.embedding
         ids = pair.target.id, pair.foil.id
+        self._finish()
         return trace(self.model.gpt, *self._sides, layer, position, *ids)
 
     def lens(self, side: str, ids: tuple[int, ...]) -> tuple[LogitLens, list[list[Token]]]:
@@ -186,6 +215,7 @@ class Study:
         if isinstance(source, str):
             raise UserError("A preview needs two runs, and an ablation has one.", "direction")
         pair = self._draft(experiment).pair
+        self._finish()
         change = head_preview(self.model.gpt, base, source, pair.target.id, pair.foil.id)
         weight = self.model.gpt.lm_head.weight.float()
         plain = base.state.float() @ (weight[pair.foil.id] - weight[pair.target.id])

@@ -12,12 +12,13 @@ may share one.
 Shapes: T tokens, C channels, H heads of D = C / H channels; N runs with R rows in all.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
 
-from mingpt.model import Block, CausalSelfAttention, split_heads
+from mingpt.model import Block, CausalSelfAttention
 
 
 class Rows(NamedTuple):
@@ -25,27 +26,27 @@ class Rows(NamedTuple):
 
     run: torch.Tensor  # (R,)
     position: torch.Tensor  # (R,)
-    ends: torch.Tensor  # (N,) each run's last row
+    runs: int  # N
     first: int  # no run begins before this position
+    read: torch.Tensor | slice  # the rows of which the stream is wanted: all, or (R',)
 
 
 def step(
     block: Block,
     x: torch.Tensor,
     rows: Rows,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    *,
-    ends_only: bool,
+    base: torch.Tensor,
+    plain: Sequence[torch.Tensor] = (),
 ) -> torch.Tensor:
-    """One block over the stream x (R, C) of the rows; `keys` and `values` (T, C) are the base's
-    in this block. Gives (R, C).
+    """One block over the stream x (R, C) of the rows; gives that of the rows that are read,
+    (R', C). Every row needs its key and value, but only those the query and the MLP.
 
-    With `ends_only` it gives the last rows alone, (N, C): all that is read of the last block,
-    which needs every row's key and value, but of the ends alone the query and the MLP.
+    `base` (T, 2 C) are the base's keys and, beside them, its values in this block. If the runs
+    begin with some plain ones, all of their rows, then `plain` is where their keys and values
+    are to be written, the base's own among them.
     """
-    attn_out = _attend(block.attn, block.ln_1(x), rows, keys, values, ends_only)
-    x = (x[rows.ends] if ends_only else x) + attn_out
+    attn_out = _attend(block.attn, block.ln_1(x), rows, base, plain)
+    x = x[rows.read] + attn_out
     return x + block.mlp(block.ln_2(x))
 
 
@@ -62,36 +63,38 @@ def _attend(
     attn: CausalSelfAttention,
     x: torch.Tensor,
     rows: Rows,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    ends_only: bool,
+    base: torch.Tensor,
+    plain: Sequence[torch.Tensor],
 ) -> torch.Tensor:
-    """What attention adds to the stream: x (R, C), after LayerNorm -> (R, C), or (N, C) of the
-    ends only."""
-    (T, C), N, H = keys.shape, len(rows.ends), attn.n_head
-    if ends_only:
-        q_weight, kv_weight = attn.c_attn.weight.split((C, 2 * C))
-        q_bias, kv_bias = attn.c_attn.bias.split((C, 2 * C))
-        q = F.linear(x[rows.ends], q_weight, q_bias).view(N, H, 1, -1)
-        k, v = F.linear(x, kv_weight, kv_bias).chunk(2, dim=-1)  # (R, C) each
-    else:
-        q, k, v = attn.c_attn(x).chunk(3, dim=-1)  # (R, C) each
-        # What is not written to here are queries that nobody reads.
-        q_places = x.new_empty(N, H, T - rows.first, C // H)
-        q = _put(q_places, rows.run, rows.position - rows.first, q)
-    k = _put(split_heads(keys[None], H).repeat(N, 1, 1, 1), rows.run, rows.position, k)
-    v = _put(split_heads(values[None], H).repeat(N, 1, 1, 1), rows.run, rows.position, v)
-    z = _mix(q, k, v)  # (N, H, S, D)
-    z = z if ends_only else z[rows.run, :, rows.position - rows.first]  # (R, H, D)
+    """What attention adds to the stream of the rows that are read: x (R, C), after LayerNorm ->
+    (R', C)."""
+    (T, C), N, H = (len(base), x.shape[1]), rows.runs, attn.n_head
+    q, kv = _project(attn, x, rows.read)  # (R', C), (R, 2 C)
+    for place, own in zip(plain, kv.split(T)[: len(plain)], strict=True):
+        place.copy_(own)
+
+    run, position = rows.run[rows.read], rows.position[rows.read] - rows.first
+    queries = x.new_empty(N, H, T - rows.first, C // H)  # nobody reads those not written here
+    queries[run, :, position] = q.unflatten(-1, (H, -1))
+    of_base = base.view(T, 2, 1, H, -1).permute(1, 2, 3, 0, 4)  # (2, 1, H, T, D)
+    keys_values = of_base.repeat(1, N, 1, 1, 1)
+    keys_values[:, rows.run, :, rows.position] = kv.unflatten(-1, (2, H, -1))
+    z = _mix(queries, *keys_values)[run, :, position]  # (R', H, D)
     return attn.c_proj(z.reshape(-1, C))
 
 
-def _put(
-    places: torch.Tensor, run: torch.Tensor, position: torch.Tensor, x: torch.Tensor
-) -> torch.Tensor:
-    """Write rows x (R, C) to their places, (N, H, positions, D)."""
-    places[run, :, position] = x.unflatten(-1, (places.shape[1], -1))
-    return places
+def _project(
+    attn: CausalSelfAttention, x: torch.Tensor, read: torch.Tensor | slice
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """x (R, C) -> the queries of the rows that are read, (R', C), and every row's key and value
+    side by side, (R, 2 C)."""
+    parts = (x.shape[1], 2 * x.shape[1])
+    if isinstance(read, slice):
+        return attn.c_attn(x).split(parts, dim=1)
+    (q_weight, kv_weight), (q_bias, kv_bias) = (
+        parameter.split(parts) for parameter in (attn.c_attn.weight, attn.c_attn.bias)
+    )
+    return F.linear(x[read], q_weight, q_bias), F.linear(x, kv_weight, kv_bias)
 
 
 def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

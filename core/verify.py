@@ -68,7 +68,7 @@ def invariants(model: LoadedModel) -> Iterator[Check]:
         yield Check("Properties of patching", "", 0, skipped="no example fits this tokenizer")
         return
     texts = [split(text, model.encoder) for text in (presets[0].clean, presets[0].corrupted)]
-    clean, corrupted = patching.record(
+    clean, corrupted = patching.begin(
         model.gpt, *(tuple(token.id for token in text) for text in texts)
     )
     logits = _logits(model, _swept(model, base=corrupted, source=clean))  # (L, T, V)

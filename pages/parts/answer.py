@@ -51,16 +51,16 @@ def numbers(result: Result) -> None:
         _cell(result)
 
 
-def beyond(result: Result) -> tuple[int, ...]:
-    """What of a cell's index lies beyond a map of two axes: for a result by layer, head and
+def beyond(of: Study | Result) -> tuple[int, ...]:
+    """What of a cell's index lies beyond a map of two axes: for a sweep by layer, head and
     position the position, which a slider chooses."""
-    if len(result.axes) == 2:
+    if len(of.axes) == 2:
         return ()
-    last = len(result.clean) - 1
+    last = len(of.clean) - 1
     if "map_position" not in st.session_state or st.session_state.map_position > last:
         st.session_state.map_position = last
     position = st.slider("Position", 0, last, key="map_position") if last else 0
-    html.show(html.tokens_at(result, position))
+    html.show(html.tokens_at(of.clean[position], of.corrupted[position], position))
     return (position,)
 
 

@@ -196,9 +196,9 @@ def signed_by(target: Token, foil: Token) -> str:
     )
 
 
-def tokens_at(result: Result, position: int) -> str:
+def tokens_at(clean: Token, corrupted: Token, position: int) -> str:
     """The tokens of both texts at a position."""
-    sides = (token(result.clean[position], "clean"), token(result.corrupted[position], "corrupted"))
+    sides = (token(clean, "clean"), token(corrupted, "corrupted"))
     return f"<div>Position {position}: {' '.join(sides)}</div>"
 
 

@@ -30,12 +30,7 @@ def page() -> None:
 
 def _answer(wanted: Experiment, job: running.Job) -> None:
     study = job.study
-    try:
-        result = study.read(wanted, answer.HOVERED)
-    except UserError as error:
-        html.show(html.problem(str(error)))
-        return
-    beyond = answer.beyond(result)
+    beyond = answer.beyond(study)
     progress, chart = st.container(), st.empty()
 
     def read() -> Result:
@@ -45,9 +40,13 @@ def _answer(wanted: Experiment, job: running.Job) -> None:
         with chart:
             answer.still_heatmap(read(), key=f"map_at_{fraction}")
 
-    with progress:
-        running.drive(job, draw_partly)
-    shown = read()
+    try:
+        with progress:
+            running.drive(job, draw_partly)
+        shown = read()
+    except UserError as error:
+        html.show(html.problem(str(error)))
+        return
     with chart:
         answer.heatmap(shown)
     if job.finished:

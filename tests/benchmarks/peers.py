@@ -45,7 +45,7 @@ def main() -> None:
         print("TransformerLens is not installed and is left out.")
 
     def sweep() -> torch.Tensor:
-        source, base = patching.record(ours, clean, corrupted)
+        source, base = patching.begin(ours, clean, corrupted)
         *_, (_, states) = patching.sweep(ours, base, source)
         weight = ours.lm_head.weight
         return states @ (weight[FOIL] - weight[TARGET])

@@ -36,10 +36,12 @@ def texts(T: int, first: int, seed: int = 0) -> tuple[tuple[int, ...], tuple[int
     return tuple(clean.tolist()), tuple(corrupted.tolist())
 
 
-def swept(model: GPT, base: tuple[int, ...], source: tuple[int, ...], **options) -> torch.Tensor:
-    """The finished states of a sweep."""
-    runs = (patching.record(model, ids)[0] for ids in (base, source))
-    return list(patching.sweep(model, *runs, **options))[-1][1]
+def swept(
+    model: GPT, base: tuple[int, ...], source: tuple[int, ...], runs=patching.begin, **options
+) -> torch.Tensor:
+    """The finished states of a sweep; `runs` makes the two plain runs."""
+    *_, (_, states) = patching.sweep(model, *runs(model, base, source), **options)
+    return states
 
 
 def logits(model: GPT, states: torch.Tensor) -> torch.Tensor:
@@ -66,13 +68,15 @@ def last_logits(model: GPT, ids: tuple[int, ...]) -> torch.Tensor:
         return model(torch.tensor([ids]))[0][0, -1]
 
 
+@pytest.mark.parametrize("runs", [patching.begin, patching.record])
 @pytest.mark.parametrize(("L", "H", "C", "T", "first"), CASES)
-def test_the_sweep_is_the_plain_loop(L, H, C, T, first):
+def test_the_sweep_is_the_plain_loop(L, H, C, T, first, runs):
+    """Whether the plain runs were computed before or are computed along with it."""
     model = random_gpt(L, H, C)
     clean, corrupted = texts(T, first)
     for base, source in ((corrupted, clean), (clean, corrupted)):
         expected = plain_loop(model, base, source)
-        found = logits(model, swept(model, base, source))
+        found = logits(model, swept(model, base, source, runs))
         torch.testing.assert_close(found, expected, atol=ROUNDING, rtol=0)
         moved = (expected - last_logits(model, base)).abs().amax()
         assert moved > 100 * ROUNDING  # there was something to get wrong
@@ -101,7 +105,8 @@ def test_half_precision_loses_no_more_than_its_own_plain_loop():
             block.attn.c_attn.weight.mul_(5)
     model.bfloat16()
     base, source = texts(T=8, first=2)
-    found = logits(model, swept(model, base, source))
+    # Plain runs rounded otherwise than the loop's would be far from it by themselves.
+    found = logits(model, swept(model, base, source, patching.record))
     torch.testing.assert_close(found, plain_loop(model, base, source), atol=0.1, rtol=0)
 
 
@@ -112,13 +117,14 @@ def bytes_of_runs(number: int, T: int, C: int, H: int) -> int:
 
 @pytest.mark.parametrize("runs_at_once", [0, 1, 2, 3, 4, 5, 7, 11])
 @pytest.mark.parametrize("embedding", [False, True])
-def test_cutting_the_work_into_chunks_changes_nothing(monkeypatch, runs_at_once, embedding):
+@pytest.mark.parametrize("runs", [patching.begin, patching.record])
+def test_cutting_the_work_into_chunks_changes_nothing(monkeypatch, runs_at_once, embedding, runs):
     """Whether the chunks divide the 6 runs of a layer or not."""
     model = random_gpt(4, 2, 8)
     base, source = texts(T=7, first=1)
     whole = swept(model, base, source, embedding=embedding)
     monkeypatch.setattr(patching, "WORKING_MEMORY", bytes_of_runs(runs_at_once, 7, 8, 2))
-    cut = swept(model, base, source, embedding=embedding)
+    cut = swept(model, base, source, runs, embedding=embedding)
     torch.testing.assert_close(cut, whole, atol=1e-5, rtol=0)
 
 
@@ -130,7 +136,7 @@ def test_the_work_of_one_step_stays_within_the_working_memory(monkeypatch):
     packed, step = [], suffix.step
 
     def measured(block, x, rows, *rest, **options):
-        packed.append((len(x), len(rows.ends), rows.first))
+        packed.append((len(x), rows.runs, rows.first))
         return step(block, x, rows, *rest, **options)
 
     monkeypatch.setattr(suffix, "step", measured)
@@ -150,8 +156,9 @@ def test_identical_texts_give_the_baseline_in_every_cell(gpt):
 
 def test_a_cell_before_the_first_difference_is_the_baseline(gpt):
     base, source = texts(T=6, first=3)
-    states = swept(gpt, base, source, embedding=True)
-    assert torch.equal(states[:, :3], patching.record(gpt, base)[0].state.expand(4, 3, -1))
+    runs = patching.begin(gpt, base, source)
+    *_, (_, states) = patching.sweep(gpt, *runs, embedding=True)
+    assert torch.equal(states[:, :3], runs[0].state.expand(4, 3, -1))
 
 
 def test_the_last_layer_moves_the_last_position_alone_and_there_all_the_way(gpt):
@@ -180,14 +187,54 @@ def test_when_the_last_tokens_alone_differ_every_layer_restores_the_run_there(gp
     torch.testing.assert_close(logits(gpt, states[:, -1]), goal, atol=ROUNDING, rtol=0)
 
 
-def test_a_run_records_the_stream_of_gpt2(gpt):
-    ids, _ = texts(T=6, first=0)
-    run = patching.record(gpt, ids)[0]
-    expected, stream = oracle(gpt).forward(ids)
-    assert run.ids == ids
-    for row in range(4):
-        np.testing.assert_allclose(run.resid[row].numpy(), stream[row - 1], atol=1e-5)
-    np.testing.assert_allclose(logits(gpt, run.state).numpy(), expected[-1], atol=1e-5)
+def along(model: GPT, *both: tuple[int, ...]) -> list[patching.Run]:
+    """Plain runs that were computed along with a sweep."""
+    runs = patching.begin(model, *both)
+    *_, _ = patching.sweep(model, *runs)
+    return runs
+
+
+@pytest.mark.parametrize("how", [patching.record, along])
+def test_a_run_records_the_stream_of_gpt2(gpt, how):
+    both = texts(T=6, first=0)
+    for run, ids in zip(how(gpt, *both), both, strict=True):
+        expected, stream = oracle(gpt).forward(ids)
+        assert run.ids == ids
+        for row in range(4):
+            np.testing.assert_allclose(run.resid[row].numpy(), stream[row - 1], atol=1e-5)
+        np.testing.assert_allclose(logits(gpt, run.state).numpy(), expected[-1], atol=1e-5)
+
+
+@pytest.mark.parametrize("first", [0, 3, 5])
+def test_a_run_is_the_same_computed_alone_or_along_with_a_sweep(gpt, first):
+    both = texts(T=6, first=first)
+    for one, other in zip(along(gpt, *both), patching.record(gpt, *both), strict=True):
+        assert one.finished and other.finished
+        for kept in ("resid", "keys_values", "state"):
+            torch.testing.assert_close(getattr(one, kept), getattr(other, kept), atol=1e-5, rtol=0)
+
+
+def test_a_text_patched_with_itself_is_computed_along_with_nothing(gpt):
+    run, itself = along(gpt, *texts(T=6, first=0)[:1] * 2)
+    assert run.finished and torch.equal(run.state, itself.state)
+
+
+def test_what_is_computed_already_is_not_computed_again(gpt, monkeypatch):
+    runs = along(gpt, *texts(T=6, first=1))
+    monkeypatch.setattr(patching, "_record_from", None)
+    patching.finish(gpt, *runs)
+
+
+def test_runs_finished_while_they_are_swept_change_nothing(gpt, in_steps):
+    base, source = texts(T=6, first=1)
+    expected = swept(gpt, base, source)
+    runs = patching.begin(gpt, base, source)
+    steps = patching.sweep(gpt, *runs)
+    next(steps), next(steps)  # in the middle of the plain runs
+    assert not runs[0].finished
+    patching.finish(gpt, *runs)
+    *_, (_, states) = steps
+    torch.testing.assert_close(states, expected, atol=1e-5, rtol=0)
 
 
 def test_texts_of_unequal_length_cannot_be_swept(gpt):
@@ -221,6 +268,18 @@ def test_the_fraction_is_that_of_the_positions_to_be_run_through_blocks(gpt, in_
     fractions = [fraction for fraction, _ in patching.sweep(gpt, *runs_of(gpt))]
     work = sorted(6 - p for layer in (0, 1) for _ in range(2 - layer) for p in range(1, 6))
     np.testing.assert_allclose(sorted(np.diff(fractions)), np.array(work) / sum(work))
+
+
+def test_plain_runs_to_be_computed_are_part_of_the_work(gpt, in_steps):
+    work = sorted(6 - p for layer in (0, 1) for _ in range(2 - layer) for p in range(1, 6))
+    runs = patching.begin(gpt, *texts(6, 1))
+    fractions, before = zip(
+        *((fraction, runs[0].finished) for fraction, _ in patching.sweep(gpt, *runs)), strict=True
+    )
+    np.testing.assert_allclose(
+        sorted(np.diff(fractions)), np.array([*work, 12, 12, 12]) / (sum(work) + 36)
+    )
+    assert before.index(True) == 3  # they come first: all else needs them
 
 
 def test_a_sweep_without_work_is_done_at_once(gpt):

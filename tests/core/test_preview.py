@@ -1,5 +1,7 @@
 """Attribution patching: the slope of the exact map."""
 
+from dataclasses import replace
+
 import torch
 
 from core import patching
@@ -12,13 +14,7 @@ def test_the_preview_is_the_slope_of_the_exact_map(twins):
     _, ours = twins(3, 2, 12)
     base_ids, source_ids = texts(6, 1)
     base, source = patching.record(ours, base_ids, source_ids)
-    near = type(base)(
-        source.ids,
-        base.resid + 0.05 * (source.resid - base.resid),
-        base.keys,
-        base.values,
-        base.state,
-    )
+    near = replace(source, resid=base.resid + 0.05 * (source.resid - base.resid))
     *_, (_, states) = patching.sweep(ours, base, near, site="head_z")
     difference = ours.lm_head.weight[8] - ours.lm_head.weight[3]
     exact = states @ difference - base.state @ difference

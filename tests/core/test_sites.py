@@ -47,7 +47,7 @@ def plain_loop(theirs: GPT2LMHeadModel, site: str, base, source, window: int = 0
 
 
 def swept(ours: GPT, base, source, **options) -> torch.Tensor:
-    runs = patching.record(ours, base, source)
+    runs = patching.begin(ours, base, source)
     *_, (_, states) = patching.sweep(ours, *runs, **options)
     return states @ ours.lm_head.weight.T
 
@@ -111,7 +111,7 @@ def test_an_ablation_puts_in_zeros_or_the_mean(twins, site, how):
     theirs, ours = twins(3, 2, 12)
     base, _ = texts(6, 1)
     hooked = Hooked(theirs)
-    (run,) = patching.record(ours, base)
+    (run,) = patching.begin(ours, base)
     *_, (_, states) = patching.sweep(ours, run, how, site=site)
     found = states @ ours.lm_head.weight.T
     for cell in product(*map(range, found.shape[:-1])):

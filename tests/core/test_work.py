@@ -16,10 +16,9 @@ CASES += [(2, 2, 8, 1, 0)]
 RESID_POST = {"site": "resid_post", "embedding": False, "window": 0}
 
 
-def runs(model: GPT, T: int, first: int) -> list[patching.Run]:
+def texts(T: int, first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     clean = tuple(range(T))
-    corrupted = (*clean[:first], *(token + 1 for token in clean[first:]))
-    return patching.record(model, clean, corrupted)
+    return clean, (*clean[:first], *(token + 1 for token in clean[first:]))
 
 
 def operations(*layers: tuple[torch.nn.Module, torch.Tensor]) -> int:
@@ -30,7 +29,8 @@ def operations(*layers: tuple[torch.nn.Module, torch.Tensor]) -> int:
     return counter.get_total_flops()
 
 
-def by_hand(model: GPT, T: int, first: int) -> int:
+def by_hand(model: GPT, T: int, begins: list[tuple[int, int]]) -> int:
+    """Of runs that begin before a block and at a position, (block, p) each."""
     L, C = model.config.n_layer, model.config.n_embd
     attn, mlp, row = model.transformer.h[0].attn, model.transformer.h[0].mlp, torch.zeros(1, C)
     qkv, after = operations((attn.c_attn, row)), operations((attn.c_proj, row), (mlp, row))
@@ -40,20 +40,28 @@ def by_hand(model: GPT, T: int, first: int) -> int:
         return 2 * C * keys + 2 * C * keys  # of all heads: the scores, and the mix of values
 
     total = 0
-    for layer in range(L):
-        for p in range(first, T):
-            for _ in range(layer + 1, L - 1):
-                total += sum(qkv + attention(position) + after for position in range(p, T))
-            if layer < L - 1:  # the last block: keys and values of all, the rest of the end
-                total += (T - p) * qkv * 2 // 3 + qkv // 3 + attention(T - 1) + after
+    for start, p in begins:
+        for _ in range(start, L - 1):
+            total += sum(qkv + attention(position) + after for position in range(p, T))
+        if start < L:  # the last block: keys and values of all, the rest of the end
+            total += (T - p) * qkv * 2 // 3 + qkv // 3 + attention(T - 1) + after
     return total
 
 
 @pytest.mark.parametrize("L, H, C, T, first", CASES)
 def test_the_work_of_a_sweep_is_that_of_its_runs(L, H, C, T, first):
     model = random_gpt(L, H, C)
-    base, source = runs(model, T, first)
-    assert patching.sweep_work(model, base, source, **RESID_POST) == by_hand(model, T, first)
+    base, source = patching.record(model, *texts(T, first))
+    patched = [(layer + 1, p) for layer in range(L) for p in range(first, T)]
+    assert patching.sweep_work(model, base, source, **RESID_POST) == by_hand(model, T, patched)
+
+
+@pytest.mark.parametrize("L, H, C, T, first", CASES)
+def test_plain_runs_to_be_computed_add_the_base_and_what_of_the_other_differs(L, H, C, T, first):
+    model = random_gpt(L, H, C)
+    recorded = patching.sweep_work(model, *patching.record(model, *texts(T, first)), **RESID_POST)
+    begun = patching.sweep_work(model, *patching.begin(model, *texts(T, first)), **RESID_POST)
+    assert begun - recorded == by_hand(model, T, [(0, 0), (0, first)])
 
 
 def test_texts_of_the_same_tokens_are_no_work():
@@ -63,10 +71,12 @@ def test_texts_of_the_same_tokens_are_no_work():
 
 
 @pytest.mark.parametrize("memory", [1, 20_000, 48 << 20], ids="{} bytes at once".format)
-def test_rows_are_packed_as_was_said(monkeypatch, memory):
+@pytest.mark.parametrize("runs", [patching.begin, patching.record])
+def test_rows_are_packed_as_was_said(monkeypatch, memory, runs):
     model = random_gpt(4, 2, 8)
-    base, source = runs(model, 9, 2)
+    base, source = runs(model, *texts(9, 2))
     monkeypatch.setattr(patching, "WORKING_MEMORY", memory)
+    said = patching.packed_rows(model, base, source, **RESID_POST)
     packed, step = [], suffix.step
 
     def counted(block, x, *rest, **options):
@@ -76,7 +86,6 @@ def test_rows_are_packed_as_was_said(monkeypatch, memory):
     monkeypatch.setattr(suffix, "step", counted)
     for _ in patching.sweep(model, base, source):
         pass
-    said = patching.packed_rows(model, base, source, **RESID_POST)
     assert [rows for chunk in said for rows in chunk if rows] == packed
 
 
