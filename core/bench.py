@@ -75,8 +75,8 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     source, base = patching.begin(gpt, clean, corrupted)
     options = {"site": site, "embedding": False, "window": 0}
     operations = patching.sweep_work(gpt, base, source, **options)
-    chunks = patching.packed_rows(gpt, base, source, **options)
-    own_operations, own_products = _own_products(gpt, chunks)
+    packed = patching.packed_rows(gpt, base, source, **options)
+    own_operations, own_products = _own_products(gpt, packed)
     a, b = torch.randn(2, _LARGE, _LARGE, device=states.device)
     cells = cycle(_plain_cells(gpt, clean, corrupted))
 
@@ -142,21 +142,23 @@ def _plain_cells(
         yield cell, lambda cell=cell: run(*cell)
 
 
-def _own_products(gpt: GPT, chunks: list[list[int]]) -> tuple[int, Callable[[], None]]:
+def _own_products(gpt: GPT, packed: list[tuple[int, int]]) -> tuple[int, Callable[[], None]]:
     """Bare matrix products of the sizes a sweep does, one after another and nothing between: how
-    many operations, and a function that does them. `chunks` are rows by block, for each chunk."""
-    C, rows = gpt.config.n_embd, sorted({rows for chunk in chunks for rows in chunk if rows})
-    device = gpt.lm_head.weight.device
-    inputs = {(n, c): torch.randn(n, c, device=device) for n in rows for c in (C, 4 * C)}
+    many operations, and a function that does them. `packed` are the rows of each block, for query,
+    key and value and after the attention."""
+    C, device = gpt.config.n_embd, gpt.lm_head.weight.device
+    products = []
+    for (new, read), block in zip(packed, cycle(gpt.transformer.h)):
+        parts = block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
+        products += [(n, part) for n, part in zip((new, read, read, read), parts, strict=True) if n]
+    sizes = {(n, part.in_features) for n, part in products}
+    inputs = {size: torch.randn(size, device=device) for size in sizes}
 
-    def products() -> None:
-        for chunk in chunks:
-            for n, block in zip(chunk, gpt.transformer.h, strict=True):
-                parts = block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
-                for part in parts if n else ():
-                    F.linear(inputs[n, part.in_features], part.weight, part.bias)
+    def multiply() -> None:
+        for n, part in products:
+            F.linear(inputs[n, part.in_features], part.weight, part.bias)
 
-    return sum(24 * n * C**2 for chunk in chunks for n in chunk), products
+    return sum(6 * new * C**2 + 18 * read * C**2 for new, read in packed), multiply
 
 
 def _predicted_bytes(gpt: GPT, kept: int, step: int) -> int:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from core import suffix
 from core.sites import SITES, Ablated, Layer
-from core.work import runs_work
+from core.work import run_work
 from mingpt.model import GPT, merge_heads, split_heads
 
 # What the rows of one step may take up, in bytes: enough to multiply at full speed, little enough
@@ -41,7 +41,7 @@ class Run:
 
     ids: tuple[int | None, ...]
     resid: torch.Tensor  # (L + 1, T, C) the residual stream before each block and after the last
-    keys_values: torch.Tensor  # (L, T, 2 C), of each the heads side by side
+    qkv: torch.Tensor  # (L, T, 3 C) queries, keys and values, of each the heads side by side
     state: torch.Tensor  # (C,) the last position after the final LayerNorm
     finished: bool = True  # else only what goes into block 0 is known, and the state is NaN
 
@@ -73,7 +73,7 @@ def begin(model: GPT, *texts: tuple[int, ...]) -> list[Run]:
     L = model.config.n_layer
     resid = embedded.new_empty(B, L + 1, T, C)
     resid[:, 0] = embedded
-    parts = resid, resid.new_empty(B, L, T, 2 * C), resid.new_full((B, C), torch.nan)
+    parts = resid, resid.new_empty(B, L, T, 3 * C), resid.new_full((B, C), torch.nan)
     return [Run(*run, finished=False) for run in zip(texts, *parts, strict=True)]
 
 
@@ -85,7 +85,7 @@ def finish(model: GPT, *runs: Run) -> None:
         return
     x = torch.stack([run.resid[0] for run in runs])  # (B, T, C)
     for run, *parts in zip(runs, *_record_from(model, 0, x), strict=True):
-        run.resid, run.keys_values, run.state = parts
+        run.resid, run.qkv, run.state = parts
         run.finished = True
 
 
@@ -105,34 +105,31 @@ def record_patched(
     start = layer if SITES[site].before_layer else layer + 1
     x = base.resid[start].clone()
     x[position] = _Streams(model, base, source, site).before(start)[0, position]
-    resid, keys_values, state = (part[0] for part in _record_from(model, start, x[None]))
+    resid, qkv, state = (part[0] for part in _record_from(model, start, x[None]))
     ids = (*base.ids[:position], None, *base.ids[position + 1 :])
     return Run(
         ids,
         torch.cat((base.resid[:start], resid)),
-        torch.cat((base.keys_values[:start], keys_values)),
+        torch.cat((base.qkv[:start], qkv)),
         state,
     )
 
 
 def _record_from(model: GPT, start: int, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Run on from the stream (B, T, C) before block `start`: the streams, keys and values from
-    there on, and the last states, as in a `Run` but for the first axis, B."""
+    """Run on from the stream (B, T, C) before block `start`: the streams, queries, keys and
+    values from there on, and the last states, as in a `Run` but for the first axis, B."""
     blocks = model.transformer.h[start:]
     B, T, C = x.shape
-    resid, keys_values = (
-        x.new_empty(B, len(blocks) + more, T, width) for more, width in ((1, C), (0, 2 * C))
-    )
+    resid, qkv = x.new_empty(B, len(blocks) + 1, T, C), x.new_empty(B, len(blocks), T, 3 * C)
     for row, block in enumerate(blocks):
         resid[:, row] = x
-        qkv = block.attn.c_attn(block.ln_1(x))  # (B, T, 3 C)
-        keys_values[:, row] = qkv[..., C:]
-        heads = (split_heads(part, block.attn.n_head) for part in qkv.chunk(3, dim=-1))
+        qkv[:, row] = block.attn.c_attn(block.ln_1(x))
+        heads = (split_heads(part, block.attn.n_head) for part in qkv[:, row].chunk(3, dim=-1))
         z = F.scaled_dot_product_attention(*heads, is_causal=True)  # (B, H, T, D)
         x = x + block.attn.c_proj(merge_heads(z))
         x = x + block.mlp(block.ln_2(x))
     resid[:, -1] = x
-    return resid, keys_values, model.transformer.ln_f(x[:, -1])
+    return resid, qkv, model.transformer.ln_f(x[:, -1])
 
 
 def sweep(
@@ -170,7 +167,7 @@ def sweep(
 
     done, total = 0, T * L * len(plain) + sum((T - cell.p) * (L - cell.start) for cell in cells)
     for chunk in _chunks(model, cells, T, len(plain)):
-        pack = _Pack(chunk, T, base.state.device)
+        pack = _Pack(chunk, T, base.state.device, site)
         x = torch.cat([base.resid[0, :0], *(run.resid[0] for run in plain)])  # (R, C), under way
         for r in range(max(chunk[0].start, 0), L):
             yield done / total, states
@@ -178,8 +175,8 @@ def sweep(
                 x = torch.cat((x, streams.begin(r, pack, pack.rows_joining(r))))
                 done += len(x)
                 rows = pack.rows_until(r, is_last=r == L - 1)
-                own = [run.keys_values[r] for run in plain]
-                x = suffix.step(model.transformer.h[r], x, rows, base.keys_values[r], own)
+                own = [run.qkv[r] for run in plain]
+                x = suffix.step(model.transformer.h[r], x, rows, base.qkv[r], own)
                 for run, stream in zip(plain, x.split(T), strict=False):  # they come first
                     run.resid[r + 1] = stream
                 if window:
@@ -204,21 +201,29 @@ def sweep_work(
     """The floating-point operations of this `sweep`, at the least (see `core.work`)."""
     cells = _cells(model, base, source, site, embedding, window)
     L, C, T = model.config.n_layer, model.config.n_embd, len(base.ids)
-    # Where the other plain run has the base's tokens still, it is the base.
-    plain = [(0, 0 if run is base else _parted(base, run)) for run in _unfinished(base, source)]
-    return runs_work(L, C, T, [*plain, *((cell.start, cell.p) for cell in cells)])
+    everywhere = "position" not in SITES[site].axes
+    begins = [(cell.start, cell.p, T - cell.p if everywhere else 1) for cell in cells]
+    for run in _unfinished(base, source):
+        # Where the other plain run has the base's tokens still, it is the base.
+        p = 0 if run is base else _parted(base, run)
+        begins.append((0, p, T - p))
+    return sum(run_work(L, C, T, *begin) for begin in begins)
 
 
 def packed_rows(
     model: GPT, base: Run, source: Run | str, *, site: str, embedding: bool, window: int
-) -> list[list[int]]:
-    """How many rows go through each block together, for each chunk of this `sweep` a list."""
+) -> list[tuple[int, int]]:
+    """How many rows go together through each block of this `sweep`, chunk by chunk: through its
+    product for query, key and value, and through those after the attention."""
     cells = _cells(model, base, source, site, embedding, window)
     L, T = model.config.n_layer, len(base.ids)
-    return [
-        [sum(T - cell.p for cell in chunk if cell.start <= r) for r in range(L)]
-        for chunk in _chunks(model, cells, T, len(_unfinished(base, source)))
-    ]
+    counts = []
+    for chunk in _chunks(model, cells, T, len(_unfinished(base, source))):
+        pack = _Pack(chunk, T, base.state.device, site)
+        for r in range(L):
+            rows = pack.rows_until(r, is_last=r == L - 1)
+            counts.append((len(rows.run[rows.new]), len(rows.run[rows.read])))
+    return counts
 
 
 def memory(
@@ -228,7 +233,7 @@ def memory(
     which stay, and the largest step."""
     cells = list(_cells(model, base, source, site, embedding, window))
     T = len(base.ids)
-    runs = 2 * (base.resid.nbytes + base.keys_values.nbytes)
+    runs = 2 * (base.resid.nbytes + base.qkv.nbytes)
     steps = []
     for chunk in _chunks(model, cells, T, len(_unfinished(base, source))):
         p = [cell.p for cell in chunk]
@@ -294,8 +299,9 @@ class _Pack:
     """Where the rows of a chunk's N runs are: run after run, of each those from its p to the end.
     The runs are in the order in which they begin, so those under way are the first ones."""
 
-    def __init__(self, chunk: list[_Cell], T: int, device: torch.device):
+    def __init__(self, chunk: list[_Cell], T: int, device: torch.device, site: str):
         self.T = T
+        self._everywhere = "position" not in SITES[site].axes
         self._starts = [cell.start for cell in chunk]
         self._plain = chunk.count(_PLAIN)
         self.p, self.lane, self.until = torch.tensor(
@@ -317,11 +323,16 @@ class _Pack:
     def rows_until(self, block: int, *, is_last: bool) -> suffix.Rows:
         """The rows of the runs that begin before `block` or an earlier one. Of the last block
         only the ends of patched runs are read."""
-        N = self.runs_until(block)
-        R = self._rows[N]
-        whole = torch.arange(self._plain * self.T, device=self.run.device)
-        read = torch.cat((whole, self.ends[self._plain : N])) if is_last else slice(None)
-        return suffix.Rows(self.run[:R], self.position[:R], N, self._first, read)
+        N, before = self.runs_until(block), self.runs_until(block - 1)
+        R, device = self._rows[N], self.run.device
+        new = read = slice(R)
+        if N > before and not self._everywhere:  # those that join are changed at their p alone
+            so_far = torch.arange(self._rows[before], device=device)
+            new = torch.cat((so_far, self.begins[before:N]))
+        if is_last:
+            whole = torch.arange(self._plain * self.T, device=device)
+            read = torch.cat((whole, self.ends[self._plain : N]))
+        return suffix.Rows(self.run[:R], self.position[:R], N, self._first, new, read)
 
     def rows_joining(self, block: int) -> slice:
         """The rows of the runs that begin before `block`."""

@@ -6,6 +6,9 @@ rows from p to the end are computed, and those of all runs under way are packed 
 for everything that works position by position (LayerNorm, query, key, value, projection, MLP):
 the weights are read once for all. To attend, the rows go to their places among the base's.
 
+In block r itself the rows behind p are the base's still: what they ask and offer is known, and
+differs only in what they see.
+
 It knows neither what was patched nor why, and writes nothing to the model: any number of threads
 may share one.
 
@@ -16,7 +19,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional as F
 
 from mingpt.model import Block, CausalSelfAttention
 
@@ -28,7 +30,8 @@ class Rows(NamedTuple):
     position: torch.Tensor  # (R,)
     runs: int  # N
     first: int  # no run begins before this position
-    read: torch.Tensor | slice  # the rows of which the stream is wanted: all, or (R',)
+    new: torch.Tensor | slice  # R' rows, all but those in which a run is its base still
+    read: torch.Tensor | slice  # the R'' rows of which the stream after the block is wanted
 
 
 def step(
@@ -39,13 +42,13 @@ def step(
     plain: Sequence[torch.Tensor] = (),
 ) -> torch.Tensor:
     """One block over the stream x (R, C) of the rows; gives that of the rows that are read,
-    (R', C). Every row needs its key and value, but only those the query and the MLP.
+    (R'', C).
 
-    `base` (T, 2 C) are the base's keys and, beside them, its values in this block. If the runs
-    begin with some plain ones, all of their rows, then `plain` is where their keys and values
-    are to be written, the base's own among them.
+    `base` (T, 3 C) are the base's queries, keys and values in this block, side by side. If the
+    runs begin with some plain ones, all of their rows and all of them new, then `plain` is where
+    theirs are to be written, the base's own among them.
     """
-    attn_out = _attend(block.attn, block.ln_1(x), rows, base, plain)
+    attn_out = _attend(block.attn, block.ln_1(x[rows.new]), rows, base, plain)
     x = x[rows.read] + attn_out
     return x + block.mlp(block.ln_2(x))
 
@@ -55,8 +58,7 @@ def floats(R: int, N: int, first: int, T: int, C: int, H: int) -> int:
     LayerNorm, query, key and value, the latter three at their places among the base's, and the
     scores before and after the softmax; in the MLP the stream before and after the attention,
     what that added, LayerNorm, and the four-fold hidden layer before and after the GELU."""
-    S = T - first
-    return max(C * (5 * R + N * (2 * T + S)) + 2 * N * H * T * S, C * 12 * R)
+    return max(C * (5 * R + 3 * N * T) + 2 * N * H * T * (T - first), C * 12 * R)
 
 
 def _attend(
@@ -66,35 +68,19 @@ def _attend(
     base: torch.Tensor,
     plain: Sequence[torch.Tensor],
 ) -> torch.Tensor:
-    """What attention adds to the stream of the rows that are read: x (R, C), after LayerNorm ->
-    (R', C)."""
-    (T, C), N, H = (len(base), x.shape[1]), rows.runs, attn.n_head
-    q, kv = _project(attn, x, rows.read)  # (R', C), (R, 2 C)
-    for place, own in zip(plain, kv.split(T)[: len(plain)], strict=True):
+    """What attention adds to the stream of the rows that are read: x (R', C) of the new rows,
+    after LayerNorm -> (R'', C)."""
+    T, H = len(base), attn.n_head
+    qkv = attn.c_attn(x)  # (R', 3 C)
+    for place, own in zip(plain, qkv.split(T)[: len(plain)], strict=True):
         place.copy_(own)
-
-    run, position = rows.run[rows.read], rows.position[rows.read] - rows.first
-    queries = x.new_empty(N, H, T - rows.first, C // H)  # nobody reads those not written here
-    queries[run, :, position] = q.unflatten(-1, (H, -1))
-    of_base = base.view(T, 2, 1, H, -1).permute(1, 2, 3, 0, 4)  # (2, 1, H, T, D)
-    keys_values = of_base.repeat(1, N, 1, 1, 1)
-    keys_values[:, rows.run, :, rows.position] = kv.unflatten(-1, (2, H, -1))
-    z = _mix(queries, *keys_values)[run, :, position]  # (R', H, D)
-    return attn.c_proj(z.reshape(-1, C))
-
-
-def _project(
-    attn: CausalSelfAttention, x: torch.Tensor, read: torch.Tensor | slice
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """x (R, C) -> the queries of the rows that are read, (R', C), and every row's key and value
-    side by side, (R, 2 C)."""
-    parts = (x.shape[1], 2 * x.shape[1])
-    if isinstance(read, slice):
-        return attn.c_attn(x).split(parts, dim=1)
-    (q_weight, kv_weight), (q_bias, kv_bias) = (
-        parameter.split(parts) for parameter in (attn.c_attn.weight, attn.c_attn.bias)
-    )
-    return F.linear(x[read], q_weight, q_bias), F.linear(x, kv_weight, kv_bias)
+    heads = base.view(T, 3, 1, H, -1).permute(1, 2, 3, 0, 4)  # (3, 1, H, T, D)
+    places = heads.repeat(1, rows.runs, 1, 1, 1)  # (3, N, H, T, D)
+    places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv.unflatten(-1, (3, H, -1))
+    q, k, v = places
+    z = _mix(q[:, :, rows.first :], k, v)  # (N, H, S, D)
+    z = z[rows.run[rows.read], :, rows.position[rows.read] - rows.first]  # (R'', H, D)
+    return attn.c_proj(z.flatten(1))
 
 
 def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

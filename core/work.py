@@ -12,11 +12,13 @@ block takes
 
 and in the last block, of which the last position alone is read, 4 C^2 for key and value, and once
 for each run 20 C^2 and the attention of the last position.
+
+In the block before which a run begins, the rows behind a patched one are the base's still, whose
+query, key and value are known.
 """
 
 import os
 import time
-from collections.abc import Iterable
 from functools import cache
 
 import torch
@@ -30,21 +32,22 @@ def choose_threads() -> None:
 
 
 @cache
-def block_work(C: int, T: int, p: int, last: bool = False) -> int:
-    """Operations of one block on the positions from p on, of T."""
+def block_work(C: int, T: int, p: int, new: int, last: bool = False) -> int:
+    """Operations of one block on the positions from p on, of T, the first `new` of which have a
+    query, key and value of their own."""
     S = T - p
     if last:
-        return 4 * C**2 * S + 20 * C**2 + 4 * C * T
+        return 4 * C**2 * new + 2 * C**2 * (new == S) + 18 * C**2 + 4 * C * T
     keys_seen = (T * (T + 1) - p * (p + 1)) // 2  # i + 1 summed over i from p to T - 1
-    return 24 * C**2 * S + 4 * C * keys_seen
+    return 6 * C**2 * new + 18 * C**2 * S + 4 * C * keys_seen
 
 
-def runs_work(L: int, C: int, T: int, begins: Iterable[tuple[int, int]]) -> int:
-    """Operations of runs that begin before a block and at a position, (block, p) each, of L."""
+@cache
+def run_work(L: int, C: int, T: int, block: int, p: int, new: int) -> int:
+    """Operations of a run that begins before a block, of L, and at a position p, where it differs
+    from the base in so many positions."""
     return sum(
-        (L - 1 - block) * block_work(C, T, p) + block_work(C, T, p, last=True)
-        for block, p in begins
-        if block < L
+        block_work(C, T, p, new if r == block else T - p, last=r == L - 1) for r in range(block, L)
     )
 
 

@@ -210,7 +210,7 @@ def test_a_run_is_the_same_computed_alone_or_along_with_a_sweep(gpt, first):
     both = texts(T=6, first=first)
     for one, other in zip(along(gpt, *both), patching.record(gpt, *both), strict=True):
         assert one.finished and other.finished
-        for kept in ("resid", "keys_values", "state"):
+        for kept in ("resid", "qkv", "state"):
             torch.testing.assert_close(getattr(one, kept), getattr(other, kept), atol=1e-5, rtol=0)
 
 
