@@ -48,17 +48,17 @@ def step(
     runs begin with some plain ones, all of their rows and all of them new, then `plain` is where
     theirs are to be written, the base's own among them.
     """
-    attn_out = _attend(block.attn, block.ln_1(x[rows.new]), rows, base, plain)
-    x = x[rows.read] + attn_out
+    x = x[rows.read] + _attend(block.attn, block.ln_1(x[rows.new]), rows, base, plain)
     return x + block.mlp(block.ln_2(x))
 
 
 def floats(R: int, N: int, first: int, T: int, C: int, H: int) -> int:
     """How many numbers a step takes up at its peak. In the attention these are the rows' stream,
-    LayerNorm, query, key and value, the latter three at their places among the base's, and the
-    scores before and after the softmax; in the MLP the stream before and after the attention,
-    what that added, LayerNorm, and the four-fold hidden layer before and after the GELU."""
-    return max(C * (5 * R + 3 * N * T) + 2 * N * H * T * (T - first), C * 12 * R)
+    LayerNorm, query, key and value, the latter three at their places among the base's, the scores
+    before and after the softmax, and what comes of them; in the MLP the stream before and after
+    the attention, LayerNorm, the four-fold hidden layer before and after the GELU, its output."""
+    S = T - first
+    return max(C * (5 * R + N * (3 * T + S)) + 2 * N * H * T * S, C * 12 * R)
 
 
 def _attend(
@@ -68,11 +68,11 @@ def _attend(
     base: torch.Tensor,
     plain: Sequence[torch.Tensor],
 ) -> torch.Tensor:
-    """What attention adds to the stream of the rows that are read: x (R', C) of the new rows,
-    after LayerNorm -> (R'', C)."""
+    """What attention adds to the stream of the rows that are read, (R'', C); x (R', C) are the
+    new rows after LayerNorm."""
     T, H = len(base), attn.n_head
     qkv = attn.c_attn(x)  # (R', 3 C)
-    for place, own in zip(plain, qkv.split(T)[: len(plain)], strict=True):
+    for place, own in zip(plain, qkv.split(T), strict=False):  # they come first
         place.copy_(own)
     heads = base.view(T, 3, 1, H, -1).permute(1, 2, 3, 0, 4)  # (3, 1, H, T, D)
     places = heads.repeat(1, rows.runs, 1, 1, 1)  # (3, N, H, T, D)
