@@ -150,7 +150,7 @@ def _own_products(gpt: GPT, packed: list[tuple[int, int]]) -> tuple[int, Callabl
     products = []
     for (new, read), block in zip(packed, cycle(gpt.transformer.h)):
         parts = block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
-        products += [(n, part) for n, part in zip((new, read, read, read), parts, strict=True) if n]
+        products += zip((new, read, read, read), parts, strict=True)
     sizes = {(n, part.in_features) for n, part in products}
     inputs = {size: torch.randn(size, device=device) for size in sizes}
 

@@ -166,10 +166,9 @@ def sweep(
     streams = _Streams(model, base, source, site)
 
     done, total = 0, T * L * len(plain) + sum((T - cell.p) * (L - cell.start) for cell in cells)
-    for chunk in _chunks(model, cells, T, len(plain)):
-        pack = _Pack(chunk, T, base.state.device, site)
+    for pack in _packs(model, cells, base, source, site):
         x = torch.cat([base.resid[0, :0], *(run.resid[0] for run in plain)])  # (R, C), under way
-        for r in range(max(chunk[0].start, 0), L):
+        for r in range(pack.start, L):
             yield done / total, states
             with torch.inference_mode():
                 x = torch.cat((x, streams.begin(r, pack, pack.rows_joining(r))))
@@ -189,7 +188,7 @@ def sweep(
                 run.state, run.finished = end.clone(), True
             if plain:
                 states[unmoved] = base.state
-            for cell, end in zip(chunk[len(plain) :], ends[len(plain) * T :], strict=True):
+            for cell, end in zip(pack.cells, ends[len(plain) * T :], strict=True):
                 states[cell.index] = end
         plain = []
     yield 1.0, states
@@ -216,10 +215,8 @@ def packed_rows(
     """How many rows go together through each block of this `sweep`, chunk by chunk: through its
     product for query, key and value, and through those after the attention."""
     cells = _cells(model, base, source, site, embedding, window)
-    L, T = model.config.n_layer, len(base.ids)
-    counts = []
-    for chunk in _chunks(model, cells, T, len(_unfinished(base, source))):
-        pack = _Pack(chunk, T, base.state.device, site)
+    L, counts = model.config.n_layer, []
+    for pack in _packs(model, cells, base, source, site):
         for r in range(L):
             rows = pack.rows_until(r, is_last=r == L - 1)
             counts.append((len(rows.run[rows.new]), len(rows.run[rows.read])))
@@ -232,14 +229,12 @@ def memory(
     """What the tensors of this `sweep` take above the weights, in bytes: both runs and the states,
     which stay, and the largest step."""
     cells = list(_cells(model, base, source, site, embedding, window))
-    T = len(base.ids)
-    runs = 2 * (base.resid.nbytes + base.qkv.nbytes)
-    steps = []
-    for chunk in _chunks(model, cells, T, len(_unfinished(base, source))):
-        p = [cell.p for cell in chunk]
-        steps.append(_step_bytes(model, len(p) * T - sum(p), len(p), min(p), T))
-    states = len(cells) * base.state.nbytes
-    return runs + states, max(steps, default=0)
+    steps = [0]
+    for pack in _packs(model, cells, base, source, site):
+        rows = pack.rows_until(model.config.n_layer - 1, is_last=True)
+        steps.append(_step_bytes(model, len(rows.run), rows.runs, rows.first, pack.T))
+    runs, states = 2 * (base.resid.nbytes + base.qkv.nbytes), len(cells) * base.state.nbytes
+    return runs + states, max(steps)
 
 
 def _unfinished(base: Run, source: Run | str) -> list[Run]:
@@ -275,18 +270,22 @@ def _cells(
                 yield _Cell(tuple(place[axis] for axis in axes), start, p, head, until)
 
 
-def _chunks(model: GPT, cells: Iterable[_Cell], T: int, plain: int) -> Iterator[list[_Cell]]:
-    """Cut `cells` into parts that fit into WORKING_MEMORY, one run at least, each in the order in
-    which its runs begin. So many `plain` runs begin the first."""
-    chunk, R, first = [_PLAIN] * plain, plain * T, 0 if plain else T
+def _packs(
+    model: GPT, cells: Iterable[_Cell], base: Run, source: Run | str, site: str
+) -> Iterator["_Pack"]:
+    """The runs of `cells` in parts that fit into WORKING_MEMORY, one run at least. Plain runs that
+    are still to be computed begin the first."""
+    T, plain = len(base.ids), len(_unfinished(base, source))
+    chunk, R, N, first = [_PLAIN] * plain, plain * T, plain, 0 if plain else T
     for cell in cells:
-        R, first = R + T - cell.p, min(first, cell.p)
-        if chunk and _step_bytes(model, R, len(chunk) + 1, first, T) > WORKING_MEMORY:
-            yield sorted(chunk, key=lambda cell: cell.start)
-            chunk, R, first = [], T - cell.p, cell.p
+        if cell.start < model.config.n_layer:  # a later one goes through no block
+            R, N, first = R + T - cell.p, N + 1, min(first, cell.p)
+            if N > 1 and _step_bytes(model, R, N, first, T) > WORKING_MEMORY:
+                yield _Pack(chunk, T, base.state.device, site)
+                chunk, R, N, first = [], T - cell.p, 1, cell.p
         chunk.append(cell)
     if chunk:
-        yield sorted(chunk, key=lambda cell: cell.start)
+        yield _Pack(chunk, T, base.state.device, site)
 
 
 def _step_bytes(model: GPT, R: int, N: int, first: int, T: int) -> int:
@@ -300,10 +299,13 @@ class _Pack:
     The runs are in the order in which they begin, so those under way are the first ones."""
 
     def __init__(self, chunk: list[_Cell], T: int, device: torch.device, site: str):
+        chunk = sorted(chunk, key=lambda cell: cell.start)
         self.T = T
+        self.cells = [cell for cell in chunk if cell is not _PLAIN]
+        self.start = max(chunk[0].start, 0)  # the block before which the first run begins
+        self._plain = len(chunk) - len(self.cells)
         self._everywhere = "position" not in SITES[site].axes
         self._starts = [cell.start for cell in chunk]
-        self._plain = chunk.count(_PLAIN)
         self.p, self.lane, self.until = torch.tensor(
             [(cell.p, cell.lane, cell.until) for cell in chunk], device=device
         ).T  # (N,) each

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from core import bench, patching
 from core.__main__ import main
@@ -44,6 +45,14 @@ def test_a_sweep_of_other_cells_is_told_apart(monkeypatch):
 
     monkeypatch.setattr(patching, "sweep", shifted)
     assert bench.measure(gpt, tokens=7, budget=0.05)["largest_logit_difference"] > 1e-2
+
+
+def test_its_own_products_are_as_many_operations_as_it_says():
+    gpt = random_gpt(2, 2, 8).requires_grad_(False)
+    said, multiply = bench._own_products(gpt, [(5, 7), (3, 2), (0, 0), (4, 4)])
+    with FlopCounterMode(display=False) as counter:
+        multiply()
+    assert counter.get_total_flops() == said
 
 
 def test_the_ratios_are_those_of_the_numbers(numbers):

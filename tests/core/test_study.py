@@ -203,3 +203,10 @@ def test_a_vocabulary_row_without_a_token_has_a_name():
 def test_the_seconds_of_every_part_are_kept(result):
     assert set(result.seconds) == {"load", "clean", "corrupted", "sweep"}
     assert all(seconds >= 0 for seconds in result.seconds.values())
+
+
+def test_plain_runs_that_are_asked_for_before_the_sweep_have_seconds_of_their_own(loaded):
+    study = Study(experiment(), loaded)
+    seconds = study.read(experiment()).seconds
+    assert seconds["clean"] == seconds["corrupted"] > 0
+    assert seconds["sweep"] == 0
