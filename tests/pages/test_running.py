@@ -6,7 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from core import patching
+from pages.parts import running
 from pages.parts.running import Line
+
+
+def test_a_short_sweep_computes_the_plain_runs_along_with_its_own(open_app, monkeypatch):
+    """In one pass: as `python -m core bench` measures it."""
+    monkeypatch.setattr(running, "_SHOW_AFTER", float("inf"))  # whatever else the machine does
+    monkeypatch.setattr(patching, "finish", pytest.fail)
+    assert open_app().maps
 
 
 def until(condition) -> None:
