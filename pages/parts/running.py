@@ -1,8 +1,8 @@
-"""The sweep a session is running: it outlives reruns of the page, and ends when the inputs change.
+"""The sweep a session is running: it outlives reruns of the page, and rests when the inputs change.
 
 Streamlit runs a page anew on every click, and interrupts the run that is under way at its next
 drawing command. So the sweep is not a loop of one run but a generator kept in the session, which
-whichever run is alive drives on. Finished studies are kept a while: going back is free.
+whichever run is alive drives on. Studies are kept a while: going back is free.
 """
 
 import threading
@@ -54,11 +54,9 @@ def load(name: str) -> LoadedModel:
 
 
 def job_for(experiment: Experiment, model: LoadedModel) -> Job:
-    """The job that answers `experiment`: one at hand if its texts, model and direction are the
-    same, else a new one in place of the one under way."""
+    """The job that answers `experiment`: the one at hand that sweeps the same, or a new one. One
+    that no page asks for any more rests where it is."""
     jobs: OrderedDict[Experiment, Job] = st.session_state.setdefault("jobs", OrderedDict())
-    for key in [key for key, job in jobs.items() if not job.finished and key != experiment.sweep]:
-        del jobs[key]
     if experiment.sweep not in jobs:
         jobs[experiment.sweep] = Job(Study(experiment, model))
     jobs.move_to_end(experiment.sweep)
@@ -100,7 +98,7 @@ def drive(job: Job, draw_partly: Callable[[float], None]) -> None:
 def _offer(place, job: Job, message: str, label: str) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
         st.markdown(message)
-        st.button(label, on_click=_go, args=(job,), type="primary")
+        st.button(label, _key("go", job), on_click=_go, args=(job,), type="primary")
 
 
 def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
@@ -115,12 +113,17 @@ def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
         if bar is None:
             with place.container(horizontal=True, vertical_alignment="center"):
                 bar = st.empty()
-                st.button("Cancel", on_click=_cancel, args=(job,))
+                st.button("Cancel", _key("cancel", job), on_click=_cancel, args=(job,))
         bar.progress(job.fraction, text=f"Patching: {job.fraction:.0%} of the work is done")
         bar_due = now + _BAR_EVERY
         if now >= map_due and job.fraction > fraction_drawn:
             draw_partly(job.fraction)
             map_due, fraction_drawn = now + map_every, job.fraction
+
+
+def _key(name: str, job: Job) -> str:
+    """A page may run several sweeps, each with its own buttons."""
+    return f"{name}_{id(job)}"
 
 
 def _go(job: Job) -> None:

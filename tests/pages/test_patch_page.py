@@ -264,15 +264,19 @@ def test_a_sweep_goes_on_where_an_interruption_left_it(open_app, interrupted_at,
     assert len(sweeps) == 1
 
 
-def test_another_text_drops_the_sweep_under_way(open_app, interrupted_at):
+def test_another_text_ends_the_sweep_under_way_which_goes_on_when_one_comes_back(
+    open_app, interrupted_at
+):
     interrupted_at(20)
     app = open_app()
-    old = app.at.session_state.job
+    asked, old = app.experiment, app.at.session_state.job
+    reached = old.fraction
     interrupted_at(None)
     app.enter(clean=LONGER, corrupted=LONGER_CORRUPTED)
     assert app.at.session_state.job is not old
-    assert old not in app.at.session_state.jobs.values()
-    assert app.at.session_state.job.finished and not old.finished
+    assert app.at.session_state.job.finished and 0 < old.fraction == reached < 1
+    app.enter(clean=asked.clean, corrupted=asked.corrupted)
+    assert app.at.session_state.job is old and old.finished
 
 
 # --- the story of a cell ------------------------------------------------------------------------

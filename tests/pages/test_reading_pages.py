@@ -7,6 +7,7 @@ import pytest
 
 from core.experiment import Experiment
 from core.presets import PRESETS
+from pages.parts import running
 from tests.builders import finished
 from tests.pages.conftest import numbers
 
@@ -30,6 +31,22 @@ def scale(figure: dict) -> tuple[float, float]:
 
 def of_site(experiment: Experiment, site: str) -> Experiment:
     return replace(experiment, site=site, embedding=False, window=0)
+
+
+@pytest.mark.parametrize("page", ["components", "compare"])
+def test_every_sweep_of_a_page_can_be_slow(open_app, monkeypatch, page):
+    """Each with its bar and its Cancel."""
+    monkeypatch.setattr(running, "_SHOW_AFTER", -1)
+    monkeypatch.setattr(running, "_BAR_EVERY", -1)
+    assert len(open_app().go_to(page).maps) >= 2
+
+
+def test_every_sweep_of_a_page_can_be_so_long_that_it_asks(open_app, monkeypatch):
+    monkeypatch.setattr(running, "_ASK_ABOVE", -1)
+    app = open_app().go_to("compare")
+    assert app.buttons.count("Run it") == 2
+    app.press("Run it").press("Run it")
+    assert len(app.maps) == 2
 
 
 # --- Components -----------------------------------------------------------------------------------
