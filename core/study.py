@@ -79,6 +79,11 @@ class Study:
             resumed = time.perf_counter()
 
     @property
+    def some_known(self) -> bool:
+        """Whether any cell is known yet; none is before the run that is patched into."""
+        return self._sides[0].finished
+
+    @property
     def estimate(self) -> tuple[int, float]:
         """What the sweep takes: its floating-point operations, and about how many seconds."""
         operations = patching.sweep_work(self.model.gpt, *self._sides, **self._options)

@@ -116,7 +116,7 @@ def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
                 st.button("Cancel", _key("cancel", job), on_click=_cancel, args=(job,))
         bar.progress(job.fraction, text=f"Patching: {job.fraction:.0%} of the work is done")
         bar_due = now + _BAR_EVERY
-        if now >= map_due and job.fraction > fraction_drawn:
+        if now >= map_due and job.fraction > fraction_drawn and job.study.some_known:
             draw_partly(job.fraction)
             map_due, fraction_drawn = now + map_every, job.fraction
 

@@ -11,9 +11,12 @@ from pages.parts import running
 from pages.parts.running import Line
 
 
-def test_a_short_sweep_computes_the_plain_runs_along_with_its_own(open_app, monkeypatch):
-    """In one pass: as `python -m core bench` measures it."""
-    monkeypatch.setattr(running, "_SHOW_AFTER", float("inf"))  # whatever else the machine does
+@pytest.mark.parametrize("every", [float("inf"), -1], ids=["unseen", "drawn at every step"])
+def test_the_plain_runs_are_computed_along_with_the_sweep(open_app, monkeypatch, every):
+    """In one pass, as `python -m core bench` measures it, and however slow the machine is: on
+    their own they are rounded otherwise, and a link would show other last digits."""
+    for name in ("_SHOW_AFTER", "_BAR_EVERY", "_MAP_EVERY"):
+        monkeypatch.setattr(running, name, every)
     monkeypatch.setattr(patching, "finish", pytest.fail)
     assert open_app().maps
 
