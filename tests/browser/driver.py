@@ -21,10 +21,12 @@ WINDOW = {"width": 1280, "height": 900}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PATIENCE = 60_000  # milliseconds, for a busy machine
 
-# The map on the page; of several, the one with a number.
+# The map on the page; of several, the one with a number. Until a run ends Streamlit keeps what was
+# there before it beside what it has drawn anew, hidden.
 MAP = """(number = 0) => {
   const plots = [...document.querySelectorAll('.js-plotly-plot')];
-  return plots.filter(plot => plot._fullData?.[0]?.type === 'heatmap')[number];
+  return plots.filter(
+    plot => plot._fullData?.[0]?.type === 'heatmap' && plot.checkVisibility())[number];
 }"""
 
 
@@ -138,20 +140,20 @@ class Visit:
         )
 
     def cell(self, row: int, position: int, number: int = 0) -> tuple[float, float]:
-        """Where the middle of a cell is in the window, scrolled into view."""
-        self.page.wait_for_function(f"({MAP})({number})")
-        self.page.evaluate(f"() => ({MAP})({number}).scrollIntoView({{block: 'center'}})")
-        return tuple(
-            self.page.evaluate(
-                f"""([row, position]) => {{
-                  const plot = ({MAP})({number}), {{xaxis, yaxis}} = plot._fullLayout;
-                  const box = plot.getBoundingClientRect();
-                  return [box.x + xaxis._offset + xaxis.d2p(position),
-                          box.y + yaxis._offset + yaxis.d2p(row)];
-                }}""",
-                [row, position],
-            )
-        )
+        """Where the middle of a cell is in the window, scrolled into view and at rest."""
+        self.settle().page.wait_for_function(f"({MAP})({number})")
+        place = f"""([row, position]) => {{
+          const plot = ({MAP})({number}), {{xaxis, yaxis}} = plot._fullLayout;
+          plot.scrollIntoView({{block: 'center'}});
+          const box = plot.getBoundingClientRect();
+          return [box.x + xaxis._offset + xaxis.d2p(position),
+                  box.y + yaxis._offset + yaxis.d2p(row)];
+        }}"""
+        before, now = None, self.page.evaluate(place, [row, position])
+        while now != before:  # what stands above it may still be growing
+            self.page.wait_for_timeout(100)
+            before, now = now, self.page.evaluate(place, [row, position])
+        return tuple(now)
 
     def hover(self, row: int, position: int, number: int = 0) -> str:
         """What is said of a cell when the mouse rests on it."""
