@@ -153,43 +153,48 @@ def sweep(
     What of both runs is still to be computed is computed along the way.
     Closing the generator cancels the sweep.
     """
-    L, T = model.config.n_layer, len(base.ids)
+    L, C, T = model.config.n_layer, model.config.n_embd, len(base.ids)
     sizes = {"layer": L + embedding, "head": model.config.n_head, "position": T}
     shape = [sizes[axis] for axis in SITES[site].axes]
     plain = _unfinished(base, source)
     cells = list(_cells(model, base, source, site, embedding, window))
     unmoved = torch.ones(shape, dtype=torch.bool)  # the cells whose runs are the base itself
-    for cell in cells:
-        unmoved[cell.index] = False
+    unmoved[_places(cells, shape)] = False
     states = base.state.new_full((*shape, len(base.state)), torch.nan)
     states[unmoved] = base.state
     streams = _Streams(model, base, source, site)
 
+    chunks = _chunks(model, cells, base, source)
+    x = base.state.new_empty(max((chunk.R for chunk in chunks), default=0), C)  # the stream
+    rooms = (suffix.room_for(chunk.R, chunk.N, T, C) for chunk in chunks)
+    room = base.state.new_empty(max(rooms, default=0))
+    for i, run in enumerate(plain):  # they come first
+        x[i * T :][:T] = run.resid[0]
     done, total = 0, T * L * len(plain) + sum((T - cell.p) * (L - cell.start) for cell in cells)
-    for pack in _packs(model, cells, base, source, site):
-        x = torch.cat([base.resid[0, :0], *(run.resid[0] for run in plain)])  # (R, C), under way
+    for chunk in chunks:
+        pack = _Pack(chunk.cells, T, x.device, site)
+        read = x[:0]
         for r in range(pack.start, L):
             yield done / total, states
             with torch.inference_mode():
-                x = torch.cat((x, streams.begin(r, pack, pack.rows_joining(r))))
-                done += len(x)
-                rows = pack.rows_until(r, is_last=r == L - 1)
-                own = [run.qkv[r] for run in plain]
-                x = suffix.step(model.transformer.h[r], x, rows, base.qkv[r], own)
-                for run, stream in zip(plain, x.split(T), strict=False):  # they come first
-                    run.resid[r + 1] = stream
+                joining, rows = pack.rows_joining(r), pack.rows_until(r, is_last=r == L - 1)
+                x[joining] = streams.begin(r, pack, joining)
+                block, own = model.transformer.h[r], [run.qkv[r] for run in plain]
+                read = suffix.step(block, x[: joining.stop], rows, base.qkv[r], room, own)
+                done += joining.stop
+                for i, run in enumerate(plain):
+                    run.resid[r + 1] = read[i * T :][:T]
                 if window:
-                    streams.patch_again(r, pack, rows, x)
+                    streams.patch_again(r, pack, rows, read)
         with torch.inference_mode():
             # Of a patch after the last block only the last position is read.
-            late = pack.ends[pack.runs_until(L - 1) :]
-            ends = model.transformer.ln_f(torch.cat((x, streams.begin(L, pack, late))))
+            late = pack.ends[chunk.N :]
+            ends = model.transformer.ln_f(torch.cat((read, streams.begin(L, pack, late))))
             for run, end in zip(plain, ends[T - 1 :: T], strict=False):
                 run.state, run.finished = end.clone(), True
             if plain:
                 states[unmoved] = base.state
-            for cell, end in zip(pack.cells, ends[len(plain) * T :], strict=True):
-                states[cell.index] = end
+            states[_places(pack.cells, shape)] = ends[len(plain) * T :]
         plain = []
     yield 1.0, states
 
@@ -216,7 +221,8 @@ def packed_rows(
     product for query, key and value, and through those after the attention."""
     cells = _cells(model, base, source, site, embedding, window)
     L, counts = model.config.n_layer, []
-    for pack in _packs(model, cells, base, source, site):
+    for chunk in _chunks(model, cells, base, source):
+        pack = _Pack(chunk.cells, len(base.ids), base.state.device, site)
         for r in range(L):
             rows = pack.rows_until(r, is_last=r == L - 1)
             counts.append((len(rows.run[rows.new]), len(rows.run[rows.read])))
@@ -226,15 +232,14 @@ def packed_rows(
 def memory(
     model: GPT, base: Run, source: Run | str, *, site: str, embedding: bool, window: int
 ) -> tuple[int, int]:
-    """What the tensors of this `sweep` take above the weights, in bytes: both runs and the states,
-    which stay, and the largest step."""
+    """What the tensors of this `sweep` take above the weights, in bytes: what stays (both runs, the
+    states, the stream and the room of a chunk), and what the largest step takes besides."""
     cells = list(_cells(model, base, source, site, embedding, window))
-    steps = [0]
-    for pack in _packs(model, cells, base, source, site):
-        rows = pack.rows_until(model.config.n_layer - 1, is_last=True)
-        steps.append(_step_bytes(model, len(rows.run), rows.runs, rows.first, pack.T))
+    chunks, T = _chunks(model, cells, base, source), len(base.ids)
+    sizes = [_bytes(model, T, *chunk[1:]) for chunk in chunks] or [(0, 0, 0)]
+    stream, room, step = map(max, zip(*sizes, strict=True))
     runs, states = 2 * (base.resid.nbytes + base.qkv.nbytes), len(cells) * base.state.nbytes
-    return runs + states, max(steps)
+    return runs + states + stream + room, step
 
 
 def _unfinished(base: Run, source: Run | str) -> list[Run]:
@@ -270,28 +275,42 @@ def _cells(
                 yield _Cell(tuple(place[axis] for axis in axes), start, p, head, until)
 
 
-def _packs(
-    model: GPT, cells: Iterable[_Cell], base: Run, source: Run | str, site: str
-) -> Iterator["_Pack"]:
+def _places(cells: list[_Cell], shape: list[int]) -> tuple[torch.Tensor, ...]:
+    """Where the cells are in a grid of that shape: an index for each axis."""
+    indices = torch.tensor([cell.index for cell in cells], dtype=torch.long)
+    return indices.view(len(cells), len(shape)).unbind(1)
+
+
+class _Chunk(NamedTuple):
+    """Runs that go through the blocks together."""
+
+    cells: list[_Cell]
+    R: int  # the rows of those that go through a block at all
+    N: int  # so many do
+    first: int  # none of them begins before this position
+
+
+def _chunks(model: GPT, cells: Iterable[_Cell], base: Run, source: Run | str) -> list[_Chunk]:
     """The runs of `cells` in parts that fit into WORKING_MEMORY, one run at least. Plain runs that
     are still to be computed begin the first."""
-    T, plain = len(base.ids), len(_unfinished(base, source))
-    chunk, R, N, first = [_PLAIN] * plain, plain * T, plain, 0 if plain else T
+    T, plain, chunks = len(base.ids), len(_unfinished(base, source)), []
+    chunk = _Chunk([_PLAIN] * plain, plain * T, plain, 0 if plain else T)
     for cell in cells:
-        if cell.start < model.config.n_layer:  # a later one goes through no block
-            R, N, first = R + T - cell.p, N + 1, min(first, cell.p)
-            if N > 1 and _step_bytes(model, R, N, first, T) > WORKING_MEMORY:
-                yield _Pack(chunk, T, base.state.device, site)
-                chunk, R, N, first = [], T - cell.p, 1, cell.p
-        chunk.append(cell)
-    if chunk:
-        yield _Pack(chunk, T, base.state.device, site)
+        if cell.start < model.config.n_layer:
+            more = chunk.R + T - cell.p, chunk.N + 1, min(chunk.first, cell.p)
+            if chunk.N and sum(_bytes(model, T, *more)) > WORKING_MEMORY:
+                chunks.append(chunk)
+                chunk, more = _Chunk([], 0, 0, T), (T - cell.p, 1, cell.p)
+            chunk = _Chunk(chunk.cells, *more)
+        chunk.cells.append(cell)
+    return [*chunks, chunk] if chunk.cells else chunks
 
 
-def _step_bytes(model: GPT, R: int, N: int, first: int, T: int) -> int:
-    """What a step of R rows of N runs, none of which begins before `first`, takes up."""
-    config = model.config
-    return 4 * suffix.floats(R, N, first, T, config.n_embd, config.n_head)
+def _bytes(model: GPT, T: int, R: int, N: int, first: int) -> tuple[int, int, int]:
+    """What a chunk takes up: its stream, the room for the largest tensors of a step, and the rest
+    of its largest step."""
+    C, H = model.config.n_embd, model.config.n_head
+    return 4 * R * C, 4 * suffix.room_for(R, N, T, C), 4 * suffix.floats(R, N, first, T, C, H)
 
 
 class _Pack:

@@ -10,6 +10,7 @@ import torch
 from core import patching, suffix
 from mingpt.model import GPT, PatchParams
 from tests.builders import oracle, random_gpt
+from tests.live_bytes import LiveBytes
 from tests.numpy_gpt2 import EMBEDDING
 
 # layers, heads, channels, tokens, first differing position
@@ -111,8 +112,10 @@ def test_half_precision_loses_no_more_than_its_own_plain_loop():
 
 
 def bytes_of_runs(number: int, T: int, C: int, H: int) -> int:
-    """What so many runs that begin at position 0 take up in a step."""
-    return 4 * suffix.floats(number * T, number, 0, T, C, H)
+    """What so many runs that begin at position 0 take up."""
+    R = number * T
+    room, step = suffix.room_for(R, number, T, C), suffix.floats(R, number, 0, T, C, H)
+    return 4 * (R * C + room + step)
 
 
 @pytest.mark.parametrize("runs_at_once", [0, 1, 2, 3, 4, 5, 7, 11])
@@ -131,26 +134,26 @@ def test_cutting_the_work_into_chunks_changes_nothing(monkeypatch, runs_at_once,
 @pytest.mark.parametrize(
     ("H", "C", "T", "first"),
     [
-        pytest.param(2, 8, 32, 0, id="attention takes most"),
-        pytest.param(2, 8, 32, 20, id="before the texts part there are the plain runs alone"),
-        pytest.param(1, 64, 8, 5, id="the MLP takes most"),
+        pytest.param(2, 128, 32, 0, id="attention takes most"),
+        pytest.param(2, 128, 32, 20, id="before the texts part there are the plain runs alone"),
+        pytest.param(1, 128, 8, 5, id="the MLP takes most"),
     ],
 )
-def test_the_work_of_one_step_stays_within_the_working_memory(monkeypatch, H, C, T, first):
+@pytest.mark.parametrize("runs_at_once", [3, 1000])
+def test_a_sweep_takes_the_memory_it_says(monkeypatch, H, C, T, first, runs_at_once):
     model = random_gpt(4, H, C, block_size=T)
     base, source = texts(T, first)
-    monkeypatch.setattr(patching, "WORKING_MEMORY", bytes_of_runs(3, T, C, H))
-    packed, step = [], suffix.step
-
-    def measured(block, x, rows, *rest, **options):
-        packed.append((len(x), rows.runs, rows.first))
-        return step(block, x, rows, *rest, **options)
-
-    monkeypatch.setattr(suffix, "step", measured)
-    swept(model, base, source)
-    assert max(runs for _, runs, _ in packed) >= 3  # and uses it
-    takes = (4 * suffix.floats(*rows_runs_first, T, C, H) for rows_runs_first in packed)
-    assert max(takes) <= bytes_of_runs(3, T, C, H)
+    allowed = bytes_of_runs(runs_at_once, T, C, H)
+    monkeypatch.setattr(patching, "WORKING_MEMORY", allowed)
+    with LiveBytes() as live:
+        runs = patching.begin(model, base, source)
+        options = {"site": "resid_post", "embedding": False, "window": 0}
+        said = sum(patching.memory(model, *runs, **options))
+        *_, (_, states) = patching.sweep(model, *runs)
+    assert live.peak == pytest.approx(said, rel=0.1)
+    both_runs = 2 * (runs[0].resid.nbytes + runs[0].qkv.nbytes)
+    # Chunks of few long runs and of many short ones share a room that fits either.
+    assert live.peak - both_runs - states.nbytes < 1.4 * allowed
 
 
 def test_identical_texts_give_the_baseline_in_every_cell(gpt):
