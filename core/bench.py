@@ -166,7 +166,7 @@ def _predicted_bytes(gpt: GPT, kept: int, step: int) -> int:
     cannot give a larger one what smaller ones gave back; the matrix library rearranges the larger
     weights of a block, 16 C^2 bytes each; and its code is read when first used. The three figures
     are measured, on the teaching model, GPT-2 small and medium."""
-    return round(kept + 1.75 * step + 2.2 * 16 * gpt.config.n_embd**2 + 9e6)
+    return round(kept + 1.6 * step + 2.2 * 16 * gpt.config.n_embd**2 + 9e6)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
