@@ -165,9 +165,9 @@ def sweep(
     streams = _Streams(model, base, source, site)
 
     chunks = _chunks(model, cells, base, source)
-    x = base.state.new_empty(max((chunk.R for chunk in chunks), default=0), C)  # the stream
-    rooms = (suffix.room_for(chunk.R, chunk.N, T, C) for chunk in chunks)
-    room = base.state.new_empty(max(rooms, default=0))
+    stream, room, _ = _largest(model, T, chunks)
+    x = base.state.new_empty(stream).view(-1, C)  # (R, C) the rows of the chunk under way
+    room = base.state.new_empty(room)
     for i, run in enumerate(plain):  # they come first
         x[i * T :][:T] = run.resid[0]
     done, total = 0, T * L * len(plain) + sum((T - cell.p) * (L - cell.start) for cell in cells)
@@ -236,10 +236,9 @@ def memory(
     states, the stream and the room of a chunk), and what the largest step takes besides."""
     cells = list(_cells(model, base, source, site, embedding, window))
     chunks, T = _chunks(model, cells, base, source), len(base.ids)
-    sizes = [_bytes(model, T, *chunk[1:]) for chunk in chunks] or [(0, 0, 0)]
-    stream, room, step = map(max, zip(*sizes, strict=True))
+    stream, room, step = _largest(model, T, chunks)
     runs, states = 2 * (base.resid.nbytes + base.qkv.nbytes), len(cells) * base.state.nbytes
-    return runs + states + stream + room, step
+    return runs + states + 4 * (stream + room), 4 * step
 
 
 def _unfinished(base: Run, source: Run | str) -> list[Run]:
@@ -298,7 +297,7 @@ def _chunks(model: GPT, cells: Iterable[_Cell], base: Run, source: Run | str) ->
     for cell in cells:
         if cell.start < model.config.n_layer:
             more = chunk.R + T - cell.p, chunk.N + 1, min(chunk.first, cell.p)
-            if chunk.N and sum(_bytes(model, T, *more)) > WORKING_MEMORY:
+            if chunk.N and 4 * sum(_numbers(model, T, *more)) > WORKING_MEMORY:
                 chunks.append(chunk)
                 chunk, more = _Chunk([], 0, 0, T), (T - cell.p, 1, cell.p)
             chunk = _Chunk(chunk.cells, *more)
@@ -306,11 +305,17 @@ def _chunks(model: GPT, cells: Iterable[_Cell], base: Run, source: Run | str) ->
     return [*chunks, chunk] if chunk.cells else chunks
 
 
-def _bytes(model: GPT, T: int, R: int, N: int, first: int) -> tuple[int, int, int]:
-    """What a chunk takes up: its stream, the room for the largest tensors of a step, and the rest
-    of its largest step."""
+def _numbers(model: GPT, T: int, R: int, N: int, first: int) -> tuple[int, int, int]:
+    """How many numbers a chunk takes up: its stream, the room for the largest tensors of a step,
+    and the rest of its largest step."""
     C, H = model.config.n_embd, model.config.n_head
-    return 4 * R * C, 4 * suffix.room_for(R, N, T, C), 4 * suffix.floats(R, N, first, T, C, H)
+    return R * C, suffix.room_for(R, N, T, C), suffix.floats(R, N, first, T, C, H)
+
+
+def _largest(model: GPT, T: int, chunks: list[_Chunk]) -> tuple[int, int, int]:
+    """Of each of the three, what all chunks can do with."""
+    sizes = (_numbers(model, T, chunk.R, chunk.N, chunk.first) for chunk in chunks)
+    return tuple(map(max, zip((0, 0, 0), *sizes, strict=True)))
 
 
 class _Pack:

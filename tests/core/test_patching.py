@@ -111,11 +111,14 @@ def test_half_precision_loses_no_more_than_its_own_plain_loop():
     torch.testing.assert_close(found, plain_loop(model, base, source), atol=0.1, rtol=0)
 
 
+def bytes_of(R: int, N: int, first: int, T: int, C: int, H: int) -> int:
+    """What R rows of N runs that begin at `first` take up: stream, room and step."""
+    return 4 * (R * C + suffix.room_for(R, N, T, C) + suffix.floats(R, N, first, T, C, H))
+
+
 def bytes_of_runs(number: int, T: int, C: int, H: int) -> int:
     """What so many runs that begin at position 0 take up."""
-    R = number * T
-    room, step = suffix.room_for(R, number, T, C), suffix.floats(R, number, 0, T, C, H)
-    return 4 * (R * C + room + step)
+    return bytes_of(number * T, number, 0, T, C, H)
 
 
 @pytest.mark.parametrize("runs_at_once", [0, 1, 2, 3, 4, 5, 7, 11])
@@ -134,8 +137,33 @@ def test_cutting_the_work_into_chunks_changes_nothing(monkeypatch, runs_at_once,
 @pytest.mark.parametrize(
     ("H", "C", "T", "first"),
     [
+        pytest.param(2, 8, 32, 0, id="attention takes most"),
+        pytest.param(2, 8, 32, 20, id="before the texts part there are the plain runs alone"),
+        pytest.param(1, 64, 8, 5, id="the MLP takes most"),
+    ],
+)
+def test_the_work_of_one_step_stays_within_the_working_memory(monkeypatch, H, C, T, first):
+    model = random_gpt(4, H, C, block_size=T)
+    base, source = texts(T, first)
+    monkeypatch.setattr(patching, "WORKING_MEMORY", bytes_of_runs(3, T, C, H))
+    packed, step = [], suffix.step
+
+    def measured(block, x, rows, *rest, **options):
+        packed.append((len(x), rows.runs, rows.first))
+        return step(block, x, rows, *rest, **options)
+
+    monkeypatch.setattr(suffix, "step", measured)
+    swept(model, base, source)
+    assert max(runs for _, runs, _ in packed) >= 3  # and uses it
+    takes = (bytes_of(*rows_runs_first, T, C, H) for rows_runs_first in packed)
+    assert max(takes) <= bytes_of_runs(3, T, C, H)
+
+
+@pytest.mark.parametrize(
+    ("H", "C", "T", "first"),
+    [
         pytest.param(2, 128, 32, 0, id="attention takes most"),
-        pytest.param(2, 128, 32, 20, id="before the texts part there are the plain runs alone"),
+        pytest.param(2, 128, 32, 20, id="the texts part late"),
         pytest.param(1, 128, 8, 5, id="the MLP takes most"),
     ],
 )

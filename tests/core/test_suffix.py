@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from core import suffix
 
 
-@pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16, torch.half, torch.double])
-def test_the_gelu_is_torchs_own_in_any_precision(dtype):
+@pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16, torch.half])
+def test_the_gelu_is_torchs_own_to_the_precision_of_its_numbers(dtype):
     x = torch.linspace(-8, 8, 4 * 999).view(999, 4).to(dtype)
     found = x.clone()
     suffix.gelu_(found)
-    torch.testing.assert_close(found, F.gelu(x, approximate="tanh"), atol=1e-6, rtol=1.6e-2)
+    torch.testing.assert_close(found, F.gelu(x, approximate="tanh"))
