@@ -9,13 +9,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
-from core import bench, exports, models, verify, work
+from core import models
+from core.checks import bench, verify
+from core.engine import work
+from core.engine.sites import SITES
 from core.errors import UserError
-from core.experiment import DIRECTIONS, Experiment
-from core.metrics import METRICS
-from core.sites import SITES
+from core.question.experiment import DIRECTIONS, Experiment
+from core.reading.metrics import METRICS
 from core.study import Study
-from core.text import bench_table, check_line, model_table, report
+from core.views import exports
+from core.views.terminal import bench_table, check_line, model_table, report
 from mingpt.hub import Progress
 
 
@@ -113,7 +116,9 @@ def _patch(options: argparse.Namespace) -> int:
     if options.csv:
         _write(options.csv, exports.grid_csv(result).encode())
     if options.png:
-        from core.picture import picture  # only here: matplotlib takes half a second to import
+        from core.views.pictures import (
+            picture,  # only here: matplotlib takes half a second to import
+        )
 
         _write(options.png, picture(result, "png"))
     if options.json == "-":

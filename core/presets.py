@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from core.experiment import Experiment
 from core.models import Entry
+from core.question.experiment import Experiment
 from mingpt.bpe import Encoder
 
 

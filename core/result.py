@@ -1,8 +1,8 @@
 """Result: numbers that say themselves what they are.
 
 A result carries its axes and labels, its baselines, the experiment that asked for it and the
-model that answered. It is plain data: files are made from it by `core.exports`, pictures by
-`core.figures`, and neither needs torch or a model.
+model that answered. It is plain data: files are made from it by `core.views.exports`, pictures by
+`core.views.heatmaps`, and neither needs torch or a model.
 """
 
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ from typing import Self
 
 import numpy as np
 
-from core.experiment import Experiment
-from core.tokens import Token
+from core.question.experiment import Experiment
+from core.question.tokens import Token
 
 EMBEDDING = "embedding"
 

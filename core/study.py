@@ -15,18 +15,18 @@ from itertools import chain
 import numpy as np
 import torch
 
-from core import patching, work
+from core.engine import patching, work
+from core.engine.sites import SITES
 from core.errors import UserError
-from core.experiment import Experiment
-from core.lens import Attribution, LogitLens, attention, attribute, logit_lens
-from core.metrics import METRICS, Reader
 from core.models import LoadedModel
-from core.pair import Draft, draft
-from core.preview import head_preview
+from core.question.experiment import Experiment
+from core.question.pair import Draft, draft
+from core.question.tokens import Token, token
+from core.reading.lens import Attribution, LogitLens, attention, attribute, logit_lens
+from core.reading.metrics import METRICS, Reader
+from core.reading.preview import head_preview
+from core.reading.trace import Trace, trace
 from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
-from core.sites import SITES
-from core.tokens import Token, token
-from core.trace import Trace, trace
 
 TOP = 20
 
@@ -215,7 +215,7 @@ class Study:
 
     def head_preview(self, experiment: Experiment) -> np.ndarray:
         """The estimated map of logit differences for patching heads, (layers, heads): see
-        `core.preview`. Raises UserError for an ablation, which has no second run."""
+        `core.reading.preview`. Raises UserError for an ablation, which has no second run."""
         base, source = self._sides
         if isinstance(source, str):
             raise UserError("A preview needs two runs, and an ablation has one.", "direction")

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.experiment import Experiment
 from core.models import Entry, LoadedModel
+from core.question.experiment import Experiment
+from core.question.tokens import Token
 from core.result import ModelCard, Result
 from core.study import Study
-from core.tokens import Token
 from mingpt.bpe import END_OF_TEXT, Encoder, bytes_to_unicode
 from mingpt.model import GPT
 from tests.numpy_gpt2 import NumpyGPT2

@@ -14,7 +14,14 @@ DRAWING = {"plotly", "matplotlib"}
 
 # What code that goes from token ids to numbers has no business with.
 BEYOND_THE_NETWORK = {
-    *("core.experiment", "core.tokens", "core.pair", "core.models", "core.study", "core.result"),
+    *(
+        "core.question.experiment",
+        "core.question.tokens",
+        "core.question.pair",
+        "core.models",
+        "core.study",
+        "core.result",
+    ),
     *("mingpt.bpe", "mingpt.hub", "mingpt.checkpoint"),
 } | DRAWING
 
@@ -27,15 +34,18 @@ RULES = {
     "core/sites.py": BEYOND_THE_NETWORK | {"core"},
     "core/lens.py": BEYOND_THE_NETWORK,
     "core/preview.py": BEYOND_THE_NETWORK,
-    "core/metrics.py": {"core.pair", "core.tokens", "core.models", "mingpt"} | DRAWING,
-    "core/tokens.py": {"torch", "core.models", "core.patching", "mingpt.model"},
-    "core/pair.py": {"torch", "core.models", "core.patching", "mingpt.model"},
-    "core/experiment.py": {"torch", "mingpt", "core.models", "core.pair"},
-    "core/result.py": {"torch", "mingpt", "core.models", "core.patching"} | DRAWING,
-    "core/looks.py": {"torch", "mingpt", "core.models", "core.patching", "core.study"} | DRAWING,
-    "core/figures.py": {"torch", "mingpt", "core.models", "core.patching", "core.study"},
-    "core/picture.py": {"torch", "mingpt", "core.models", "core.patching", "core.study"},
-    "core/exports.py": {"torch", "mingpt", "core.models", "core.patching", "core.study"} | DRAWING,
+    "core/metrics.py": {"core.question.pair", "core.question.tokens", "core.models", "mingpt"}
+    | DRAWING,
+    "core/tokens.py": {"torch", "core.models", "core.engine.patching", "mingpt.model"},
+    "core/pair.py": {"torch", "core.models", "core.engine.patching", "mingpt.model"},
+    "core/experiment.py": {"torch", "mingpt", "core.models", "core.question.pair"},
+    "core/result.py": {"torch", "mingpt", "core.models", "core.engine.patching"} | DRAWING,
+    "core/looks.py": {"torch", "mingpt", "core.models", "core.engine.patching", "core.study"}
+    | DRAWING,
+    "core/figures.py": {"torch", "mingpt", "core.models", "core.engine.patching", "core.study"},
+    "core/picture.py": {"torch", "mingpt", "core.models", "core.engine.patching", "core.study"},
+    "core/exports.py": {"torch", "mingpt", "core.models", "core.engine.patching", "core.study"}
+    | DRAWING,
     "pages": {"torch", "mingpt", "matplotlib", "app"},
     "app.py": {"torch", "mingpt", "core"},
 }

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core import models
-from core.metrics import METRICS
 from core.presets import PRESETS
+from core.reading.metrics import METRICS
 from pages.parts import answer, html, running
 
 EXAMPLE = PRESETS[0].experiment(models.TEACHING.name)

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from core import verify
+from core.checks import verify
+from core.checks.verify import Check
 from core.errors import UserError
 from core.models import named
-from core.verify import Check
 from pages.parts import download, experiment, html, running
 
 _CHECKED = "checked"  # what of the session holds (model name, its checks)

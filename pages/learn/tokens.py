@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core import tokens
 from core.errors import UserError
 from core.models import load_tokenizer, named
+from core.question import tokens
 from pages.parts import experiment, html
 
 _MOST_CHARACTERS = 20_000

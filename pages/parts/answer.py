@@ -4,16 +4,16 @@ from functools import partial
 
 import streamlit as st
 
-from core import exports, figures, looks, reading_figures
-from core.experiment import Experiment
+from core.question.experiment import Experiment
 from core.result import EMBEDDING, Result
 from core.study import Study
+from core.views import exports, heatmaps, words, run_figures
 from pages.parts import html
 
 CHART = "heatmap"
 HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
 _MODEBAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-_COLOURS = {"clean": looks.TOWARDS, "patched": looks.PATCHED, "corrupted": looks.AWAY}
+_COLOURS = {"clean": words.TOWARDS, "patched": words.PATCHED, "corrupted": words.AWAY}
 
 
 def forget_other_pages(page: str) -> None:
@@ -27,7 +27,7 @@ def forget_other_pages(page: str) -> None:
 def heatmap(result: Result) -> None:
     """The map, to hover and click."""
     st.plotly_chart(
-        figures.heatmap(result, selected(result)),
+        heatmaps.heatmap(result, selected(result)),
         key=CHART,
         on_select=_take_click,
         selection_mode="points",
@@ -38,7 +38,7 @@ def heatmap(result: Result) -> None:
 
 def still_heatmap(result: Result, key: str, reach: float | None = None) -> None:
     """The map, to hover only: an unfinished one, or one among others or in a text."""
-    figure = figures.heatmap(result, reach=reach, clickable=False)
+    figure = heatmaps.heatmap(result, reach=reach, clickable=False)
     st.plotly_chart(figure, key=key, config=_MODEBAR)
 
 
@@ -124,7 +124,7 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
             st.markdown(f"**{name.title()} run**")
             if as_chart:
                 st.plotly_chart(
-                    figures.bars(top, _COLOURS[name]),
+                    heatmaps.bars(top, _COLOURS[name]),
                     key=f"bars_{name}",
                     config={"displayModeBar": False},
                 )
@@ -149,7 +149,7 @@ def followed(study: Study, experiment: Experiment, result: Result) -> None:
             " last position)."
         )
         st.plotly_chart(
-            reading_figures.trace_lines(trace, rows, result.unpatched, result.other),
+            run_figures.trace_lines(trace, rows, result.unpatched, result.other),
             key="trace_lines",
         )
         if trace.parts:
@@ -161,7 +161,7 @@ def followed(study: Study, experiment: Experiment, result: Result) -> None:
             " alone is as it is in the patched run."
         )
         change = (trace.readers - trace.base).cpu().numpy()
-        st.plotly_chart(reading_figures.heads_map(change), key="trace_readers")
+        st.plotly_chart(run_figures.heads_map(change), key="trace_readers")
 
 
 def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
@@ -189,7 +189,7 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
 
 
 def _picture(result: Result, format: str) -> bytes:
-    from core.picture import picture  # only here: matplotlib takes half a second to import
+    from core.views.pictures import picture  # only here: matplotlib takes half a second to import
 
     return picture(result, format)
 

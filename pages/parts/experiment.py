@@ -11,8 +11,8 @@ import streamlit as st
 
 from core import models
 from core.errors import UserError
-from core.experiment import Experiment
 from core.presets import PRESETS
+from core.question.experiment import Experiment
 
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST_ADDRESS = 60_000

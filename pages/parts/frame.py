@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core.errors import UserError
-from core.experiment import Experiment
 from core.models import LoadedModel, named
-from core.pair import Draft, draft
+from core.question.experiment import Experiment
+from core.question.pair import Draft, draft
 from core.result import Result
 from core.study import Study
 from pages.parts import answer, download, experiment, html, running

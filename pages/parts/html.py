@@ -8,11 +8,11 @@ from html import escape
 
 import streamlit as st
 
-from core.looks import summary
-from core.metrics import METRICS, SMALLEST_DIFFERENCE
+from core.question.tokens import Token
+from core.reading.metrics import METRICS, SMALLEST_DIFFERENCE
+from core.reading.trace import Trace
 from core.result import Moved, Ranked, Result
-from core.tokens import Token
-from core.trace import Trace
+from core.views.words import summary
 
 STYLE = """<style>
 .stMainBlockContainer { padding: 3.5rem min(3rem, 5vw) 4rem; max-width: 1280px; }

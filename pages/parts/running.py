@@ -13,9 +13,10 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from core import models, work
-from core.experiment import Experiment
+from core import models
+from core.engine import work
 from core.models import LoadedModel
+from core.question.experiment import Experiment
 from core.study import Study
 
 _KEPT = 8

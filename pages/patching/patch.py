@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.errors import UserError
-from core.experiment import Experiment
+from core.question.experiment import Experiment
 from core.result import Result
 from pages.parts import answer, experiment, frame, html, inputs, running
 

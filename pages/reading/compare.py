@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.experiment import DIRECTIONS, Experiment
-from core.figures import difference
-from core.looks import reach
 from core.models import LoadedModel
+from core.question.experiment import DIRECTIONS, Experiment
 from core.result import Result
+from core.views.heatmaps import difference
+from core.views.words import reach
 from pages.parts import answer, frame, html
 
 _PINNED = "pinned"  # what of the session holds the pinned experiment

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from core.engine.sites import SITES
 from core.errors import UserError
-from core.looks import reach
-from core.reading_figures import attention_map
 from core.result import Result
-from core.sites import SITES
 from core.study import Study
+from core.views.words import reach
+from core.views.run_figures import attention_map
 from pages.parts import answer, frame, html
 
 _STREAM_AND_PARTS = ("resid_post", "attn_out", "mlp_out")
@@ -52,7 +52,7 @@ def page() -> None:
 
 
 def _attention(study: Study, layer: int, head: int) -> None:
-    """Where a head looks, on both runs."""
+    """Where a head words, on both runs."""
     st.subheader(f"Where head {head} of layer {layer} reads")
     for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
         with column:

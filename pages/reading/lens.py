@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.reading_figures import attribution_layers, heads_map, lens_lines, lens_map
 from core.result import EMBEDDING
+from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
 from pages.parts import frame, html, running
 
 

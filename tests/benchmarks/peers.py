@@ -19,7 +19,8 @@ from pathlib import Path
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from core import bench, patching, work
+from core.checks import bench
+from core.engine import patching, work
 from tests import builders
 
 TOLERANCE = 1e-4

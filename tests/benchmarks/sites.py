@@ -11,8 +11,9 @@ import time
 
 import torch
 
-from core import bench, patching, work
-from core.sites import SITES
+from core.checks import bench
+from core.engine import patching, work
+from core.engine.sites import SITES
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from core import models
-from core.experiment import Experiment
+from core.question.experiment import Experiment
 from core.result import Result
 from tests import builders
 from tests.browser.driver import CHROMIUM, PATIENCE, WINDOW, Server, Visit

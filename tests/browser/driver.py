@@ -12,8 +12,8 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from core.experiment import Experiment
 from core.presets import PRESETS
+from core.question.experiment import Experiment
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 DEFAULT = PRESETS[0].experiment("teaching")

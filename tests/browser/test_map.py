@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from core import exports
+from core.views import exports
 from tests.browser.driver import DEFAULT, Visit
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from core import models
-from core.tokens import whole_words
+from core.question.tokens import whole_words
 from tests.browser.driver import DEFAULT
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> $x$ **b** 漢字 😀 مرحبا"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from core.__main__ import main
-from core.exports import from_json, read_grid_csv
+from core.views.exports import from_json, read_grid_csv
 from mingpt.bpe import load_encoder
 from mingpt.model import GPT
 from tests.builders import CLEAN, CORRUPTED, experiment, finished
@@ -165,7 +165,7 @@ def test_a_folder_that_is_no_model_is_a_mistake(tmp_path, capsys):
 def test_a_file_that_cannot_be_written_is_named_before_the_sweep(
     model_folder, tmp_path, capsys, option, monkeypatch
 ):
-    monkeypatch.setattr("core.patching.sweep", None)
+    monkeypatch.setattr("core.engine.patching.sweep", None)
     path = tmp_path / "missing" / "out"
     text = f"cannot write {path}: there is no folder {path.parent}."
     assert mistake(capsys, patch(model_folder, option, str(path))) == text
@@ -183,7 +183,7 @@ def test_a_mistake_is_one_line_whatever_was_typed(model_folder, tmp_path, capsys
 def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(
     model_folder, capsys, monkeypatch
 ):
-    monkeypatch.setattr("core.metrics.SMALLEST_DIFFERENCE", 1e9)
+    monkeypatch.setattr("core.reading.metrics.SMALLEST_DIFFERENCE", 1e9)
     monkeypatch.setattr("core.study.Study.steps", None)
     text = mistake(capsys, patch(model_folder, metric="recovery"))
     assert text.startswith("Recovery divides by the difference")

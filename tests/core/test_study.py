@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from core import patching
+from core.engine import patching
 from core.errors import UserError
-from core.metrics import METRICS
+from core.reading.metrics import METRICS
 from core.study import Study
 from mingpt.model import PatchParams
 from tests.builders import CLEAN, CORRUPTED, experiment, finished, loaded_model

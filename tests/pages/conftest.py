@@ -11,8 +11,9 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
-from core import models, patching, presets
-from core.experiment import Experiment
+from core import models, presets
+from core.engine import patching
+from core.question.experiment import Experiment
 from core.result import Result
 from tests.builders import finished
 

@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 
 from core import presets
-from core.tokens import whole_words
+from core.question.tokens import whole_words
 from pages.parts import html, running
 
 # --- bad input ----------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from core import models, presets, tokens
-from core.metrics import METRICS
+from core import models, presets
+from core.question import tokens
+from core.reading.metrics import METRICS
 from pages.parts import running
 
 PAIR = {

@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 
 from core import presets
-from core.metrics import METRICS
+from core.reading.metrics import METRICS
 from pages.parts import answer as answer_part
 from pages.parts import running
 from tests.pages.conftest import LONGER, LONGER_CORRUPTED, OFFERED, TITLES, numbers
@@ -190,7 +190,9 @@ def interrupted_at(monkeypatch):
     monkeypatch.setattr(running, "_SHOW_AFTER", -1)
     monkeypatch.setattr(running, "_BAR_EVERY", -1)
     monkeypatch.setattr(running, "_MAP_EVERY", -1)
-    monkeypatch.setattr("core.patching.WORKING_MEMORY", 1)  # as many steps as there are cells
+    monkeypatch.setattr(
+        "core.engine.patching.WORKING_MEMORY", 1
+    )  # as many steps as there are cells
     still_heatmap = answer_part.still_heatmap
     drawings, last = [], [None]
 

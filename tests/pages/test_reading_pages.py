@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.experiment import Experiment
 from core.presets import PRESETS
+from core.question.experiment import Experiment
 from pages.parts import running
 from tests.builders import finished
 from tests.pages.conftest import numbers

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core import patching
+from core.engine import patching
 from pages.parts import running
 from pages.parts.running import Line
 

@@ -1,0 +1,196 @@
+"""How fast is the sweep here? Measured on the user's own machine, against what is possible on it.
+
+Everything is timed in turns in one process, since machines are noisy, and compared by ratios: the
+sweep, both plain runs in it, the plain loop of one forward pass for each cell, and this machine's
+rate of float32 matrix products, for the products a sweep is made of and for large square ones.
+"""
+
+import copy
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from core.engine import patching
+from core.errors import UserError
+from mingpt.model import GPT, MODEL_TYPES, PatchParams
+
+_GPT2_VOCABULARY, _GPT2_BLOCK = 50257, 1024
+_LARGE = 2048  # rows and columns of a large product
+_PLAIN_CELLS_A_ROUND = 2
+
+
+def random_model(size: str) -> GPT:
+    """A model of a released size with random weights, to measure without a download."""
+    if size not in MODEL_TYPES:
+        raise UserError(f"There is no size {size!r}: choose {', '.join(MODEL_TYPES)}.", "model")
+    config = GPT.get_default_config()
+    config.model_type = size
+    config.vocab_size, config.block_size = _GPT2_VOCABULARY, _GPT2_BLOCK
+    gpt = GPT(config).eval().requires_grad_(False)
+    for parameter in gpt.transformer.h.parameters():
+        if parameter.dim() == 2:  # in memory as the released files have it, the input first
+            parameter.data = parameter.data.t().contiguous().t()
+    return gpt
+
+
+def texts(gpt: GPT, tokens: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Random clean and corrupted ids that part at position 1, or 0 if there is no other. Raises
+    UserError for a number of tokens the model cannot read."""
+    if not 1 <= tokens <= gpt.block_size:
+        raise UserError(f"This model reads 1 to {gpt.block_size} tokens, not {tokens}.", "tokens")
+    vocabulary, parted = gpt.config.vocab_size, min(1, tokens - 1)
+    clean = random.Random(0).choices(range(vocabulary), k=tokens)
+    corrupted = list(clean)
+    corrupted[parted] = (clean[parted] + 1) % vocabulary
+    return tuple(clean), tuple(corrupted)
+
+
+@torch.inference_mode()
+def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.0) -> dict:
+    """Sweep random texts for about `budget` seconds, twice at least, and say how it went.
+
+    Times are medians in seconds, rates operations per second, sizes bytes above the weights. The
+    plain loop is timed for resid_post only, scaled up from as many of its cells as fitted in.
+    """
+    clean, corrupted = texts(gpt, tokens)
+
+    def sweep() -> torch.Tensor:
+        source, base = patching.begin(gpt, clean, corrupted)
+        *_, (_, states) = patching.sweep(gpt, base, source, site=site)
+        return states
+
+    for parameter in gpt.parameters():  # weights mapped from a file are read when first touched
+        parameter.sum()
+    before = _resident_bytes("VmRSS")
+    _forget_peak()
+    states = sweep()
+    peak = _resident_bytes("VmHWM")
+
+    source, base = patching.begin(gpt, clean, corrupted)
+    options = {"site": site, "embedding": False, "window": 0}
+    operations = patching.sweep_work(gpt, base, source, **options)
+    packed = patching.packed_rows(gpt, base, source, **options)
+    own_operations, own_products = _own_products(gpt, packed)
+    a, b = torch.randn(2, _LARGE, _LARGE, device=states.device)
+    cells = cycle(_plain_cells(gpt, clean, corrupted))
+
+    swept, own, large, plain, apart = [], [], [], [], 0.0
+    started = time.perf_counter()
+    while not swept or time.perf_counter() - started < budget:
+        swept.append(_seconds(sweep, states.device))
+        own.append(_seconds(own_products, states.device))
+        large.append(_seconds(lambda: a @ b, states.device))
+        for _ in range(_PLAIN_CELLS_A_ROUND if site == "resid_post" else 0):
+            cell, run = next(cells)
+            plain.append(_seconds(run, states.device))
+            ours = gpt.lm_head.weight @ states[cell]
+            apart = max(apart, (ours - run()).abs().max().item())
+
+    seconds = statistics.median(swept)
+    own_rate = own_operations / statistics.median(own)
+    large_rate = 2 * _LARGE**3 / statistics.median(large)
+    report = {
+        "tokens": tokens,
+        "site": site,
+        "cells": states[..., 0].numel(),
+        "device": str(states.device),
+        "threads": torch.get_num_threads(),
+        "rounds": len(swept),
+        "sweep_seconds": seconds,
+        "operations": operations,
+        "rate": operations / seconds,
+        "own_shapes_rate": own_rate,
+        "large_rate": large_rate,
+        "fraction_of_own_shapes_rate": operations / seconds / own_rate,
+        "fraction_of_large_rate": operations / seconds / large_rate,
+        "peak_bytes": peak - before if peak and before else None,
+        "peak_bytes_predicted": _predicted_bytes(
+            gpt, *patching.memory(gpt, base, source, **options)
+        ),
+    }
+    if plain:
+        report["plain_cells_timed"] = len(plain)
+        report["plain_loop_seconds"] = statistics.median(plain) * report["cells"]
+        report["times_faster_than_plain_loop"] = report["plain_loop_seconds"] / seconds
+        report["largest_logit_difference"] = apart
+    return report
+
+
+def _plain_cells(
+    gpt: GPT, clean: tuple[int, ...], corrupted: tuple[int, ...]
+) -> Iterator[tuple[tuple[int, int], Callable[[], torch.Tensor]]]:
+    """Cells (layer, position) in a random order, each with its forward pass: () -> logits (V,)."""
+    gpt = copy.copy(gpt)  # storing and patching set attributes
+    device = gpt.lm_head.weight.device
+    base = torch.tensor([corrupted], device=device)
+    gpt(torch.tensor([clean], device=device), store_activations=True)
+    kept = gpt.layer_activations
+    cells = [(layer, p) for layer in kept for p in range(len(clean))]
+    random.Random(0).shuffle(cells)
+
+    def run(layer: int, p: int) -> torch.Tensor:
+        gpt(base, patch_params=PatchParams(layer, p, kept[layer][0, p]))
+        return gpt.last_token_logits[0]
+
+    for cell in cells:
+        yield cell, lambda cell=cell: run(*cell)
+
+
+def _own_products(gpt: GPT, packed: list[tuple[int, int]]) -> tuple[int, Callable[[], None]]:
+    """Bare matrix products of the sizes a sweep does, one after another and nothing between: how
+    many operations, and a function that does them. `packed` are the rows of each block, for query,
+    key and value and after the attention."""
+    C, device = gpt.config.n_embd, gpt.lm_head.weight.device
+    products = []
+    for (new, read), block in zip(packed, cycle(gpt.transformer.h)):
+        parts = block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
+        products += zip((new, read, read, read), parts, strict=True)
+    sizes = {(n, part.in_features) for n, part in products}
+    inputs = {size: torch.randn(size, device=device) for size in sizes}
+
+    def multiply() -> None:
+        for n, part in products:
+            F.linear(inputs[n, part.in_features], part.weight, part.bias)
+
+    return sum(6 * new * C**2 + 18 * read * C**2 for new, read in packed), multiply
+
+
+def _predicted_bytes(gpt: GPT, kept: int, step: int) -> int:
+    """The peak of the process above the weights. Steps grow from block to block, and an allocator
+    cannot give a larger one what smaller ones gave back; the matrix library rearranges the larger
+    weights of a block, 16 C^2 bytes each; and its code is read when first used. The three figures
+    are measured, on the teaching model, GPT-2 small and medium."""
+    return round(kept + 1.6 * step + 2.2 * 16 * gpt.config.n_embd**2 + 9e6)
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    work()
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter() - started
+
+
+def _resident_bytes(which: str) -> int | None:
+    """This process's memory now ("VmRSS") or at its peak ("VmHWM"); None where Linux's /proc is
+    not to be had."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    line = next(line for line in status.splitlines() if line.startswith(which))
+    return int(line.split()[1]) * 1024
+
+
+def _forget_peak() -> None:
+    """Let the peak begin anew."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return  # then the peak is that of the whole process, weights' loading included

@@ -1,0 +1,110 @@
+"""Experiment: what a person asks, as one frozen value.
+
+It is the cache key, the link in the address bar and the head of every exported file. It knows
+the names of metrics and directions, but neither whether its texts can be used (`core.question.pair`)
+nor whether its model exists (`core.models`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Self
+
+from core.engine.sites import SITES
+from core.errors import UserError
+from core.reading.metrics import METRICS
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Which run is patched, and with what."""
+
+    title: str
+    asks: str
+
+
+DIRECTIONS = {
+    "denoise": Direction(
+        "Denoise", "Patch clean into corrupted: what is sufficient to restore the answer?"
+    ),
+    "noise": Direction("Noise", "Patch corrupted into clean: what is necessary for the answer?"),
+    "zero": Direction(
+        "Zero ablation", "Put zeros into the clean run: what does it rely on at all?"
+    ),
+    "mean": Direction(
+        "Mean ablation", "Put the mean over all positions into the clean run: what does it rely on?"
+    ),
+}
+_FLAGS = {"0": False, "1": True}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One text pair, the two tokens that compete to come next, and how to patch and to measure.
+
+    Raises UserError for a metric, direction or site that does not exist, and for an embedding
+    row or a window where the site has none.
+    """
+
+    clean: str
+    corrupted: str
+    target: str
+    foil: str
+    model: str = "teaching"
+    metric: str = "logit_diff"
+    direction: str = "denoise"
+    site: str = "resid_post"
+    window: int = 0  # of resid_post: how many layers more on either side are patched with it
+    bos: bool = False  # begin both texts with <|endoftext|>
+    embedding: bool = False  # also patch the input of block 0
+
+    def __post_init__(self):
+        for field, known in (("metric", METRICS), ("direction", DIRECTIONS), ("site", SITES)):
+            value = getattr(self, field)
+            if value not in known:
+                raise UserError(
+                    f"There is no {field} {value!r}: choose one of {', '.join(known)}.", field
+                )
+
+        if self.window < 0:
+            raise UserError(f"A window is 0 or more layers, not {self.window}.", "window")
+        for field in ("embedding", "window"):
+            if getattr(self, field) and self.site != "resid_post":
+                raise UserError(f"Only resid_post has {field}, not {self.site}.", field)
+
+    @property
+    def sweep(self) -> Self:
+        """The part of the experiment that decides what is computed, everything else blank: two
+        experiments with equal `sweep` are two questions to the same stored states."""
+        return replace(self, target="", foil="", metric="logit_diff")
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> Self:
+        """The inverse of `to_dict`; missing keys take their defaults, unknown ones are ignored."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+    def to_query(self) -> dict[str, str]:
+        """The experiment as the parameters of a link."""
+        return {
+            key: value if isinstance(value, str) else str(int(value))
+            for key, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Self:
+        """The inverse of `to_query`. Raises UserError, naming the field, for a value that is not
+        one, and TypeError if a text is missing."""
+        values = dict(query)
+        for name in ("bos", "embedding"):
+            if name in values:
+                if values[name] not in _FLAGS:
+                    raise UserError(f"{name} is 0 or 1, not {values[name]!r}.", name)
+                values[name] = _FLAGS[values[name]]
+        if "window" in values:
+            if not values["window"].isdecimal():
+                raise UserError(f"window is a number, not {values['window']!r}.", "window")
+            values["window"] = int(values["window"])
+        return cls.from_dict(values)

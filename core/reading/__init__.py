@@ -1,0 +1,1 @@
+"""What states and runs say: metrics, next tokens, lens, attribution, the course of a patch."""

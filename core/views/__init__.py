@@ -1,0 +1,1 @@
+"""A result -> something to look at or to keep. Knows no model and no page."""

@@ -1,0 +1,132 @@
+"""What the bench says is what was measured, and its ratios are those of its numbers."""
+
+import json
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from core.__main__ import main
+from core.checks import bench
+from core.engine import patching
+from core.engine.sites import SITES
+from core.errors import UserError
+from mingpt.model import GPT
+from tests.builders import random_gpt
+
+
+@pytest.fixture(scope="module")
+def numbers(model_folder) -> dict:
+    return bench.measure(GPT.from_pretrained(model_folder), tokens=7, budget=0)
+
+
+def test_it_measures_the_sweep_of_its_texts(numbers, model_folder):
+    gpt = GPT.from_pretrained(model_folder)
+    source, base = patching.begin(gpt, *bench.texts(gpt, 7))
+    options = {"site": "resid_post", "embedding": False, "window": 0}
+    assert numbers["operations"] == patching.sweep_work(gpt, base, source, **options)
+    assert numbers["cells"] == gpt.config.n_layer * 7
+    assert (numbers["tokens"], numbers["rounds"], numbers["device"]) == (7, 1, "cpu")
+
+
+def test_the_plain_loop_beside_it_gives_the_same_logits(numbers):
+    assert 0 <= numbers["largest_logit_difference"] < 1e-4
+    assert numbers["plain_cells_timed"] > 0
+
+
+def test_a_sweep_of_other_cells_is_told_apart(monkeypatch):
+    """So that the difference of logits is one of the same cells."""
+    gpt = random_gpt(2, 2, 8, block_size=16)
+    gpt.requires_grad_(False)
+    sweep = patching.sweep
+
+    def shifted(*arguments, **options):
+        for fraction, states in sweep(*arguments, **options):
+            yield fraction, states.roll(1, dims=1)
+
+    monkeypatch.setattr(patching, "sweep", shifted)
+    assert bench.measure(gpt, tokens=7, budget=0.05)["largest_logit_difference"] > 1e-2
+
+
+def test_its_own_products_are_as_many_operations_as_it_says():
+    gpt = random_gpt(2, 2, 8).requires_grad_(False)
+    said, multiply = bench._own_products(gpt, [(5, 7), (3, 2), (0, 0), (4, 4)])
+    with FlopCounterMode(display=False) as counter:
+        multiply()
+    assert counter.get_total_flops() == said
+
+
+def test_the_ratios_are_those_of_the_numbers(numbers):
+    n = numbers
+    assert n["rate"] == pytest.approx(n["operations"] / n["sweep_seconds"])
+    assert n["fraction_of_large_rate"] == pytest.approx(n["rate"] / n["large_rate"])
+    assert n["fraction_of_own_shapes_rate"] == pytest.approx(n["rate"] / n["own_shapes_rate"])
+    assert n["times_faster_than_plain_loop"] == pytest.approx(
+        n["plain_loop_seconds"] / n["sweep_seconds"]
+    )
+
+
+def test_the_plain_loop_is_scaled_to_all_cells(monkeypatch):
+    monkeypatch.setattr(bench, "_seconds", lambda work, device: 0.5)
+    gpt = random_gpt(3, 2, 8).requires_grad_(False)
+    numbers = bench.measure(gpt, tokens=7, budget=0)
+    assert numbers["plain_loop_seconds"] == 0.5 * 3 * 7
+    assert numbers["times_faster_than_plain_loop"] == 3 * 7
+
+
+@pytest.mark.parametrize("site", [site for site in SITES if site != "resid_post"])
+def test_other_sites_are_measured_without_a_plain_loop(site):
+    gpt = random_gpt(2, 2, 8)
+    numbers = bench.measure(gpt.requires_grad_(False), tokens=4, site=site, budget=0)
+    assert numbers["site"] == site and numbers["sweep_seconds"] > 0
+    assert "plain_loop_seconds" not in numbers
+
+
+@pytest.mark.parametrize("tokens, parted", [(1, 0), (2, 1), (11, 1)])
+def test_its_texts_part_early_and_once(tokens, parted):
+    clean, corrupted = bench.texts(random_gpt(), tokens)
+    assert len(clean) == len(corrupted) == tokens
+    assert [a == b for a, b in zip(clean, corrupted, strict=True)].index(False) == parted
+    assert sum(a != b for a, b in zip(clean, corrupted, strict=True)) == 1
+
+
+def test_a_random_model_has_the_shape_of_its_size_and_lies_in_memory_as_a_loaded_one():
+    gpt = bench.random_model("gpt-nano")
+    assert (gpt.config.vocab_size, gpt.block_size, len(gpt.transformer.h)) == (50257, 1024, 3)
+    weights = [p for p in gpt.transformer.h.parameters() if p.dim() == 2]
+    assert all(weight.t().is_contiguous() for weight in weights)
+
+
+@pytest.mark.parametrize("tokens", [0, -1, 17])
+def test_a_length_the_model_cannot_read_is_refused(tokens):
+    with pytest.raises(UserError, match=f"This model reads 1 to 16 tokens, not {tokens}"):
+        bench.measure(random_gpt(), tokens)
+
+
+def test_a_size_there_is_not_is_refused():
+    with pytest.raises(UserError, match="There is no size 'gpt3': choose gpt2, gpt2-medium"):
+        bench.random_model("gpt3")
+
+
+def test_the_command_prints_every_number(model_folder, tmp_path, capsys):
+    file = tmp_path / "numbers.json"
+    command = ["bench", "--model", str(model_folder), "--tokens", "5", "--budget", "0"]
+    assert main([*command, "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    numbers = json.loads(file.read_text())
+    for key, shown in [
+        ("cells", "{:,} cells"),
+        ("sweep_seconds", "{:.4f} s"),
+        ("plain_loop_seconds", "{:.2f} s"),
+        ("plain_cells_timed", "{} timed runs"),
+        ("fraction_of_large_rate", "achieved {:.0%}"),
+        ("fraction_of_own_shapes_rate", "achieved {:.0%}"),
+    ]:
+        assert shown.format(numbers[key]) in printed
+    assert f"{torch.get_num_threads()} threads" in printed
+
+
+def test_the_command_gives_json_alone_on_standard_output(model_folder, capsys):
+    command = ["bench", "--model", str(model_folder), "--tokens", "3", "--budget", "0"]
+    assert main([*command, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == 3

@@ -1,0 +1,87 @@
+"""The self-check: it passes on a model that is right, and says so when the engine is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+
+from core import models
+from core.checks import verify
+from core.checks.verify import Check
+from core.engine import patching
+from core.result import ModelCard
+from mingpt.bpe import load_encoder
+from tests.builders import random_gpt
+
+
+@pytest.fixture(scope="module")
+def teaching() -> models.LoadedModel:
+    return models.load(models.named("teaching"), device="cpu")
+
+
+def test_the_bundled_model_passes_every_check_that_can_be_run(teaching):
+    made = list(verify.checks(teaching))
+    run = [check for check in made if not check.skipped]
+    assert len(run) >= 6
+    assert all(check.passed and check.compared for check in run)
+    assert all(check.title and check.source for check in made if not check.skipped)
+    for check in made:
+        assert check.passed != bool(check.skipped)
+
+
+def test_published_numbers_are_skipped_on_another_model_with_the_reason(teaching):
+    reference = json.loads(verify._REFERENCE.read_text(encoding="utf-8"))
+    made = list(verify.published(teaching))
+    assert len(made) == len(reference["cases"]) > 5
+    for check in made:
+        assert check.skipped == "published for gpt2, and this is teaching"
+        assert check.source
+
+
+def test_on_a_model_of_that_name_every_published_case_is_run(gpt2_tokenizer_folder):
+    """On random weights of GPT-2 small's layers and heads: all but the token ids are wrong."""
+    encoder = load_encoder(gpt2_tokenizer_folder)
+    gpt = random_gpt(12, 12, 24, vocab_size=len(encoder.encoder), block_size=64)
+    card = ModelCard("gpt2", "0123456789ab", 12, 0)
+    model = models.LoadedModel(models.named("gpt2"), card, gpt.requires_grad_(False), encoder, 0.0)
+    reference = json.loads(verify._REFERENCE.read_text(encoding="utf-8"))
+    for case, check in zip(reference["cases"], verify.published(model), strict=True):
+        values = case.get("values") or case.get("probs") or case.get("prompts") or []
+        numbers = np.size([row[-1] for row in values] if case["kind"] == "next_tokens" else values)
+        assert not check.skipped
+        assert check.compared == (numbers or sum(len(text["ids"]) for text in case["texts"]))
+        assert check.passed == (case["kind"] == "token_ids")
+
+
+def test_a_wrong_engine_is_found_out(teaching, monkeypatch):
+    right = patching.sweep
+
+    def wrong(model, base, source, **options):
+        for fraction, states in right(model, base, source, **options):
+            yield fraction, states + 1e-3 * (fraction == 1)
+
+    monkeypatch.setattr(patching, "sweep", wrong)
+    failed = [check for check in verify.invariants(teaching) if not check.passed]
+    assert any(check.title.startswith("The sweep gives what plain") for check in failed)
+
+
+def test_checking_leaves_the_shared_model_as_it_was(teaching):
+    list(verify.checks(teaching))
+    assert teaching.gpt.layer_activations == {}
+    assert teaching.gpt.last_token_logits is None
+
+
+def test_a_tokenizer_that_no_example_fits_is_not_checked(loaded):
+    (check,) = verify.invariants(loaded)
+    assert check.skipped == "no example fits this tokenizer"
+
+
+@pytest.mark.parametrize(("ours", "passed"), [(1.05, True), (0.89, False), (float("nan"), False)])
+def test_a_check_passes_within_its_tolerance(ours, passed):
+    assert Check("", "", tolerance=0.1, ours=ours, theirs=1.0).passed is passed
+
+
+def test_a_check_shows_the_numbers_that_are_farthest_apart():
+    check = verify._compare("", "", [1.0, 2.0, 3.0], [1.0, 2.5, 3.1])
+    assert (check.ours, check.theirs, check.compared) == (2.0, 2.5, 3)
+    assert not check.passed

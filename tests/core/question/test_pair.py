@@ -1,0 +1,114 @@
+"""Two texts and two tokens: a pair that can be patched, or every problem with it, in words."""
+
+import pytest
+
+from core.errors import UserError
+from core.question.pair import Draft, Pair, draft
+from tests.builders import CLEAN, CORRUPTED, experiment, tiny_encoder
+
+ENCODER = tiny_encoder()
+
+
+def drafted(most: int = 20, **changes) -> Draft:
+    return draft(experiment(**changes), ENCODER, most)
+
+
+def problems(**changes) -> dict[str, str]:
+    return {field: str(problem) for field, problem in drafted(**changes).problems.items()}
+
+
+def test_a_good_experiment_is_a_pair():
+    read = drafted()
+    assert not read.problems
+    assert read.texts_fit
+    pair = read.pair
+    assert isinstance(pair, Pair)
+    assert "".join(token.text for token in pair.clean) == CLEAN
+    assert "".join(token.text for token in pair.corrupted) == CORRUPTED
+    assert len(pair.clean) == len(pair.corrupted) == 7
+    assert (pair.target.text, pair.foil.text) == (" Lee", " Poe")
+    assert read.texts == (pair.clean, pair.corrupted)
+
+
+@pytest.mark.parametrize(
+    ("clean", "corrupted", "text"),
+    [
+        (
+            "Anna Lee met",
+            "Anna Poe",
+            "The texts must have the same number of tokens, but the clean text has 1 more: clean 3,"
+            " corrupted 2. They part at position 1: ·Lee against ·Poe."
+            " Swap in words that are as many tokens.",
+        ),
+        (
+            "Anna Lee",
+            "Anna Lee met Bob",
+            "The texts must have the same number of tokens, but the corrupted text has 2 more:"
+            " clean 2, corrupted 4. They part at position 2: the end against ·met."
+            " Swap in words that are as many tokens.",
+        ),
+    ],
+)
+def test_unequal_counts_say_by_how_many_and_where_the_texts_part(clean, corrupted, text):
+    assert problems(clean=clean, corrupted=corrupted) == {"corrupted": text}
+
+
+def test_identical_texts_are_refused():
+    assert problems(corrupted=CLEAN) == {
+        "corrupted": "The two texts are the same: change a word in the corrupted text."
+    }
+
+
+def test_target_and_foil_must_be_two_tokens():
+    assert problems(foil=" Lee") == {
+        "foil": "Target and foil are both ·Lee: their difference would always be 0."
+        " Choose another foil."
+    }
+
+
+def test_all_problems_are_found_at_once():
+    found = problems(clean="", corrupted="a\0", target=" Lee met", foil="")
+    assert list(found) == ["clean", "corrupted", "target", "foil"]
+    assert found["clean"] == "The clean text is empty: type a sentence."
+    assert found["corrupted"].startswith("Character 2 of the corrupted text is the control")
+    assert found["target"].startswith("The target must be one token")
+    assert found["foil"].startswith("The foil is empty")
+
+
+def test_bos_stands_at_the_head_of_both_texts_and_counts():
+    pair = drafted(most=8, bos=True).pair
+    assert pair.clean[0] == pair.corrupted[0]
+    assert pair.clean[0].text == "<|endoftext|>"
+    assert len(pair.clean) == 8
+    with pytest.raises(UserError, match="clean text has 8 tokens and this model reads at most 7"):
+        _ = drafted(most=7, bos=True).pair
+
+
+def test_the_texts_can_be_run_whatever_target_and_foil_are():
+    read = drafted(target="", foil=" Lee met")
+    assert read.texts_fit
+    assert len(read.texts[0]) == 7
+    with pytest.raises(UserError, match="The target is empty"):
+        _ = read.pair
+
+
+def test_texts_that_cannot_be_run_raise_their_problem():
+    read = drafted(corrupted="Anna", target="")
+    assert not read.texts_fit
+    with pytest.raises(UserError, match="same number of tokens") as refusal:
+        _ = read.texts
+    assert refusal.value.field == "corrupted"
+
+
+def test_what_can_be_read_is_read_beside_a_problem():
+    read = drafted(corrupted="")
+    assert [token.text for token in read.clean][:2] == ["Anna", " Lee"]
+    assert read.corrupted is None
+    assert read.target.text == " Lee"
+
+
+@pytest.mark.parametrize("word", ["<script>", "$x$", "**a**", "🙂", "日本", "שלום"])
+def test_hostile_texts_are_texts_like_any_other(word):
+    pair = drafted(most=99, clean=f"{word} Anna x", corrupted=f"{word} Anna y").pair
+    assert ENCODER.decode([token.id for token in pair.clean]) == f"{word} Anna x"
+    assert ENCODER.decode([token.id for token in pair.corrupted]) == f"{word} Anna y"
