@@ -1,60 +1,190 @@
-"""Study: one text pair on one model, swept once, then asked as many questions as you like.
+"""Where the rooms meet: two texts on one model, run once, swept once, asked often.
 
-This is where the rooms meet: texts become a pair, the pair is swept, the states are read.
-
-    study = Study(experiment, models.load(models.find("teaching")))
-    for fraction in study.steps():
-        print(f"{fraction:.0%}")
-    result = study.read(experiment)
+study = Study(experiment, models.load(models.find("teaching")))
+for fraction in study.steps():
+    print(f"{fraction:.0%}")
+result = study.read(experiment)
 """
 
 import time
 from collections.abc import Iterator
-from itertools import chain
 
 import numpy as np
 import torch
 
-from core.engine import patching, work
-from core.engine.sites import SITES
+from core.engine import work
+from core.engine.plan import Plan, first_difference
+from core.engine.runs import Recording, Run, not_finite, run_bytes
+from core.engine.sweep import Sweep, sizes_of
 from core.errors import UserError
 from core.models import LoadedModel
 from core.question.experiment import Experiment
+from core.question.metrics import METRICS
 from core.question.pair import Draft, draft
+from core.question.sites import SITES
 from core.question.tokens import Token, token
-from core.reading.lens import Attribution, LogitLens, attention, attribute, logit_lens
-from core.reading.metrics import METRICS, Reader
+from core.reading.attribution import Attribution, attribute
+from core.reading.lens import ReadingLens
 from core.reading.preview import head_preview
-from core.reading.trace import Trace, trace
+from core.reading.states import States, measure
+from core.reading.trace import Tracing
+from core.reading.unembed import Unembedding
 from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
 
+SIDES = ("clean", "corrupted")
 TOP = 20
 
 _USUAL_FRACTION = 0.8  # of the rate of large products that a sweep reaches
 
 
-class Study:
-    """`steps` sweeps, and runs both texts along with it, unless somebody has asked for what they
-    say before. Raises UserError for texts that cannot be patched; what target, foil and metric
-    are matters to `read` only."""
+class PlainRuns:
+    """Both plain runs of a text pair on a model, and what they say. They belong to the texts alone
+    (`Experiment.texts`): every study of them, whatever it patches, can share one.
+
+    They are recorded by `steps`, or when something is first asked of them. Raises UserError for
+    texts that cannot be patched and, on recording, for a model whose numbers are not finite.
+    """
 
     def __init__(self, experiment: Experiment, model: LoadedModel):
-        self.experiment = experiment
         self.model = model
-        # Of plain runs that are computed along with the sweep, the seconds are the sweep's.
-        self.seconds = {"load": model.seconds, "clean": 0.0, "corrupted": 0.0, "sweep": 0.0}
-        self.clean, self.corrupted = self._draft(experiment).texts
-        texts = (tuple(token.id for token in text) for text in (self.clean, self.corrupted))
-        plain = patching.begin(model.gpt, *texts)
-        self._runs = dict(zip(("clean", "corrupted"), plain, strict=True))
-        self._sweep = patching.sweep(model.gpt, *self._sides, **self._options)
-        self._states: torch.Tensor | None = None
+        self.unembedding = Unembedding(model.gpt.lm_head.weight)
+        self.tokens = dict(zip(SIDES, read(experiment, model).texts, strict=True))
+        self.ids = {side: tuple(t.id for t in text) for side, text in self.tokens.items()}
+        self.seconds = 0.0
+        self._runs: dict[str, Run] = {}
+        self._states: dict[str, States] = {}
 
     @property
-    def rows(self) -> tuple[str, ...]:
-        """What each row of the grid patches."""
-        layers = tuple(map(str, range(self.model.card.layers)))
-        return (EMBEDDING, *layers) if self.experiment.embedding else layers
+    def recorded(self) -> bool:
+        return bool(self._states)
+
+    @property
+    def T(self) -> int:
+        return len(self.ids["clean"])
+
+    @property
+    def nbytes(self) -> int:
+        """What both runs take up, recorded or not."""
+        L, C, _, itemsize = sizes_of(self.model.gpt)
+        return 2 * run_bytes(L, self.T, C, itemsize)
+
+    @property
+    def work(self) -> int:
+        """Floating-point operations of both runs, at the least."""
+        L, C, _, _ = sizes_of(self.model.gpt)
+        return 2 * work.run_work(L, C, self.T, 0, 0, self.T)
+
+    def steps(self) -> Iterator[float]:
+        """Record both runs in one pass, yielding the fraction that is done."""
+        started = time.perf_counter()
+        recording = Recording(self.model.gpt, *self.ids.values())
+        yield from recording
+        states = {
+            side: States(run.state, self.unembedding)
+            for side, run in zip(SIDES, recording.runs, strict=True)
+        }
+        if not all(state.log_z.isfinite() for state in states.values()):
+            raise not_finite(self.unembedding.weight.dtype, "the unembedding")
+        self._runs = dict(zip(SIDES, recording.runs, strict=True))
+        self._states = states
+        self.seconds = time.perf_counter() - started
+
+    def run(self, side: str) -> Run:
+        """The "clean" or the "corrupted" run."""
+        self._record()
+        return self._runs[side]
+
+    def state(self, side: str) -> States:
+        """The final state of a run."""
+        self._record()
+        return self._states[side]
+
+    def _record(self) -> None:
+        if not self.recorded:
+            for _ in self.steps():
+                pass
+
+    def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
+        """The likeliest next tokens after a state (C,), likeliest first."""
+        logits = self.unembedding.logits(state).cpu()
+        probs = logits.softmax(dim=-1)
+        best = logits.argsort(descending=True, stable=True)[:count].tolist()
+        return tuple(
+            Ranked(rank, self.token(id), logits[id].item(), probs[id].item())
+            for rank, id in enumerate(best, start=1)
+        )
+
+    def token(self, id: int) -> Token:
+        """A vocabulary may be padded with rows that stand for no token."""
+        encoder = self.model.encoder
+        return token(id, encoder) if id in encoder.decoder else Token(id, f"<unused {id}>")
+
+    def reading_lens(self, side: str, ids: tuple[int, ...]) -> ReadingLens:
+        """The logit lens of a run in steps, and what it says of the tokens `ids`."""
+        return ReadingLens(self.model.gpt, self.run(side), ids)
+
+    def attribution(self, side: str, target: int, foil: int) -> Attribution:
+        """Direct logit attribution of the logit difference on one run."""
+        return attribute(self.model.gpt, self.run(side), target, foil)
+
+    def attention(self, side: str, layer: int, head: int) -> np.ndarray:
+        """One head's attention pattern on one run: (T, T), from each position (row) to those it
+        may see."""
+        with torch.inference_mode():
+            pattern = self.run(side).layer(self.model.gpt, layer).pattern[head]
+        return pattern.float().cpu().numpy()
+
+
+class Study:
+    """One experiment's sweep, and every question to its states. What target, foil and metric are
+    matters to `read` only.
+
+    `plain` are the plain runs of its texts, where they are there already. Raises UserError for
+    texts that cannot be patched.
+    """
+
+    def __init__(self, experiment: Experiment, model: LoadedModel, plain: PlainRuns | None = None):
+        self.experiment = experiment
+        self.model = model
+        self.plain = plain or PlainRuns(experiment, model)
+        base, source = self._sides
+        ids = self.plain.ids
+        differ = first_difference(ids[base], ids[source]) if source in ids else 0
+        self.plan = Plan(
+            sizes_of(model.gpt),
+            self.plain.T,
+            differ,
+            experiment.site,
+            experiment.embedding,
+            experiment.window,
+        )
+        self.seconds = 0.0
+        self._sweep: Sweep | None = None
+        self._states: States | None = None
+
+    @property
+    def _sides(self) -> tuple[str, str]:
+        """What is patched into, and what is put in."""
+        source = {"denoise": "clean", "noise": "corrupted"}
+        direction = self.experiment.direction
+        base = "corrupted" if direction == "denoise" else "clean"
+        return base, source.get(direction, direction)
+
+    @property
+    def sweep(self) -> Sweep:
+        """Made when it is first asked for: it needs both plain runs."""
+        if self._sweep is None:
+            e, (base, source) = self.experiment, self._sides
+            base = self.plain.run(base)
+            source = self.plain.run(source) if source in SIDES else source
+            self._sweep = Sweep(self.model.gpt, base, source, e.site, e.embedding, e.window)
+            self._states = States(self._sweep.states, self.plain.unembedding)
+        return self._sweep
+
+    @property
+    def states(self) -> torch.Tensor:
+        """The final states of the patched runs, by `axes`, then C; NaN where not known yet."""
+        return self.sweep.states
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -62,75 +192,39 @@ class Study:
         return SITES[self.experiment.site].axes
 
     @property
-    def states(self) -> torch.Tensor:
-        """The last states of the sweep so far: by `axes`, then C; NaN where not known yet."""
-        if self._states is None:
-            first = next(self._sweep)
-            self._sweep, self._states = chain([first], self._sweep), first[1]
-        return self._states
+    def rows(self) -> tuple[str, ...]:
+        """What each row of the grid patches."""
+        layers = tuple(map(str, range(self.model.card.layers)))
+        return (EMBEDDING, *layers) if self.experiment.embedding else layers
 
     def steps(self) -> Iterator[float]:
-        """Sweep, yielding the fraction of the work that is done; `states` fills up meanwhile."""
+        """Record the plain runs unless they are, then sweep; yields the fraction that is done.
+        `states` fills up meanwhile."""
+        plain = 0 if self.plain.recorded else self.plain.work
+        share = plain / max(1, plain + self.plan.work)
+        if plain:
+            yield from (share * fraction for fraction in self.plain.steps())
         resumed = time.perf_counter()
-        for fraction, states in self._sweep:
-            self._states = states
-            self.seconds["sweep"] += time.perf_counter() - resumed
-            yield fraction
+        for fraction in self.sweep:
+            self.seconds += time.perf_counter() - resumed
+            yield share + (1 - share) * fraction
             resumed = time.perf_counter()
 
     @property
-    def some_known(self) -> bool:
-        """Whether any cell is known yet; none is before the run that is patched into."""
-        return self._sides[0].finished
-
-    @property
-    def estimate(self) -> tuple[int, float]:
-        """What the sweep takes: its floating-point operations, and about how many seconds."""
-        operations = patching.sweep_work(self.model.gpt, *self._sides, **self._options)
+    def estimate(self) -> tuple[int, float, int]:
+        """What is still to be done takes: floating-point operations, about how many seconds, and
+        how many bytes of memory above the weights."""
+        plain = (0, 0) if self.plain.recorded else (self.plain.work, self.plain.nbytes)
+        operations = plain[0] + self.plan.work
         device = self.model.gpt.lm_head.weight.device.type
-        return operations, operations / (_USUAL_FRACTION * work.rate(device))
+        seconds = operations / (_USUAL_FRACTION * work.rate(device))
+        return operations, seconds, plain[1] + sum(self.plan.memory)
 
     @property
-    def clean_state(self) -> torch.Tensor:
-        """The last state of the clean run, (C,)."""
-        return self._run("clean").state
-
-    @property
-    def corrupted_state(self) -> torch.Tensor:
-        """The last state of the corrupted run, (C,)."""
-        return self._run("corrupted").state
-
-    def _run(self, side: str) -> patching.Run:
-        self._finish()
-        return self._runs[side]
-
-    def _finish(self) -> None:
-        """Compute what of the plain runs is still to be computed, in one pass."""
-        if late := [side for side, run in self._runs.items() if not run.finished]:
-            started = time.perf_counter()
-            patching.finish(self.model.gpt, *(self._runs[side] for side in late))
-            share = (time.perf_counter() - started) / len(late)
-            self.seconds |= dict.fromkeys(late, share)
-
-    @property
-    def _sides(self) -> tuple[patching.Run, patching.Run | str]:
-        """What is patched into, and what is put in."""
-        clean, corrupted = self._runs.values()
-        return {
-            "denoise": (corrupted, clean),
-            "noise": (clean, corrupted),
-            "zero": (clean, "zero"),
-            "mean": (clean, "mean"),
-        }[self.experiment.direction]
-
-    @property
-    def _options(self) -> dict:
-        experiment = self.experiment
-        return {
-            "site": experiment.site,
-            "embedding": experiment.embedding,
-            "window": experiment.window,
-        }
+    def nbytes(self) -> int:
+        """What is kept of the sweep, without the plain runs."""
+        self.sweep  # noqa: B018 - made, so that there is something to keep
+        return self._states.nbytes
 
     def read(self, experiment: Experiment, metrics: tuple[str, ...] = tuple(METRICS)) -> Result:
         """The answer to `experiment`, which must share this study's `sweep`: the baselines of
@@ -139,21 +233,20 @@ class Study:
         Raises UserError if target and foil are not two tokens, or its own metric cannot be
         measured; of the others, one that cannot be measured is left out.
         """
-        pair = self._draft(experiment).pair
-        reader = Reader(
-            self.model.gpt.lm_head.weight,
-            self.clean_state,
-            self.corrupted_state,
-            pair.target.id,
-            pair.foil.id,
-        )
-        plain = torch.stack((self.clean_state, self.corrupted_state))
+        pair = read(experiment, self.model).pair
+        clean, corrupted = (self.plain.state(side) for side in SIDES)
+        grid = self._states if self.sweep else None
         grids, baselines = {}, {}
+
+        def measured(metric: str, states: States) -> np.ndarray:
+            return measure(metric, states, clean, corrupted, pair.target.id, pair.foil.id)
+
         for metric in METRICS:
             try:
-                baselines[metric] = Baseline(*reader.read(metric, plain).tolist())
+                ends = (measured(metric, end).item() for end in (clean, corrupted))
+                baselines[metric] = Baseline(*ends)
                 if metric in (*metrics, experiment.metric):
-                    grids[metric] = reader.read(metric, self.states)
+                    grids[metric] = measured(metric, grid)
             except UserError:
                 if metric == experiment.metric:
                     raise
@@ -168,89 +261,48 @@ class Study:
             rows=self.rows,
             grids=grids,
             baselines=baselines,
-            top={
-                "clean": self.top(self.clean_state),
-                "corrupted": self.top(self.corrupted_state),
+            top={side: self.plain.top(self.plain.state(side).states) for side in SIDES},
+            seconds={
+                "load": self.model.seconds,
+                "plain_runs": self.plain.seconds,
+                "sweep": self.seconds,
             },
-            seconds=dict(self.seconds),
         )
 
-    def story(self, cell: tuple[int, ...]) -> tuple[Moved, ...]:
+    def patched_next_tokens(self, cell: tuple[int, ...]) -> tuple[Moved, ...]:
         """The likeliest next tokens of one cell's patched run, and where they came from."""
-        clean, corrupted = self._ranks(self.clean_state), self._ranks(self.corrupted_state)
-        unpatched = corrupted if self.experiment.direction == "denoise" else clean
+        ranks = {
+            side: self.plain.unembedding.ranks(self.plain.state(side).states) for side in SIDES
+        }
+        base = ranks[self._sides[0]]
         return tuple(
             Moved(
                 now,
-                clean[now.token.id].item(),
-                corrupted[now.token.id].item(),
-                risen=unpatched[now.token.id].item() - now.rank,
+                *(ranks[side][now.token.id].item() for side in SIDES),
+                risen=base[now.token.id].item() - now.rank,
             )
-            for now in self.top(self.states[cell])
+            for now in self.plain.top(self.states[cell])
         )
 
-    def trace(self, cell: tuple[int, int], experiment: Experiment) -> Trace:
-        """What became of one patch of resid_post, given as (row, position)."""
-        pair = self._draft(experiment).pair
+    def tracing(self, cell: tuple[int, int], experiment: Experiment) -> Tracing:
+        """What became of one patch of resid_post, given as (row, position), in steps."""
+        pair = read(experiment, self.model).pair
         row, position = cell
+        base, source = self.sweep.base, self.sweep.source
         layer = row - self.experiment.embedding
-        ids = pair.target.id, pair.foil.id
-        self._finish()
-        return trace(self.model.gpt, *self._sides, layer, position, *ids)
-
-    def lens(self, side: str, ids: tuple[int, ...]) -> tuple[LogitLens, list[list[Token]]]:
-        """The logit lens of the "clean" or "corrupted" run, what it says of the tokens `ids`, and
-        the likeliest next token of every row and position."""
-        lens = logit_lens(self.model.gpt, self._run(side), list(ids))
-        return lens, [[self._token(id) for id in row] for row in lens.top_ids.tolist()]
-
-    def attribution(self, side: str, experiment: Experiment) -> Attribution:
-        """Direct logit attribution of the logit difference on one run."""
-        pair = self._draft(experiment).pair
-        return attribute(self.model.gpt, self._run(side), pair.target.id, pair.foil.id)
-
-    def attention(self, side: str, layer: int, head: int) -> np.ndarray:
-        """One head's attention pattern on one run, (T, T)."""
-        return attention(self.model.gpt, self._run(side), layer, head).float().cpu().numpy()
+        return Tracing(self.model.gpt, base, source, layer, position, pair.target.id, pair.foil.id)
 
     def head_preview(self, experiment: Experiment) -> np.ndarray:
         """The estimated map of logit differences for patching heads, (layers, heads): see
         `core.reading.preview`. Raises UserError for an ablation, which has no second run."""
-        base, source = self._sides
+        base, source = self.sweep.base, self.sweep.source
         if isinstance(source, str):
             raise UserError("A preview needs two runs, and an ablation has one.", "direction")
-        pair = self._draft(experiment).pair
-        self._finish()
-        change = head_preview(self.model.gpt, base, source, pair.target.id, pair.foil.id)
-        weight = self.model.gpt.lm_head.weight.float()
-        plain = base.state.float() @ (weight[pair.foil.id] - weight[pair.target.id])
-        return (plain + change.float()).cpu().numpy()
+        pair = read(experiment, self.model).pair
+        estimate = head_preview(self.model.gpt, base, source, pair.target.id, pair.foil.id)
+        return estimate.cpu().numpy()
 
-    def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
-        """The likeliest next tokens after a state (C,), likeliest first."""
-        logits = self._logits(state)
-        probs = logits.softmax(dim=-1)
-        best = logits.argsort(descending=True, stable=True)[:count].tolist()
-        return tuple(
-            Ranked(rank, self._token(id), logits[id].item(), probs[id].item())
-            for rank, id in enumerate(best, start=1)
-        )
 
-    def _draft(self, experiment: Experiment) -> Draft:
-        return draft(experiment, self.model.encoder, self.model.gpt.block_size)
-
-    def _ranks(self, state: torch.Tensor) -> torch.Tensor:
-        """Every token's rank, counted from 1, after a state (C,): (V,)."""
-        order = self._logits(state).argsort(descending=True, stable=True)
-        ranks = torch.empty_like(order)
-        ranks[order] = torch.arange(1, len(order) + 1)
-        return ranks
-
-    def _logits(self, state: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
-            return (self.model.gpt.lm_head.weight @ state).float().cpu()
-
-    def _token(self, id: int) -> Token:
-        """A vocabulary may be padded with rows that stand for no token."""
-        known = id in self.model.encoder.decoder
-        return token(id, self.model.encoder) if known else Token(id, f"<unused {id}>")
+def read(experiment: Experiment, model: LoadedModel) -> Draft:
+    """What of an experiment a model can read, and what not."""
+    return draft(experiment, model.encoder, model.gpt.block_size)

@@ -1,13 +1,14 @@
-"""The engine: many patched runs of one base text, from where each begins to differ to its end.
+"""The engine: many patched runs, each from where it begins to differ from its base to its end.
 
 A run that was changed before block r at position p differs from its base only at p and later, and
 only from block r on; before p it attends to the base's keys and values. So of each run only the
 rows from p to the end are computed, and those of all runs under way are packed into one matrix
 for everything that works position by position (LayerNorm, query, key, value, projection, MLP):
-the weights are read once for all. To attend, the rows go to their places among the base's.
+the weights are read once for all. To attend, the rows go to their places among the base's
+(`core.engine.pack` draws this).
 
-In block r itself the rows behind p are the base's still: what they ask and offer is known, and
-differs only in what they see.
+In block r itself, where a patch has changed position p alone, the rows after p are still those of
+the base: their queries, keys and values are known, and only what they attend to is new.
 
 It knows neither what was patched nor why, and writes nothing to the model: any number of threads
 may share one.
@@ -16,7 +17,6 @@ Shapes: T tokens, C channels, H heads of D = C / H channels; N runs with R rows 
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,70 +28,66 @@ _ROWS_IN_CACHE = 64
 
 
 class Rows(NamedTuple):
-    """Where the packed rows are: run after run, of each those from its beginning to its end."""
+    """Where the packed rows are: run after run, of each those from its p to the end."""
 
     run: torch.Tensor  # (R,)
     position: torch.Tensor  # (R,)
+    base: torch.Tensor | None  # (N,) which base each run belongs to; None where there is but one
     runs: int  # N
     first: int  # no run begins before this position
-    new: torch.Tensor | slice  # R' rows, all but those in which a run is its base still
+    new: torch.Tensor | slice  # the R' rows that differ from the base already before this block
     read: torch.Tensor | slice  # the R'' rows of which the stream after the block is wanted
 
 
 def step(
-    block: Block,
-    x: torch.Tensor,
-    rows: Rows,
-    base: torch.Tensor,
-    room: torch.Tensor,
-    plain: Sequence[torch.Tensor] = (),
+    block: Block, x: torch.Tensor, rows: Rows, bases: torch.Tensor, room: torch.Tensor
 ) -> torch.Tensor:
     """One block over the stream x (R, C) of the rows; gives that of the rows that are read,
     (R'', C): x itself, overwritten, where all of them are.
 
-    `base` (T, 3 C) are the base's queries, keys and values in this block, side by side. `room` has
-    `room_for` numbers or more, to write the largest tensors to. If the runs begin with some plain
-    ones, all of their rows and all of them new, then `plain` is where their queries, keys and
-    values are to be written, the base's own among them.
+    `bases` (3, P, H, T, D) are the queries, keys and values of P bases in this block. `room` has
+    `room_for` numbers or more, to write the largest tensors to.
     """
-    x = x[rows.read].add_(_attend(block.attn, block.ln_1(x[rows.new]), rows, base, room, plain))
+    x = x[rows.read].add_(_attend(block.attn, block.ln_1(x[rows.new]), rows, bases, room))
     return x.add_(_mlp(block.mlp, block.ln_2(x), room))
 
 
 def room_for(R: int, N: int, T: int, C: int) -> int:
-    """How many numbers a step's largest tensors are: in the attention queries, keys and values at
-    their places among the base's, in the MLP the four-fold hidden layer. They have a room of their
-    own since steps that grow from block to block leave an allocator with holes that are too small
-    for the next: it would take twice the memory."""
+    """How many numbers a step's largest tensors hold: in the attention queries, keys and values at
+    their places among the base's, in the MLP the four-fold hidden layer. They are written to one
+    buffer that lasts a whole sweep, since steps grow from block to block, and an allocator cannot
+    give a larger one what smaller ones gave back: it would take twice the memory."""
     return C * max(3 * N * T, 4 * R)
 
 
-def floats(R: int, N: int, first: int, T: int, C: int, H: int) -> int:
-    """How many numbers a step takes up at its peak, in the attention, besides the rows' stream and
-    its room: LayerNorm, query, key and value, the scores before and after the softmax, and what
-    comes of them."""
+def step_bytes(R: int, N: int, first: int, T: int, C: int, H: int, itemsize: int) -> int:
+    """What a step takes up at its peak, in the attention, besides the rows' stream and its room,
+    in bytes: LayerNorm's output, queries, keys and values of the rows, and in float32 the scores
+    before and after the softmax and what comes of them; in half precision also float32 copies of
+    what the scores are made of."""
     S = T - first
-    return C * (4 * R + N * S) + 2 * N * H * T * S
+    scores = 4 * (2 * N * H * T * S + N * C * S)
+    copies = 4 * N * C * (S + 2 * T) if itemsize < 4 else 0
+    return itemsize * 4 * C * R + scores + copies
 
 
 def _attend(
     attn: CausalSelfAttention,
     x: torch.Tensor,
     rows: Rows,
-    base: torch.Tensor,
+    bases: torch.Tensor,
     room: torch.Tensor,
-    plain: Sequence[torch.Tensor],
 ) -> torch.Tensor:
     """What attention adds to the stream of the rows that are read, (R'', C); x (R', C) are the
     new rows after LayerNorm."""
-    T, N, H = len(base), rows.runs, attn.n_head
-    qkv = attn.c_attn(x)  # (R', 3 C)
-    for i, place in enumerate(plain):  # they come first
-        place.copy_(qkv[i * T :][:T])
-    heads = base.view(T, 3, 1, H, -1).permute(1, 2, 3, 0, 4)  # (3, 1, H, T, D)
-    places = room[: N * base.numel()].view(3, N, H, T, -1)
-    places.copy_(heads)
-    places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv.unflatten(-1, (3, H, -1))
+    N, (_, _, H, T, D) = rows.runs, bases.shape
+    qkv = attn.c_attn(x).unflatten(-1, (3, H, D))  # (R', 3, H, D)
+    places = room[: N * 3 * H * T * D].view(3, N, H, T, D)
+    if rows.base is None:
+        places.copy_(bases)
+    else:
+        torch.index_select(bases, 1, rows.base, out=places)
+    places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv
     q, k, v = places
     z = _mix(q[:, :, rows.first :], k, v)  # (N, H, S, D)
     z = z[rows.run[rows.read], :, rows.position[rows.read] - rows.first]  # (R'', H, D)

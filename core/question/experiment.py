@@ -1,17 +1,17 @@
 """Experiment: what a person asks, as one frozen value.
 
-It is the cache key, the link in the address bar and the head of every exported file. It knows
-the names of metrics and directions, but neither whether its texts can be used (`core.question.pair`)
-nor whether its model exists (`core.models`).
+It is the cache key, the link in the address bar and the head of every exported file. It knows the
+names of metrics, sites and directions, but neither whether its texts can be used
+(`core.question.pair`) nor whether its model exists (`core.models`).
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
-from core.engine.sites import SITES
 from core.errors import UserError
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
+from core.question.sites import SITES
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ class Experiment:
         """The part of the experiment that decides what is computed, everything else blank: two
         experiments with equal `sweep` are two questions to the same stored states."""
         return replace(self, target="", foil="", metric="logit_diff")
+
+    @property
+    def texts(self) -> Self:
+        """The part that decides both plain runs, everything else blank."""
+        return type(self)(self.clean, self.corrupted, "", "", model=self.model, bos=self.bos)
 
     def to_dict(self) -> dict:
         return asdict(self)

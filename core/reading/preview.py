@@ -9,29 +9,27 @@ Source: Nanda 2023, "Attribution patching".
 """
 
 import torch
-from torch.nn import functional as F
 
-from core.engine.patching import Run
-from mingpt.model import GPT, merge_heads
+from core.engine.runs import Run, run_block
+from core.reading.unembed import Unembedding
+from mingpt.model import GPT
 
 
 def head_preview(model: GPT, base: Run, source: Run, target: int, foil: int) -> torch.Tensor:
-    """The estimated change of logit(foil) - logit(target) for patching each head's z at all
-    positions, (L, H)."""
-    device = base.state.device
-    with torch.enable_grad():
-        x = model.embed(torch.tensor([base.ids], device=device)).requires_grad_()
+    """The estimated logit(foil) - logit(target) after patching each head's z at all positions,
+    (L, H): the base's own, and the change."""
+    difference = Unembedding(model.lm_head.weight).difference(target, foil)
+    with torch.inference_mode(False), torch.enable_grad():
+        x = base.resid[0].clone()[None].requires_grad_()  # (1, T, C)
         outputs = []  # every block's z, (1, H, T, D)
         for block in model.transformer.h:
-            z = F.scaled_dot_product_attention(*block.attn.qkv(block.ln_1(x)), is_causal=True)
+            _, z, x = run_block(block, x)
             outputs.append(z)
-            x = x + block.attn.c_proj(merge_heads(z))
-            x = x + block.mlp(block.ln_2(x))
-        difference = model.lm_head.weight[foil] - model.lm_head.weight[target]
-        gradients = torch.autograd.grad(model.transformer.ln_f(x[0, -1]) @ difference, outputs)
+        end = model.transformer.ln_f(x[0, -1]).float() @ difference
+        gradients = torch.autograd.grad(end, outputs)
     rows = []
     for layer, (z, gradient) in enumerate(zip(outputs, gradients, strict=True)):
         with torch.inference_mode():
             change = source.layer(model, layer).z - z.detach()[0]
-            rows.append((change * gradient[0]).sum(dim=(1, 2)))
-    return torch.stack(rows)
+            rows.append((change * gradient[0]).float().sum(dim=(1, 2)))
+    return end.detach() + torch.stack(rows)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from core.question.tokens import visible
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from core.result import Result
 from core.views.words import (
     AWAY,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from core.checks.verify import Check
 from core.models import Entry
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from core.result import Ranked, Result
 from core.views.words import summary, wording
 

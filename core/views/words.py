@@ -7,7 +7,7 @@ where it moved it away. Full blue is all the way.
 
 import numpy as np
 
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from core.result import Result
 
 AWAY = (200, 90, 10)

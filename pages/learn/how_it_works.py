@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import models
 from core.presets import PRESETS
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from pages.parts import answer, html, running
 
 EXAMPLE = PRESETS[0].experiment(models.TEACHING.name)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.engine.sites import SITES
+from core.question.sites import SITES
 from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS
 from core.question.pair import Draft
 from core.question.tokens import with_leading_space
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from pages.parts import experiment, html
 
 

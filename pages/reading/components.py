@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
-from core.engine.sites import SITES
+from core.question.sites import SITES
 from core.errors import UserError
 from core.result import Result
 from core.study import Study

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from core.teaching.words import SURNAMES
 from tests.browser.driver import CHROMIUM, DEFAULT, MAP, Server, Visit
 

@@ -13,7 +13,7 @@ import torch
 
 from core.checks import bench
 from core.engine import patching, work
-from core.engine.sites import SITES
+from core.question.sites import SITES
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from core.engine import patching
 from core.errors import UserError
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from core.study import Study
 from mingpt.model import PatchParams
 from tests.builders import CLEAN, CORRUPTED, experiment, finished, loaded_model

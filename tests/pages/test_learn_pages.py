@@ -5,7 +5,7 @@ import pytest
 
 from core import models, presets
 from core.question import tokens
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from pages.parts import running
 
 PAIR = {

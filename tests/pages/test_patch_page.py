@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 
 from core import presets
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from pages.parts import answer as answer_part
 from pages.parts import running
 from tests.pages.conftest import LONGER, LONGER_CORRUPTED, OFFERED, TITLES, numbers

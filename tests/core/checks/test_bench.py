@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.__main__ import main
 from core.checks import bench
 from core.engine import patching
-from core.engine.sites import SITES
+from core.question.sites import SITES
 from core.errors import UserError
 from mingpt.model import GPT
 from tests.builders import random_gpt

@@ -7,7 +7,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from core.engine import patching
-from core.engine.sites import SITES
+from core.question.sites import SITES
 from mingpt.model import GPT
 from tests.hooked_gpt2 import Hooked, V, texts
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import UserError
 from core.question.experiment import DIRECTIONS, Experiment
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from tests.builders import experiment
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

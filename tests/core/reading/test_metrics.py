@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.reading.metrics import METRICS, Reader
+from core.question.metrics import METRICS, Reader
 from tests.numpy_gpt2 import softmax
 
 V, C = 11, 5

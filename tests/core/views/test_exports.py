@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import UserError
 from core.question.tokens import Token
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from core.result import Ranked, Result
 from core.views.exports import from_json, grid_csv, read_grid_csv, to_json, top_csv
 from core.views.words import wording

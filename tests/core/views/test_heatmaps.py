@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.question.tokens import Token
-from core.reading.metrics import METRICS
+from core.question.metrics import METRICS
 from core.result import Baseline, Ranked, Result
 from core.views.heatmaps import bars, difference, heatmap
 from core.views.words import AWAY, TOWARDS

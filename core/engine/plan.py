@@ -1,0 +1,175 @@
+"""Which runs a sweep has to compute, how much that is, and which go through the blocks together.
+
+Plain Python: it needs no model and no tensors, only their sizes. Three facts make most cells cheap
+or free, without any approximation:
+
+- A patch of layer l at position p changes nothing before p and nothing up to layer l, so that a
+  patched run is computed from there on only.
+- While both texts have the same tokens, both have the same activations: a cell before the first
+  differing position is the base itself.
+- What is read in the end is the last position. A patch after the last block moves nothing but the
+  last position; of the last block, only its query, projection and MLP are needed.
+
+Sizes: L layers, C channels, H heads, T tokens; N runs with R rows in all, a row being one position
+of one run.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from core.engine import suffix
+from core.engine.work import run_work
+from core.question.sites import SITES, Site
+
+# What the rows of one step may take up, in bytes: enough to multiply at full speed, little enough
+# for a step to take a fraction of a second, since a sweep can be cancelled between steps only.
+WORKING_MEMORY = 48 << 20
+
+
+class Sizes(NamedTuple):
+    """Of a network: layers, channels, heads, and the bytes of one of its numbers."""
+
+    L: int
+    C: int
+    H: int
+    itemsize: int = 4
+
+
+class Cell(NamedTuple):
+    """One patched run, and its place in the grid."""
+
+    index: tuple[int, ...]
+    start: int  # the block before which the run begins to differ from its base
+    p: int  # the position from which on it does
+    lane: int  # which of the streams of its site it takes: its head's
+    until: int  # of a window: the last block after which it is patched again
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep of two texts of T tokens that differ from position `differ` on; none for an
+    ablation is 0. `embedding` and `window` are those of `core.engine.sweep.Sweep`."""
+
+    sizes: Sizes
+    T: int
+    differ: int
+    site_name: str = "resid_post"
+    embedding: bool = False
+    window: int = 0
+
+    @property
+    def site(self) -> Site:
+        return SITES[self.site_name]
+
+    @property
+    def lowest(self) -> int:
+        """The layer of the first row; the embedding is -1."""
+        return -1 if self.embedding else 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the grid, by the site's axes."""
+        sizes = {"layer": self.sizes.L - self.lowest, "head": self.sizes.H, "position": self.T}
+        return tuple(sizes[axis] for axis in self.site.axes)
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Every run that has to be computed, those that begin last first."""
+        return list(self._cells())
+
+    def _cells(self) -> Iterator[Cell]:
+        heads = range(self.sizes.H) if "head" in self.site.axes else range(1)
+        positions = range(self.differ, self.T)
+        if "position" not in self.site.axes:
+            positions = positions[:1]  # a patch of all begins to matter at the first that differs
+        for layer in reversed(range(self.lowest, self.sizes.L)):
+            # A window is one of layers: it never reaches the embedding, nor does that have one.
+            first = max(layer - self.window, 0) if layer >= 0 else layer
+            until = min(layer + self.window, self.sizes.L - 1) if layer >= 0 else layer
+            start = first if self.site.before_layer else first + 1
+            for head in heads:
+                for p in positions:
+                    place = {"layer": layer - self.lowest, "head": head, "position": p}
+                    index = tuple(place[axis] for axis in self.site.axes)
+                    yield Cell(index, start, p, head, until)
+
+    @property
+    def rows(self) -> int:
+        """How many times a row goes through a block: what progress is measured in."""
+        return sum((self.T - cell.p) * (self.sizes.L - cell.start) for cell in self.cells)
+
+    @property
+    def work(self) -> int:
+        """Floating-point operations of the sweep, at the least (see `core.engine.work`)."""
+        L, C, _, _ = self.sizes
+        everywhere = "position" not in self.site.axes
+        return sum(
+            run_work(L, C, self.T, cell.start, cell.p, self.T - cell.p if everywhere else 1)
+            for cell in self.cells
+        )
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """What the sweep's tensors take above the weights and the plain runs, in bytes: what stays
+        to its end (the states, a chunk's stream and its largest tensors), and what the largest
+        step takes besides."""
+        grid = 1
+        for size in self.shape:
+            grid *= size
+        kept = grid * self.sizes.C * self.sizes.itemsize
+        stream, room, step = largest(chunks([self]))
+        return kept + stream + room, step
+
+
+class Chunk(NamedTuple):
+    """Runs that go through the blocks together, each with the number of its sweep."""
+
+    runs: list[tuple[int, Cell]]
+    R: int  # rows of those that go through a block at all
+    N: int  # how many do
+    first: int  # none of them begins before this position
+    bytes: tuple[int, int, int]  # of its stream, its largest tensors, and the rest of a step
+
+
+def chunks(plans: Iterable[Plan], budget: int | None = None) -> list[Chunk]:
+    """The runs of several sweeps of one model and one T in parts that take up `budget` bytes at
+    the most, by default WORKING_MEMORY, but one run at least."""
+    budget = WORKING_MEMORY if budget is None else budget
+    found: list[Chunk] = []
+    runs: list[tuple[int, Cell]] = []
+    R = N = first = 0
+    taken = 0, 0, 0
+    for number, plan in enumerate(plans):
+        for cell in plan.cells:
+            if cell.start < plan.sizes.L:
+                grown = (R + plan.T - cell.p, N + 1, min(first, cell.p) if N else cell.p)
+                takes = _bytes(plan, *grown)
+                if N and sum(takes) > budget:
+                    found.append(Chunk(runs, R, N, first, taken))
+                    runs, grown = [], (plan.T - cell.p, 1, cell.p)
+                    takes = _bytes(plan, *grown)
+                (R, N, first), taken = grown, takes
+            runs.append((number, cell))
+    return [*found, Chunk(runs, R, N, first, taken)] if runs else found
+
+
+def _bytes(plan: Plan, R: int, N: int, first: int) -> tuple[int, int, int]:
+    C, itemsize = plan.sizes.C, plan.sizes.itemsize
+    room = itemsize * suffix.room_for(R, N, plan.T, C)
+    return itemsize * R * C, room, suffix.step_bytes(R, N, first, plan.T, *plan.sizes[1:])
+
+
+def largest(parts: list[Chunk]) -> tuple[int, int, int]:
+    """The most bytes that any chunk needs for its stream, its largest tensors, and the rest."""
+    return tuple(
+        max(sizes) for sizes in zip((0, 0, 0), *(part.bytes for part in parts), strict=True)
+    )
+
+
+def first_difference(one: tuple, other: tuple) -> int:
+    """The position before which no patch changes anything: the first at which two texts of one
+    length differ. Raises ValueError for texts of unequal length."""
+    same = [a == b for a, b in zip(one, other, strict=True)]
+    return same.index(False) if False in same else len(same)

@@ -1,0 +1,134 @@
+"""Plain runs: a forward pass that keeps what patched runs of it need.
+
+Shapes: B texts of T tokens, L layers, C channels, H heads of D = C / H channels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from core.engine.layer import Layer
+from core.errors import UserError
+from mingpt.model import GPT, Block, merge_heads
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A forward pass, kept. Of a patched one the ids have None where the patch was."""
+
+    ids: tuple[int | None, ...]
+    resid: torch.Tensor  # (L + 1, T, C) the residual stream before each block and after the last
+    qkv: torch.Tensor  # (L, 3, H, T, D) queries, keys and values of every block
+    state: torch.Tensor  # (C,) the last position after the final LayerNorm
+
+    @property
+    def nbytes(self) -> int:
+        return self.resid.nbytes + self.qkv.nbytes + self.state.nbytes
+
+    def layer(self, model: GPT, layer: int) -> Layer:
+        """What the run holds inside a layer."""
+        block = model.transformer.h[layer]
+        return Layer(block, self.resid[layer], self.resid[layer + 1], self.qkv[layer])
+
+
+def run_bytes(L: int, T: int, C: int, itemsize: int) -> int:
+    """What a `Run` takes up, in bytes."""
+    return itemsize * C * ((L + 1) * T + 3 * L * T + 1)
+
+
+def run_block(
+    block: Block, x: torch.Tensor
+) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]:
+    """One block over whole texts, with its inside: from the stream (B, T, C) before it the
+    queries, keys, values, and z, (B, H, T, D) each, and the stream after it (B, T, C)."""
+    qkv = block.attn.qkv(block.ln_1(x))
+    z = F.scaled_dot_product_attention(*qkv, is_causal=True)
+    x = x + block.attn.c_proj(merge_heads(z))  # resid_mid
+    return qkv, z, x + block.mlp(block.ln_2(x))
+
+
+def record(model: GPT, *texts: tuple[int, ...]) -> list[Run]:
+    """Run texts of equally many token ids through `model` together, keeping what a sweep needs.
+
+    Raises UserError for a model in training mode, and for runs whose numbers are not finite.
+    """
+    recording = Recording(model, *texts)
+    for _ in recording:
+        pass
+    return recording.runs
+
+
+class Recording:
+    """`record` in steps: iterating yields the fraction that is done, and then there are `runs`."""
+
+    def __init__(self, model: GPT, *texts: tuple[int, ...]):
+        check_ready(model)
+        self._model, self._texts = model, texts
+        self.runs: list[Run] = []
+
+    def __iter__(self) -> Iterator[float]:
+        model, texts = self._model, self._texts
+        with torch.inference_mode():
+            x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))
+            resid, qkv = room_for_runs(model, x, model.config.n_layer)
+        for layer, block in enumerate(model.transformer.h):
+            yield layer / len(model.transformer.h)
+            with torch.inference_mode():
+                x = _keep(block, x, resid[:, layer : layer + 2], qkv[:, layer])
+        with torch.inference_mode():
+            states = model.transformer.ln_f(x[:, -1])
+            check_finite(resid, states)
+            self.runs = [Run(*parts) for parts in zip(texts, resid, qkv, states, strict=True)]
+        yield 1.0
+
+
+def room_for_runs(model: GPT, x: torch.Tensor, blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the streams and the queries, keys and values of so many blocks will be kept for texts
+    whose stream is x (B, T, C): (B, blocks + 1, T, C) and (B, blocks, 3, H, T, D)."""
+    (B, T, C), H = x.shape, model.config.n_head
+    return x.new_empty(B, blocks + 1, T, C), x.new_empty(B, blocks, 3, H, T, C // H)
+
+
+def _keep(
+    block: Block, x: torch.Tensor, around: torch.Tensor, inside: torch.Tensor
+) -> torch.Tensor:
+    """Run a block, keeping the streams around it (B, 2, T, C) and its queries, keys and values
+    (B, 3, H, T, D); returns the stream after it."""
+    parts, _, after = run_block(block, x)
+    around[:, 0], around[:, 1] = x, after
+    for i, part in enumerate(parts):
+        inside[:, i] = part
+    return after
+
+
+def check_ready(model: GPT) -> None:
+    """Raise UserError for a model in training mode."""
+    if model.training:
+        raise UserError(
+            "The model is in training mode, in which dropout makes every run another one: call"
+            " model.eval() first.",
+            "model",
+        )
+
+
+def check_finite(resid: torch.Tensor, states: torch.Tensor) -> None:
+    """Raise UserError if plain runs, their streams (B, L + 1, T, C) and final states (B, C), hold
+    anything that is no finite number."""
+    layers = resid.isfinite().all(dim=-1).all(dim=-1).all(dim=0).tolist()
+    if all(layers) and states.isfinite().all():
+        return
+    first = layers.index(False) if False in layers else len(layers)
+    names = ["the embedding", *(f"layer {layer}" for layer in range(len(layers) - 1))]
+    where = [*names, "the final LayerNorm"][first]
+    raise not_finite(resid.dtype, where)
+
+
+def not_finite(dtype: torch.dtype, where: str) -> UserError:
+    """What to say of numbers that are not finite, first seen in `where`."""
+    if dtype == torch.float16:
+        reason = "float16 reaches no further than 65,504: load the model in bfloat16 or float32."
+    else:
+        reason = "the weights are damaged, or hold values that are no numbers: load another copy."
+    return UserError(f"The model's numbers are not finite after {where}; {reason}", "model")

@@ -1,0 +1,195 @@
+"""The sweep: the final state of every patched run, exact, and nothing computed twice.
+
+Token ids in, states out: this knows no text, no tokenizer and no metric.
+
+The plain way is one forward pass for every cell (`GPT.forward(patch_params=...)`). What makes most
+of that unnecessary is in `core.engine.plan`; and all runs read the same weights, so their rows go
+through each block as one matrix (`core.engine.suffix`).
+
+Shapes: T tokens, L layers, C channels, H heads of D = C / H channels.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from core.engine import plan, suffix
+from core.engine.layer import Ablated, Layer
+from core.engine.pack import Pack
+from core.engine.plan import Plan, Sizes
+from core.engine.runs import Run, check_ready, not_finite, room_for_runs, run_block
+from mingpt.model import GPT
+
+
+def sizes_of(model: GPT) -> Sizes:
+    config = model.config
+    return Sizes(config.n_layer, config.n_embd, config.n_head, model.lm_head.weight.itemsize)
+
+
+class Sweep:
+    """`source`'s activations patched into `base`, one cell of the site's axes at a time.
+
+    `source` is a run of as many tokens, or "zero" or "mean" to ablate: to put in zeros, or the
+    mean over the base's positions. For resid_post, `embedding` adds a first row for the input of
+    block 0, and `window` patches so many layers more on either side, all at once.
+
+    `states` has, of each cell's run, the last position after the final LayerNorm: (*shape, C),
+    NaN where it is not known yet. Iterating computes them, and yields the fraction of the work
+    that is done; whoever stops iterating cancels. Raises UserError for a model in training mode
+    and, while iterating, for numbers that are not finite; ValueError for texts of unequal length.
+    """
+
+    def __init__(
+        self,
+        model: GPT,
+        base: Run,
+        source: Run | str,
+        site: str = "resid_post",
+        embedding: bool = False,
+        window: int = 0,
+    ):
+        check_ready(model)
+        ablation = isinstance(source, str)
+        differ = 0 if ablation else plan.first_difference(base.ids, source.ids)
+        self.plan = Plan(sizes_of(model), len(base.ids), differ, site, embedding, window)
+        self.model, self.base, self.source = model, base, source
+        self.states = base.state.new_full((*self.shape, len(base.state)), torch.nan)
+        unmoved = torch.ones(self.shape, dtype=torch.bool)
+        unmoved[_places(self.plan.cells, self.shape)] = False
+        self.states[unmoved] = base.state
+        self._latest: tuple[int, torch.Tensor] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.plan.shape
+
+    @property
+    def work(self) -> int:
+        return self.plan.work
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        return self.plan.memory
+
+    def __iter__(self) -> Iterator[float]:
+        return together([self])
+
+    @torch.inference_mode()
+    def record(self, *index: int) -> Run:
+        """The patched run of one cell, whole."""
+        cell = next((cell for cell in self.plan.cells if cell.index == index), None)
+        if cell is None:
+            return self.base
+        model, L = self.model, self.plan.sizes.L
+        at = cell.p if "position" in self.plan.site.axes else slice(None)
+        x = self.base.resid[cell.start].clone()
+        x[at] = self.patched_stream(cell.start)[cell.lane, at]
+        resid, qkv = room_for_runs(model, x[None], L)
+        resid[0, : cell.start], qkv[0, : cell.start] = (
+            self.base.resid[: cell.start],
+            self.base.qkv[: cell.start],
+        )
+        for r in range(cell.start, L):
+            resid[0, r] = x
+            parts, _, x = run_block(model.transformer.h[r], x[None])
+            qkv[0, r], x = torch.cat(parts), x[0]
+            if r <= cell.until:
+                x[at] = self.patched_stream(r + 1)[cell.lane, at]
+        resid[0, L] = x
+        ids = (*self.base.ids[: cell.p], None, *self.base.ids[cell.p + 1 :])
+        return Run(ids, resid[0], qkv[0], model.transformer.ln_f(x[-1]))
+
+    def patched_stream(self, block: int) -> torch.Tensor:
+        """The stream before a block as it is once a cell has been patched, for all cells that
+        begin there: (lanes, T, C). The latest is kept, since those come one after another."""
+        if self._latest is None or self._latest[0] != block:
+            site = self.plan.site
+            layer = block if site.before_layer else block - 1
+            if layer < 0:
+                stream = self._inside(self.source, 0).resid_pre[None]
+            else:
+                stream = site.stream(
+                    *(self._inside(run, layer) for run in (self.base, self.source))
+                )
+            self._latest = (block, stream)
+        return self._latest[1]
+
+    def forget_streams(self) -> None:
+        self._latest = None
+
+    def _inside(self, run: Run | str, layer: int) -> Layer | Ablated:
+        if isinstance(run, str):
+            return Ablated(self.base.layer(self.model, layer), run)
+        return run.layer(self.model, layer)
+
+    def begin(self, block: int, pack: Pack, rows: slice | torch.Tensor) -> torch.Tensor:
+        """The stream before `block` in some rows of runs that begin there: (rows, C)."""
+        run, position = pack.run[rows], pack.position[rows]
+        patched = self.patched_stream(block)[pack.lane[run], position]
+        if "position" not in self.plan.site.axes:
+            return patched
+        is_patched = position == pack.p[run]
+        return torch.where(is_patched[:, None], patched, self.base.resid[block, position])
+
+    def patch_again(self, block: int, pack: Pack, number: int, rows: suffix.Rows, x) -> None:
+        """After `block`, put the source back into those of this sweep's runs whose window is still
+        open: into the stream x (R'', C) of the rows that are read."""
+        run, position = rows.run[rows.read], rows.position[rows.read]
+        own = pack.base[run] == pack.sweeps.index(number)
+        again = own & (position == pack.p[run]) & (pack.until[run] >= block)
+        x[again] = self.patched_stream(block + 1)[0, position[again]]
+
+
+def together(sweeps: Sequence[Sweep]) -> Iterator[float]:
+    """Compute sweeps of one model and of texts of one length in common packs, and yield the
+    fraction of all their work that is done."""
+    model, plans = sweeps[0].model, [sweep.plan for sweep in sweeps]
+    L, C, _, itemsize = plans[0].sizes
+    parts = plan.chunks(plans)
+    stream, room, _ = plan.largest(parts)
+    new = sweeps[0].base.state.new_empty
+    x = new(stream // itemsize).view(-1, C)  # (R, C) the rows of the chunk under way
+    room = new(room // itemsize)
+    done, total = 0, sum(plan.rows for plan in plans)
+    for chunk in parts:
+        pack = Pack(chunk, plans, x.device)
+        read = x[:0]
+        for r in range(pack.start, L):
+            yield done / total
+            with torch.inference_mode():
+                for number, runs in pack.joining(r):
+                    begun = pack.rows_of(runs)
+                    x[begun] = sweeps[number].begin(r, pack, begun)
+                rows = pack.rows(r, is_last=r == L - 1)
+                bases = _side_by_side([sweeps[number].base.qkv[r] for number in pack.sweeps])
+                read = suffix.step(model.transformer.h[r], x[: pack.size(r)], rows, bases, room)
+                done += pack.size(r)
+                for number in pack.sweeps:
+                    if plans[number].window:
+                        sweeps[number].patch_again(r, pack, number, rows, read)
+        with torch.inference_mode():
+            # Of a patch after the last block only the last position is read.
+            late = [
+                sweeps[number].begin(L, pack, pack.ends[runs]) for number, runs in pack.joining(L)
+            ]
+            ends = model.transformer.ln_f(torch.cat((read, *late)))
+            if not ends.isfinite().all():
+                raise not_finite(ends.dtype, "a patch")
+            for number in pack.sweeps:
+                own = pack.cells_of(number)
+                states = sweeps[number].states
+                states[_places([pack.cells[n] for n in own], sweeps[number].shape)] = ends[own]
+    for sweep in sweeps:
+        sweep.forget_streams()
+    yield 1.0
+
+
+def _side_by_side(bases: list[torch.Tensor]) -> torch.Tensor:
+    """Queries, keys and values of P bases, (3, H, T, D) each, as (3, P, H, T, D)."""
+    return bases[0][:, None] if len(bases) == 1 else torch.stack(bases, dim=1)
+
+
+def _places(cells: list[plan.Cell], shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+    """Where the cells are in a grid of that shape: an index for each axis."""
+    indices = torch.tensor([cell.index for cell in cells], dtype=torch.long)
+    return indices.view(len(cells), len(shape)).unbind(1)

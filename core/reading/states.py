@@ -1,0 +1,83 @@
+"""What final states say: read once, and kept with the states.
+
+A state is what the final LayerNorm gives at the last position, C numbers; its logits are its
+products with the rows of the unembedding.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from core.question.metrics import METRICS
+from core.reading.unembed import Unembedding
+
+
+class States:
+    """Final states (..., C), which may still be filling up, and of each the one number that takes
+    the whole vocabulary: log Z, which no target, foil or metric changes. It is computed for
+    states that are new, when it is first asked for, and kept."""
+
+    def __init__(self, states: torch.Tensor, unembedding: Unembedding):
+        self.states = states
+        self.unembedding = unembedding
+        self._log_z = torch.full(states.shape[:-1], torch.nan, device=states.device)
+
+    @property
+    def known(self) -> torch.Tensor:
+        """Which states are there already, (...): the others are NaN."""
+        return self.states[..., -1].isfinite()
+
+    @property
+    def log_z(self) -> torch.Tensor:
+        new = self.known & self._log_z.isnan()
+        if new.any():
+            self._log_z[new] = self.unembedding.log_z(self.states[new])
+        return self._log_z
+
+    @cached_property
+    def expected_row(self) -> torch.Tensor:
+        """Of a single state: see `Unembedding.expected_row`."""
+        return self.unembedding.expected_row(self.states)
+
+    @property
+    def nbytes(self) -> int:
+        return self.states.nbytes + self._log_z.nbytes
+
+
+class Says:
+    """What a metric of `core.question.metrics` may ask of states, each answer of their shape (...).
+    `clean` is the state of the clean run."""
+
+    def __init__(self, states: States, target: int, foil: int, clean: States):
+        self._states, self._clean = states, clean
+        self._vectors, read = states.states.float(), states.unembedding
+        self.target, self.foil = (self._vectors @ read.rows(target, foil).T).unbind(dim=-1)
+        self.logit_diff = self._vectors @ read.difference(target, foil)
+
+    @property
+    def log_z(self) -> torch.Tensor:
+        return self._states.log_z
+
+    @property
+    def target_prob(self) -> torch.Tensor:
+        return (self.target - self.log_z).exp()
+
+    @property
+    def foil_prob(self) -> torch.Tensor:
+        return (self.foil - self.log_z).exp()
+
+    @property
+    def mean_logit(self) -> torch.Tensor:
+        """The mean of all logits, each weighted by its token's probability after the clean text."""
+        return self._vectors @ self._clean.expected_row
+
+
+@torch.inference_mode()
+def measure(
+    metric: str, states: States, clean: States, corrupted: States, target: int, foil: int
+) -> np.ndarray:
+    """A metric of states (..., C), as float32 (...); NaN where a state is not known yet. Raises
+    UserError for a recovery whose two runs hardly differ."""
+    says = (Says(of, target, foil, clean) for of in (states, clean, corrupted))
+    return METRICS[metric].measure(*says).float().cpu().numpy()
