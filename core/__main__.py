@@ -12,10 +12,10 @@ from typing import NoReturn
 from core import models
 from core.checks import bench, verify
 from core.engine import work
-from core.question.sites import SITES
 from core.errors import UserError
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
+from core.question.sites import SITES
 from core.study import Study
 from core.views import exports
 from core.views.terminal import bench_table, check_line, model_table, report

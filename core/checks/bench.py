@@ -5,20 +5,25 @@ sweep, both plain runs in it, the plain loop of one forward pass for each cell, 
 rate of float32 matrix products, for the products a sweep is made of and for large square ones.
 """
 
-import copy
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from core.engine import patching
+from core.checks.plain_loop import PlainLoop
+from core.engine import plan
+from core.engine.pack import Pack
+from core.engine.plan import Plan
+from core.engine.runs import record, run_bytes
+from core.engine.sweep import Sweep, sizes_of
+from core.engine.work import run_work
 from core.errors import UserError
-from mingpt.model import GPT, MODEL_TYPES, PatchParams
+from mingpt.model import GPT, MODEL_TYPES
 
 _GPT2_VOCABULARY, _GPT2_BLOCK = 50257, 1024
 _LARGE = 2048  # rows and columns of a large product
@@ -51,6 +56,17 @@ def texts(gpt: GPT, tokens: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(clean), tuple(corrupted)
 
 
+def swept(
+    gpt: GPT, clean: tuple[int, ...], corrupted: tuple[int, ...], site: str = "resid_post"
+) -> torch.Tensor:
+    """Both plain runs and the whole sweep: the states of every cell."""
+    source, base = record(gpt, clean, corrupted)
+    sweep = Sweep(gpt, base, source, site)
+    for _ in sweep:
+        pass
+    return sweep.states
+
+
 @torch.inference_mode()
 def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.0) -> dict:
     """Sweep random texts for about `budget` seconds, twice at least, and say how it went.
@@ -61,9 +77,7 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     clean, corrupted = texts(gpt, tokens)
 
     def sweep() -> torch.Tensor:
-        source, base = patching.begin(gpt, clean, corrupted)
-        *_, (_, states) = patching.sweep(gpt, base, source, site=site)
-        return states
+        return swept(gpt, clean, corrupted, site)
 
     for parameter in gpt.parameters():  # weights mapped from a file are read when first touched
         parameter.sum()
@@ -72,27 +86,29 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     states = sweep()
     peak = _resident_bytes("VmHWM")
 
-    source, base = patching.begin(gpt, clean, corrupted)
-    options = {"site": site, "embedding": False, "window": 0}
-    operations = patching.sweep_work(gpt, base, source, **options)
-    packed = patching.packed_rows(gpt, base, source, **options)
-    own_operations, own_products = _own_products(gpt, packed)
+    sizes, differ = sizes_of(gpt), plan.first_difference(clean, corrupted)
+    planned = Plan(sizes, tokens, differ, site)
+    L, C, _, itemsize = sizes
+    # Before they part, the other plain run is the base: at the least it need not be computed.
+    operations = planned.work + sum(run_work(L, C, tokens, 0, p, tokens - p) for p in (0, differ))
+    own_operations, own_products = _own_products(gpt, _packed_rows(planned, states.device))
     a, b = torch.randn(2, _LARGE, _LARGE, device=states.device)
-    cells = cycle(_plain_cells(gpt, clean, corrupted))
+    loop = PlainLoop(gpt, corrupted, clean)
+    cells = cycle(loop.cells)
 
-    swept, own, large, plain, apart = [], [], [], [], 0.0
+    ours, own, large, plain, apart = [], [], [], [], 0.0
     started = time.perf_counter()
-    while not swept or time.perf_counter() - started < budget:
-        swept.append(_seconds(sweep, states.device))
+    while not ours or time.perf_counter() - started < budget:
+        ours.append(_seconds(sweep, states.device))
         own.append(_seconds(own_products, states.device))
         large.append(_seconds(lambda: a @ b, states.device))
         for _ in range(_PLAIN_CELLS_A_ROUND if site == "resid_post" else 0):
-            cell, run = next(cells)
-            plain.append(_seconds(run, states.device))
-            ours = gpt.lm_head.weight @ states[cell]
-            apart = max(apart, (ours - run()).abs().max().item())
+            cell = next(cells)
+            plain.append(_seconds(lambda cell=cell: loop.logits(*cell), states.device))
+            logits = gpt.lm_head.weight @ states[cell]
+            apart = max(apart, (logits - loop.logits(*cell)).abs().max().item())
 
-    seconds = statistics.median(swept)
+    seconds = statistics.median(ours)
     own_rate = own_operations / statistics.median(own)
     large_rate = 2 * _LARGE**3 / statistics.median(large)
     report = {
@@ -101,7 +117,7 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
         "cells": states[..., 0].numel(),
         "device": str(states.device),
         "threads": torch.get_num_threads(),
-        "rounds": len(swept),
+        "rounds": len(ours),
         "sweep_seconds": seconds,
         "operations": operations,
         "rate": operations / seconds,
@@ -111,7 +127,7 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
         "fraction_of_large_rate": operations / seconds / large_rate,
         "peak_bytes": peak - before if peak and before else None,
         "peak_bytes_predicted": _predicted_bytes(
-            gpt, *patching.memory(gpt, base, source, **options)
+            C, 2 * run_bytes(L, tokens, C, itemsize), *planned.memory
         ),
     }
     if plain:
@@ -122,24 +138,17 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     return report
 
 
-def _plain_cells(
-    gpt: GPT, clean: tuple[int, ...], corrupted: tuple[int, ...]
-) -> Iterator[tuple[tuple[int, int], Callable[[], torch.Tensor]]]:
-    """Cells (layer, position) in a random order, each with its forward pass: () -> logits (V,)."""
-    gpt = copy.copy(gpt)  # storing and patching set attributes
-    device = gpt.lm_head.weight.device
-    base = torch.tensor([corrupted], device=device)
-    gpt(torch.tensor([clean], device=device), store_activations=True)
-    kept = gpt.layer_activations
-    cells = [(layer, p) for layer in kept for p in range(len(clean))]
-    random.Random(0).shuffle(cells)
-
-    def run(layer: int, p: int) -> torch.Tensor:
-        gpt(base, patch_params=PatchParams(layer, p, kept[layer][0, p]))
-        return gpt.last_token_logits[0]
-
-    for cell in cells:
-        yield cell, lambda cell=cell: run(*cell)
+def _packed_rows(planned: Plan, device: torch.device) -> list[tuple[int, int]]:
+    """How many rows go together through each block of a sweep, chunk by chunk: through its product
+    for query, key and value, and through those after the attention. The plain runs come first."""
+    L, T = planned.sizes.L, planned.T
+    counts = [(2 * T, 2 * T)] * L
+    for chunk in plan.chunks([planned]):
+        pack = Pack(chunk, [planned], device)
+        for r in range(L):
+            rows = pack.rows(r, is_last=r == L - 1)
+            counts.append((len(rows.run[rows.new]), len(rows.run[rows.read])))
+    return counts
 
 
 def _own_products(gpt: GPT, packed: list[tuple[int, int]]) -> tuple[int, Callable[[], None]]:
@@ -161,12 +170,12 @@ def _own_products(gpt: GPT, packed: list[tuple[int, int]]) -> tuple[int, Callabl
     return sum(6 * new * C**2 + 18 * read * C**2 for new, read in packed), multiply
 
 
-def _predicted_bytes(gpt: GPT, kept: int, step: int) -> int:
+def _predicted_bytes(C: int, runs: int, kept: int, step: int) -> int:
     """The peak of the process above the weights. Steps grow from block to block, and an allocator
     cannot give a larger one what smaller ones gave back; the matrix library rearranges the larger
     weights of a block, 16 C^2 bytes each; and its code is read when first used. The three figures
     are measured, on the teaching model, GPT-2 small and medium."""
-    return round(kept + 1.6 * step + 2.2 * 16 * gpt.config.n_embd**2 + 9e6)
+    return round(runs + kept + 1.6 * step + 2.2 * 16 * C**2 + 9e6)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

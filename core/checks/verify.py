@@ -5,9 +5,7 @@ for GPT-2 small (`published`, from `reference.json`). Each check says what was c
 apart the two are and how far they may be; one that cannot be run says why.
 """
 
-import copy
 import json
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -16,17 +14,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.engine import patching
+from core.checks.plain_loop import PlainLoop
+from core.engine.runs import Run, record
+from core.engine.sweep import Sweep
 from core.models import LoadedModel
 from core.presets import offered
 from core.question.experiment import Experiment
 from core.question.tokens import part_at, split
+from core.reading.unembed import Unembedding
 from core.study import Study
 from mingpt.bpe import END_OF_TEXT
-from mingpt.model import PatchParams
 
 _REFERENCE = Path(__file__).parent / "reference.json"
 _OUR_TOLERANCE = 1e-4  # logits in float32: two orders of summing differ by less
+_HALF_DIGITS = 4  # roundings of the largest logit, in half precision
 
 # Plain runs for the comparison with the loop: of a larger grid, so many cells drawn at random.
 _PLAIN_RUNS = 40
@@ -68,15 +69,26 @@ def invariants(model: LoadedModel) -> Iterator[Check]:
         yield Check("Properties of patching", "", 0, skipped="no example fits this tokenizer")
         return
     texts = [split(text, model.encoder) for text in (presets[0].clean, presets[0].corrupted)]
-    clean, corrupted = patching.begin(
-        model.gpt, *(tuple(token.id for token in text) for text in texts)
-    )
-    logits = _logits(model, _swept(model, base=corrupted, source=clean))  # (L, T, V)
-    plain_clean, plain_corrupted = _logits(model, clean.state), _logits(model, corrupted.state)
-    itself = _logits(model, _swept(model, base=clean, source=clean))
+    clean, corrupted = record(model.gpt, *(tuple(token.id for token in text) for text in texts))
+    unembedding = Unembedding(model.gpt.lm_head.weight)
+    logits, itself = (
+        unembedding.logits(_swept(model, base, clean)) for base in (corrupted, clean)
+    )  # (L, T, V) each
+    plain_clean, plain_corrupted = (unembedding.logits(run.state) for run in (clean, corrupted))
     parted = part_at(*texts)
+    # Two orders of summing float32 differ by less; half precision has two or three digits.
+    coarse = _HALF_DIGITS * torch.finfo(corrupted.state.dtype).eps * plain_clean.abs().max().item()
+    tolerance = _OUR_TOLERANCE if model.card.dtype == "float32" else coarse
 
-    yield _against_plain_loop(model, clean.ids, corrupted.ids, logits)
+    plain = PlainLoop(model.gpt, corrupted.ids, clean.ids)
+    some = plain.cells[:_PLAIN_RUNS]
+    yield _compare(
+        f"The sweep gives what plain patched runs give ({len(some)} of {len(plain.cells)} cells)",
+        "one forward pass for each cell",
+        torch.stack([logits[cell] for cell in some]),
+        torch.stack([plain.logits(*cell) for cell in some]),
+        tolerance,
+    )
     yield _compare(
         "Before the first differing token a patch changes nothing",
         "the corrupted run",
@@ -113,7 +125,7 @@ def published(model: LoadedModel) -> Iterator[Check]:
         "token_ids": _token_ids,
         "next_tokens": _next_tokens,
         "logit_differences": _logit_differences,
-        "map": _map,
+        "map": _swept_map,
     }
     for case in reference["cases"]:
         about = case["title"], case["source"]
@@ -122,28 +134,6 @@ def published(model: LoadedModel) -> Iterator[Check]:
             yield Check(*about, case["tolerance"], skipped=reason)
         else:
             yield _compare(*about, *measure[case["kind"]](model, case), case["tolerance"])
-
-
-def _against_plain_loop(
-    model: LoadedModel, clean: tuple[int, ...], corrupted: tuple[int, ...], logits: torch.Tensor
-) -> Check:
-    """The sweep's `logits` (L, T, V) against one plain forward pass for each cell."""
-    gpt = copy.copy(model.gpt)  # storing and patching set attributes, and the model is shared
-    cells = [(layer, p) for layer in range(logits.shape[0]) for p in range(logits.shape[1])]
-    some = random.Random(0).sample(cells, min(_PLAIN_RUNS, len(cells)))
-    gpt(torch.tensor([clean], device=logits.device), store_activations=True)
-    kept = gpt.layer_activations
-    plain = []
-    for layer, p in some:
-        patch = PatchParams(layer, p, kept[layer][0, p])
-        gpt(torch.tensor([corrupted], device=logits.device), patch_params=patch)
-        plain.append(gpt.last_token_logits[0])
-    return _compare(
-        f"The sweep gives what plain patched runs give ({len(some)} of {len(cells)} cells)",
-        "one forward pass for each cell",
-        torch.stack([logits[cell] for cell in some]),
-        torch.stack(plain),
-    )
 
 
 def _token_ids(model: LoadedModel, case: dict) -> tuple[list[int], list[int]]:
@@ -157,7 +147,7 @@ def _token_ids(model: LoadedModel, case: dict) -> tuple[list[int], list[int]]:
 
 
 def _next_tokens(model: LoadedModel, case: dict) -> tuple[torch.Tensor, list[float]]:
-    probs = _logits(model, _state(model, case["prompt"], case["bos"])).softmax(dim=-1)
+    probs = _logits(model, case["prompt"], case["bos"]).softmax(dim=-1)
     ids = [model.encoder.encode(token)[0] for token, _ in case["probs"]]
     return probs[ids], [prob for _, prob in case["probs"]]
 
@@ -165,13 +155,13 @@ def _next_tokens(model: LoadedModel, case: dict) -> tuple[torch.Tensor, list[flo
 def _logit_differences(model: LoadedModel, case: dict) -> tuple[list[float], list[float]]:
     ours = []
     for prompt in case["prompts"]:
-        logits = _logits(model, _state(model, prompt["prompt"], case["bos"]))
+        logits = _logits(model, prompt["prompt"], case["bos"])
         target, foil = (model.encoder.encode(prompt[name])[0] for name in ("target", "foil"))
         ours.append((logits[foil] - logits[target]).item())
     return ours, [prompt["value"] for prompt in case["prompts"]]
 
 
-def _map(model: LoadedModel, case: dict) -> tuple[np.ndarray, list[list[float]]]:
+def _swept_map(model: LoadedModel, case: dict) -> tuple[np.ndarray, list[list[float]]]:
     """A sweep; of several pairs, that of their mean logit difference."""
     results = []
     for texts in case["pairs"]:
@@ -189,26 +179,23 @@ def _map(model: LoadedModel, case: dict) -> tuple[np.ndarray, list[list[float]]]
     return values, case["values"]
 
 
-def _swept(model: LoadedModel, base: patching.Run, source: patching.Run) -> torch.Tensor:
-    *_, (_, states) = patching.sweep(model.gpt, base, source)
-    return states  # (L, T, C)
+def _swept(model: LoadedModel, base: Run, source: Run) -> torch.Tensor:
+    sweep = Sweep(model.gpt, base, source)
+    for _ in sweep:
+        pass
+    return sweep.states  # (L, T, C)
 
 
-def _state(model: LoadedModel, prompt: str, bos: bool) -> torch.Tensor:
+def _logits(model: LoadedModel, prompt: str, bos: bool) -> torch.Tensor:
+    """What comes after a prompt: (V,)."""
     before = [model.encoder.encoder[END_OF_TEXT]] if bos else []
-    ids = (*before, *model.encoder.encode(prompt))
-    return patching.record(model.gpt, ids)[0].state
-
-
-def _logits(model: LoadedModel, states: torch.Tensor) -> torch.Tensor:
-    """(..., C) -> (..., V)."""
-    with torch.inference_mode():
-        return states @ model.gpt.lm_head.weight.T
+    (run,) = record(model.gpt, (*before, *model.encoder.encode(prompt)))
+    return Unembedding(model.gpt.lm_head.weight).logits(run.state)
 
 
 def _compare(title: str, source: str, ours, theirs, tolerance: float = _OUR_TOLERANCE) -> Check:
     """A check of all numbers of `ours` against those of `theirs`."""
-    ours, theirs = (np.asarray(torch.as_tensor(x).cpu(), dtype=float) for x in (ours, theirs))
+    ours, theirs = (np.asarray(torch.as_tensor(x).cpu().double()) for x in (ours, theirs))
     if not ours.size:
         return Check(title, source, tolerance, skipped="the example has no such cell")
     worst = np.unravel_index(np.abs(ours - theirs).argmax(), ours.shape)

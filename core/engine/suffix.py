@@ -20,6 +20,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from mingpt.model import MLP, Block, CausalSelfAttention
 
@@ -53,22 +54,22 @@ def step(
 
 
 def room_for(R: int, N: int, T: int, C: int) -> int:
-    """How many numbers a step's largest tensors hold: in the attention queries, keys and values at
-    their places among the base's, in the MLP the four-fold hidden layer. They are written to one
-    buffer that lasts a whole sweep, since steps grow from block to block, and an allocator cannot
-    give a larger one what smaller ones gave back: it would take twice the memory."""
-    return C * max(3 * N * T, 4 * R)
+    """How many numbers a step's largest tensors hold: in the attention queries, keys and values,
+    of the rows and once more at their places among the base's; in the MLP the four-fold hidden
+    layer. They are written to one buffer that lasts a whole sweep: fresh memory for each takes a
+    fifth of the time, and since steps grow from block to block, an allocator cannot give a larger
+    one what smaller ones gave back and would take twice the memory."""
+    return C * max(3 * N * T + 3 * R, 4 * R)
 
 
 def step_bytes(R: int, N: int, first: int, T: int, C: int, H: int, itemsize: int) -> int:
     """What a step takes up at its peak, in the attention, besides the rows' stream and its room,
-    in bytes: LayerNorm's output, queries, keys and values of the rows, and in float32 the scores
-    before and after the softmax and what comes of them; in half precision also float32 copies of
-    what the scores are made of."""
+    in bytes: LayerNorm's output, and in float32 the scores before and after the softmax and what
+    comes of them; in half precision also float32 copies of what the scores are made of."""
     S = T - first
     scores = 4 * (2 * N * H * T * S + N * C * S)
     copies = 4 * N * C * (S + 2 * T) if itemsize < 4 else 0
-    return itemsize * 4 * C * R + scores + copies
+    return itemsize * C * R + scores + copies
 
 
 def _attend(
@@ -81,13 +82,13 @@ def _attend(
     """What attention adds to the stream of the rows that are read, (R'', C); x (R', C) are the
     new rows after LayerNorm."""
     N, (_, _, H, T, D) = rows.runs, bases.shape
-    qkv = attn.c_attn(x).unflatten(-1, (3, H, D))  # (R', 3, H, D)
-    places = room[: N * 3 * H * T * D].view(3, N, H, T, D)
+    qkv = _linear(attn.c_attn, x, room)  # (R', 3 C)
+    places = room[qkv.numel() :][: 3 * N * T * H * D].view(3, N, H, T, D)
     if rows.base is None:
         places.copy_(bases)
     else:
         torch.index_select(bases, 1, rows.base, out=places)
-    places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv
+    places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv.unflatten(-1, (3, H, D))
     q, k, v = places
     z = _mix(q[:, :, rows.first :], k, v)  # (N, H, S, D)
     z = z[rows.run[rows.read], :, rows.position[rows.read] - rows.first]  # (R'', H, D)
@@ -113,10 +114,15 @@ def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 def _mlp(mlp: MLP, x: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
     """What the MLP adds to the stream, (R, C), from the rows after LayerNorm."""
-    hidden = room[: 4 * x.numel()].view(len(x), -1)  # (R, 4 C)
-    torch.addmm(mlp.c_fc.bias, x, mlp.c_fc.weight.t(), out=hidden)
+    hidden = _linear(mlp.c_fc, x, room)  # (R, 4 C)
     gelu_(hidden)
     return mlp.c_proj(hidden)
+
+
+def _linear(layer: nn.Linear, x: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
+    """The layer's output for x (R, in), (R, out), written to the beginning of `room`."""
+    out = room[: len(x) * layer.out_features].view(len(x), -1)
+    return torch.addmm(layer.bias, x, layer.weight.t(), out=out)
 
 
 def gelu_(x: torch.Tensor) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from core.errors import UserError
 from core.question.experiment import Experiment
-from core.question.tokens import Token
 from core.question.metrics import METRICS
+from core.question.tokens import Token
 from core.result import EMBEDDING, Baseline, ModelCard, Ranked, Result
 from core.views.words import summary, wording
 

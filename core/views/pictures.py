@@ -11,8 +11,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
-from core.question.tokens import visible
 from core.question.metrics import METRICS
+from core.question.tokens import visible
 from core.result import Result
 from core.views.words import (
     AWAY,

@@ -20,7 +20,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from core.checks import bench
-from core.engine import patching, work
+from core.engine import work
+from core.reading.unembed import Unembedding
 from tests import builders
 
 TOLERANCE = 1e-4
@@ -46,10 +47,8 @@ def main() -> None:
         print("TransformerLens is not installed and is left out.")
 
     def sweep() -> torch.Tensor:
-        source, base = patching.begin(ours, clean, corrupted)
-        *_, (_, states) = patching.sweep(ours, base, source)
-        weight = ours.lm_head.weight
-        return states @ (weight[FOIL] - weight[TARGET])
+        states = bench.swept(ours, clean, corrupted)
+        return states @ Unembedding(ours.lm_head.weight).difference(TARGET, FOIL)
 
     sweep()  # the first one also starts the threads
     times: dict[str, list[float]] = {"ours": [], **{name: [] for name in peers}}

@@ -12,7 +12,9 @@ import time
 import torch
 
 from core.checks import bench
-from core.engine import patching, work
+from core.engine import work
+from core.engine.runs import record
+from core.engine.sweep import Sweep
 from core.question.sites import SITES
 
 
@@ -24,12 +26,12 @@ def main() -> None:
     options = parser.parse_args()
     work.choose_threads()
     gpt = bench.random_model(options.size)
-    source, base = patching.record(gpt, *bench.texts(gpt, options.tokens))
+    source, base = record(gpt, *bench.texts(gpt, options.tokens))
     times: dict[str, list[float]] = {site: [] for site in SITES}
     for _ in range(options.rounds):
         for site, seconds in times.items():
             started = time.perf_counter()
-            for _ in patching.sweep(gpt, base, source, site=site):
+            for _ in Sweep(gpt, base, source, site):
                 pass
             seconds.append(time.perf_counter() - started)
     residual = statistics.median(times["resid_post"])
