@@ -111,7 +111,7 @@ def _patch(options: argparse.Namespace) -> int:
         _check_place(path)
     study = Study(experiment, _load(options, options.dtype))
     study.read(experiment, metrics=())  # a metric that cannot be measured shows before the sweep
-    _with_progress(study.steps())
+    _with_progress(study)
     result = study.read(experiment)
     if options.csv:
         _write(options.csv, exports.grid_csv(result).encode())

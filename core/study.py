@@ -1,7 +1,7 @@
 """Where the rooms meet: two texts on one model, run once, swept once, asked often.
 
 study = Study(experiment, models.load(models.find("teaching")))
-for fraction in study.steps():
+for fraction in study:
     print(f"{fraction:.0%}")
 result = study.read(experiment)
 """
@@ -34,15 +34,14 @@ from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
 SIDES = ("clean", "corrupted")
 TOP = 20
 
-_USUAL_FRACTION = 0.8  # of the rate of large products that a sweep reaches
-
 
 class PlainRuns:
     """Both plain runs of a text pair on a model, and what they say. They belong to the texts alone
     (`Experiment.texts`): every study of them, whatever it patches, can share one.
 
-    They are recorded by `steps`, or when something is first asked of them. Raises UserError for
-    texts that cannot be patched and, on recording, for a model whose numbers are not finite.
+    Iterating records them, and yields the fraction that is done; so does, at once, whoever first
+    asks something of them. Raises UserError for texts that cannot be patched and, on recording,
+    for a model whose numbers are not finite.
     """
 
     def __init__(self, experiment: Experiment, model: LoadedModel):
@@ -74,7 +73,11 @@ class PlainRuns:
         L, C, _, _ = sizes_of(self.model.gpt)
         return 2 * work.run_work(L, C, self.T, 0, 0, self.T)
 
-    def steps(self) -> Iterator[float]:
+    def seconds_for(self, operations: int) -> float:
+        """About how long so many floating-point operations take where the model is."""
+        return work.seconds_for(operations, self.unembedding.weight.device.type)
+
+    def __iter__(self) -> Iterator[float]:
         """Record both runs in one pass, yielding the fraction that is done."""
         started = time.perf_counter()
         recording = Recording(self.model.gpt, *self.ids.values())
@@ -101,7 +104,7 @@ class PlainRuns:
 
     def _record(self) -> None:
         if not self.recorded:
-            for _ in self.steps():
+            for _ in self:
                 pass
 
     def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
@@ -118,6 +121,12 @@ class PlainRuns:
         """A vocabulary may be padded with rows that stand for no token."""
         encoder = self.model.encoder
         return token(id, encoder) if id in encoder.decoder else Token(id, f"<unused {id}>")
+
+    @property
+    def lens_work(self) -> int:
+        """Floating-point operations of the logit lens of one run."""
+        V, C = self.unembedding.weight.shape
+        return 2 * V * C * self.T * (self.model.card.layers + 1)
 
     def reading_lens(self, side: str, ids: tuple[int, ...]) -> ReadingLens:
         """The logit lens of a run in steps, and what it says of the tokens `ids`."""
@@ -136,8 +145,8 @@ class PlainRuns:
 
 
 class Study:
-    """One experiment's sweep, and every question to its states. What target, foil and metric are
-    matters to `read` only.
+    """One experiment's sweep, and every question to its states. Iterating sweeps. What target, foil
+    and metric are matters to `read` only.
 
     `plain` are the plain runs of its texts, where they are there already. Raises UserError for
     texts that cannot be patched.
@@ -197,13 +206,13 @@ class Study:
         layers = tuple(map(str, range(self.model.card.layers)))
         return (EMBEDDING, *layers) if self.experiment.embedding else layers
 
-    def steps(self) -> Iterator[float]:
+    def __iter__(self) -> Iterator[float]:
         """Record the plain runs unless they are, then sweep; yields the fraction that is done.
         `states` fills up meanwhile."""
         plain = 0 if self.plain.recorded else self.plain.work
         share = plain / max(1, plain + self.plan.work)
         if plain:
-            yield from (share * fraction for fraction in self.plain.steps())
+            yield from (share * fraction for fraction in self.plain)
         resumed = time.perf_counter()
         for fraction in self.sweep:
             self.seconds += time.perf_counter() - resumed
@@ -216,15 +225,12 @@ class Study:
         how many bytes of memory above the weights."""
         plain = (0, 0) if self.plain.recorded else (self.plain.work, self.plain.nbytes)
         operations = plain[0] + self.plan.work
-        device = self.model.gpt.lm_head.weight.device.type
-        seconds = operations / (_USUAL_FRACTION * work.rate(device))
-        return operations, seconds, plain[1] + sum(self.plan.memory)
+        return operations, self.plain.seconds_for(operations), plain[1] + sum(self.plan.memory)
 
     @property
     def nbytes(self) -> int:
         """What is kept of the sweep, without the plain runs."""
-        self.sweep  # noqa: B018 - made, so that there is something to keep
-        return self._states.nbytes
+        return self.plan.states_bytes
 
     def read(self, experiment: Experiment, metrics: tuple[str, ...] = tuple(METRICS)) -> Result:
         """The answer to `experiment`, which must share this study's `sweep`: the baselines of

@@ -27,6 +27,7 @@ from mingpt.bpe import END_OF_TEXT
 
 _REFERENCE = Path(__file__).parent / "reference.json"
 _OUR_TOLERANCE = 1e-4  # logits in float32: two orders of summing differ by less
+_INVARIANTS = 6
 _HALF_DIGITS = 4  # roundings of the largest logit, in half precision
 
 # Plain runs for the comparison with the loop: of a larger grid, so many cells drawn at random.
@@ -60,6 +61,11 @@ def checks(model: LoadedModel) -> Iterator[Check]:
     """Everything that can be said about a model, one check at a time."""
     yield from invariants(model)
     yield from published(model)
+
+
+def number_of_checks() -> int:
+    """How many `checks` there are for a model that some example fits."""
+    return _INVARIANTS + len(_reference()["cases"])
 
 
 def invariants(model: LoadedModel) -> Iterator[Check]:
@@ -120,7 +126,7 @@ def invariants(model: LoadedModel) -> Iterator[Check]:
 
 def published(model: LoadedModel) -> Iterator[Check]:
     """The cases of `reference.json`, all about one model."""
-    reference = json.loads(_REFERENCE.read_text(encoding="utf-8"))
+    reference = _reference()
     measure = {
         "token_ids": _token_ids,
         "next_tokens": _next_tokens,
@@ -134,6 +140,10 @@ def published(model: LoadedModel) -> Iterator[Check]:
             yield Check(*about, case["tolerance"], skipped=reason)
         else:
             yield _compare(*about, *measure[case["kind"]](model, case), case["tolerance"])
+
+
+def _reference() -> dict:
+    return json.loads(_REFERENCE.read_text(encoding="utf-8"))
 
 
 def _token_ids(model: LoadedModel, case: dict) -> tuple[list[int], list[int]]:
@@ -167,7 +177,7 @@ def _swept_map(model: LoadedModel, case: dict) -> tuple[np.ndarray, list[list[fl
     for texts in case["pairs"]:
         experiment = Experiment(**texts, model=model.card.name, bos=case["bos"], site=case["site"])
         study = Study(experiment, model)
-        for _ in study.steps():
+        for _ in study:
             pass
         results.append(study.read(experiment, metrics=()))
     values = np.mean([result.values for result in results], axis=0)

@@ -14,6 +14,7 @@ Sizes: L layers, C channels, H heads, T tokens; N runs with R rows in all, a row
 of one run.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,16 +112,17 @@ class Plan:
         )
 
     @property
+    def states_bytes(self) -> int:
+        """What the final states of all cells take up."""
+        return math.prod(self.shape) * self.sizes.C * self.sizes.itemsize
+
+    @property
     def memory(self) -> tuple[int, int]:
         """What the sweep's tensors take above the weights and the plain runs, in bytes: what stays
         to its end (the states, a chunk's stream and its largest tensors), and what the largest
         step takes besides."""
-        grid = 1
-        for size in self.shape:
-            grid *= size
-        kept = grid * self.sizes.C * self.sizes.itemsize
         stream, room, step = largest(chunks([self]))
-        return kept + stream + room, step
+        return self.states_bytes + stream + room, step
 
 
 class Chunk(NamedTuple):

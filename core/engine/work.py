@@ -19,9 +19,13 @@ query, key and value are known.
 
 import os
 import time
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import torch
+
+_USUAL_FRACTION = 0.8  # of the rate of large products that a sweep reaches
 
 
 def choose_threads() -> None:
@@ -51,6 +55,11 @@ def run_work(L: int, C: int, T: int, block: int, p: int, new: int) -> int:
     )
 
 
+def seconds_for(operations: int, device: str) -> float:
+    """About how long a sweep's operations take here."""
+    return operations / (_USUAL_FRACTION * rate(device))
+
+
 @cache
 def rate(device: str, seconds: float = 0.1) -> float:
     """Operations per second of large float32 matrix products on this machine; measured once."""
@@ -62,3 +71,19 @@ def rate(device: str, seconds: float = 0.1) -> float:
         (a @ b).sum().item()
         products += 1
     return products * 2 * size**3 / elapsed
+
+
+def available_memory() -> int | None:
+    """How many bytes this process can still have, of the machine's and of its container's; None
+    where the system does not tell."""
+    found = []
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        found.append(int(line.split()[1]) * 1024)
+    with suppress(OSError, ValueError):  # "max" where there is no limit
+        limit, used = (
+            int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current")
+        )
+        found.append(max(0, limit - used))
+    return min(found, default=None)

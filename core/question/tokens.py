@@ -117,6 +117,14 @@ def single_token(text: str, encoder: Encoder, *, field: str) -> Token:
     return tokens[0]
 
 
+def can_be_typed(token: Token, encoder: Encoder) -> bool:
+    """Whether its text, typed, is this token: that of part of a character is not."""
+    try:
+        return single_token(token.text, encoder, field="token").id == token.id
+    except UserError:
+        return False
+
+
 def with_leading_space(text: str, encoder: Encoder) -> str | None:
     """`text` with a space before it, where that is a token of its own and was not typed: a word
     in the middle of a text is one token with its space, and without it another, or several."""

@@ -40,10 +40,6 @@ class States:
         """Of a single state: see `Unembedding.expected_row`."""
         return self.unembedding.expected_row(self.states)
 
-    @property
-    def nbytes(self) -> int:
-        return self.states.nbytes + self._log_z.nbytes
-
 
 class Says:
     """What a metric of `core.question.metrics` may ask of states, each answer of their shape (...).

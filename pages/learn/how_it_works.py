@@ -5,7 +5,7 @@ import streamlit as st
 from core import models
 from core.presets import PRESETS
 from core.question.metrics import METRICS
-from pages.parts import answer, html, running
+from pages.parts import answer, html, keeping, running
 
 EXAMPLE = PRESETS[0].experiment(models.TEACHING.name)
 
@@ -39,9 +39,10 @@ def _worked_example() -> None:
         f"- Clean: “{EXAMPLE.clean}”\n- Corrupted: “{EXAMPLE.corrupted}”\n\n"
         "After the clean text the teaching model expects *Jones*, after the corrupted one *Smith*:"
     )
-    job = running.job_for(EXAMPLE, running.load(EXAMPLE.model))
-    running.drive(job, draw_partly=lambda fraction: None)
-    result = job.study.read(EXAMPLE, answer.HOVERED)
+    job = keeping.study_job(EXAMPLE, keeping.shelf(EXAMPLE.model))
+    if not running.drive(job):
+        return
+    result = job.work.read(EXAMPLE, answer.HOVERED)
     html.show(html.baselines(result))
     st.markdown(
         "Now each cell of the map is one more run of the corrupted text, in which the output of"

@@ -1,14 +1,30 @@
 """The page "Is it right?": our numbers against plain runs, and against published ones."""
 
+import math
+from collections.abc import Iterator
+
 import streamlit as st
 
 from core.checks import verify
 from core.checks.verify import Check
-from core.errors import UserError
-from core.models import named
-from pages.parts import download, experiment, html, running
+from core.models import LoadedModel, named
+from pages.parts import experiment, frame, html, running
+from pages.parts.jobs import Job, State
 
-_CHECKED = "checked"  # what of the session holds (model name, its checks)
+
+class _Checking:
+    """All checks of a model in steps; those made so far are `done`."""
+
+    def __init__(self, model: LoadedModel):
+        self._model = model
+        self.done: list[Check] = []
+
+    def __iter__(self) -> Iterator[float]:
+        self.done.clear()
+        for check in verify.checks(self._model):
+            self.done.append(check)
+            yield len(self.done) / (verify.number_of_checks() + 1)
+        yield 1.0
 
 
 def page() -> None:
@@ -18,26 +34,24 @@ def page() -> None:
         " share nothing, against what must be true of patching whatever the weights are, and, for"
         " GPT-2 small, against numbers that others have published."
     )
-    entry = named(experiment.current().model)
-    if entry.location is None:
-        download.offer(entry)
+    wanted = experiment.current()
+    on = frame.model_of(wanted)
+    if on is None:
         return
-    if st.button(f"Check {entry.title}", type="primary"):
-        try:
-            model = running.load(entry.name)
-        except UserError as error:
-            html.show(html.problem(str(error)))
-            return
-        done, place = [], st.empty()
-        for check in verify.checks(model):
-            done.append(check)
-            with place.container():
-                _show(done)
-        st.session_state[_CHECKED] = (entry.name, done)
+    job = on.keep(("checks",), lambda: Job(_Checking(on.model), math.inf))
+    title = named(wanted.model).title
+    if job.state is State.ASKS:
+        html.show(html.note(f"{title} has not been checked yet."))
+        st.button("Check it", on_click=job.go, type="primary")
         return
-    name, done = st.session_state.get(_CHECKED, (None, []))
-    if name == entry.name:
-        _show(done)
+    place = st.empty()
+
+    def show_so_far(fraction: float) -> None:
+        with place.container():
+            _show(job.work.done)
+
+    if running.drive(job, show_so_far):
+        show_so_far(1.0)
 
 
 def _show(checks: list[Check]) -> None:

@@ -1,14 +1,18 @@
 """What came out: the baselines, the map, a cell's story, the next-token tables, the files."""
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
 
 from core.question.experiment import Experiment
+from core.question.tokens import Token
 from core.result import EMBEDDING, Result
 from core.study import Study
-from core.views import exports, heatmaps, words, run_figures
-from pages.parts import html
+from core.views import exports, heatmaps, run_figures, words
+from pages.parts import html, running
+from pages.parts.jobs import Job
+from pages.parts.keeping import Shelf
 
 CHART = "heatmap"
 HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
@@ -29,7 +33,7 @@ def heatmap(result: Result) -> None:
     st.plotly_chart(
         heatmaps.heatmap(result, selected(result)),
         key=CHART,
-        on_select=_take_click,
+        on_select=lambda: _take_click(result.rows),
         selection_mode="points",
         config=_MODEBAR,
         alt="Heatmap of the metric by what was patched; its numbers are in the CSV file.",
@@ -51,16 +55,17 @@ def numbers(result: Result) -> None:
         _cell(result)
 
 
-def beyond(of: Study | Result) -> tuple[int, ...]:
+def beyond(axes: tuple[str, ...], tokens: dict[str, tuple[Token, ...]]) -> tuple[int, ...]:
     """What of a cell's index lies beyond a map of two axes: for a sweep by layer, head and
     position the position, which a slider chooses."""
-    if len(of.axes) == 2:
+    if len(axes) == 2:
         return ()
-    last = len(of.clean) - 1
+    last = len(tokens["clean"]) - 1
     if "map_position" not in st.session_state or st.session_state.map_position > last:
         st.session_state.map_position = last
     position = st.slider("Position", 0, last, key="map_position") if last else 0
-    html.show(html.tokens_at(of.clean[position], of.corrupted[position], position))
+    sides = (tokens[side][position] for side in ("clean", "corrupted"))
+    html.show(html.tokens_at(*sides, position))
     return (position,)
 
 
@@ -104,7 +109,7 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
     runs = {"clean": result.top["clean"], "corrupted": result.top["corrupted"]}
     moves = ()
     if at is not None:
-        moves = study.story((*at, *beyond))
+        moves = study.patched_next_tokens((*at, *beyond))
         patched = tuple(move.now for move in moves)
         runs = {"clean": runs["clean"], "patched": patched, "corrupted": runs["corrupted"]}
     as_chart = (
@@ -132,7 +137,7 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
                 html.show(html.next_tokens(top, name, moves if name == "patched" else ()))
 
 
-def followed(study: Study, experiment: Experiment, result: Result) -> None:
+def followed(on: Shelf, study: Study, experiment: Experiment, result: Result) -> None:
     """What became of the chosen patch, if it is one of the residual stream and a person asks."""
     at = selected(result)
     if at is None or experiment.site != "resid_post" or experiment.window:
@@ -140,7 +145,17 @@ def followed(study: Study, experiment: Experiment, result: Result) -> None:
     st.subheader("What became of the patch?")
     if not st.toggle("Follow it through the layers", key="follow"):
         return
-    trace = study.trace(at, experiment)
+    key = "trace", experiment.sweep, at, result.target.id, result.foil.id
+
+    def make() -> Job:
+        tracing = study.tracing(at, experiment)
+        heads = replace(study.plan, site_name="head_z", embedding=False)
+        return Job(tracing, study.plain.seconds_for(heads.work), sum(heads.memory))
+
+    job = on.keep(key, make)
+    if not running.drive(job):
+        return
+    trace = job.work.trace
     rows = (EMBEDDING, *map(str, range(result.model.layers)))
     lines, readers = st.columns(2, gap="large")
     with lines:
@@ -198,11 +213,11 @@ def _whole(export, study: Study, experiment: Experiment) -> str:
     return export(study.read(experiment))
 
 
-def _take_click() -> None:
+def _take_click(rows: tuple[str, ...]) -> None:
     points = st.session_state[CHART].selection.points
     if points:
         row, column, *_ = points[0]["customdata"]
-        st.session_state.cell_row = st.session_state.job.study.rows[int(row)]
+        st.session_state.cell_row = rows[int(row)]
         st.session_state.cell_column = int(column)
 
 

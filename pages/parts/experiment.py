@@ -1,10 +1,12 @@
 """The experiment of this browser session, and the address bar that always holds it.
 
 One Experiment in the session is the truth. A widget shows one of its fields and lives only while
-its page is drawn: `widget_key` gives it the field's value before it is drawn, and what a person
-then enters is in the session before the next run begins.
+its page is drawn: `widget` gives it the field's value, and what a person then enters is in the
+session before the next run begins. A callback writes no field but those it is about: what was
+typed may arrive together with its click.
 """
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -19,24 +21,34 @@ _LONGEST_ADDRESS = 60_000
 
 
 def begin() -> None:
-    """At the start of every run: take over what was entered; at the very first, the address."""
-    if "experiment" not in st.session_state:
-        st.session_state.notes = []
-        default = PRESETS[0].experiment(models.preferred().name)
-        st.session_state.experiment = _first_that_holds(
-            default.to_query() | st.query_params.to_dict()
-        )
-    values = current().to_dict()
-    entered = {field: st.session_state.get(f"field_{field}", values[field]) for field in values}
-    st.session_state.experiment = Experiment.from_dict(entered)
+    """At the start of every run: take over the address, where it is not the one that was written
+    last (at the very first run, and when a person goes back or forward), or what was entered."""
+    address = st.query_params.to_dict()
+    st.session_state.is_first_run = "experiment" not in st.session_state
+    if st.session_state.is_first_run or address not in ({}, st.session_state.address):
+        experiment, st.session_state.notes = _first_that_holds(address)
+    else:
+        entered = _entered()
+        if entered["site"] != "resid_post":
+            entered |= {"embedding": False, "window": 0}  # which no other site has
+        experiment = Experiment.from_dict(entered)
+    _show(experiment)
+    st.session_state.address = address
 
 
 def publish() -> None:
-    """At the end of every run: put the experiment into the address bar."""
+    """At the end of every run: put the experiment into the address bar.
+
+    After a server restart an open page brings what was typed meanwhile with its widgets, which
+    the first `begin` cannot see yet: then the page is run once more.
+    """
+    if st.session_state.is_first_run and _entered() != current().to_dict():
+        st.rerun()
     query = current().to_query()
     too_long = len(urlencode(query)) > _LONGEST_ADDRESS
     if st.query_params.to_dict() != query and not too_long:
         st.query_params.from_dict(query)
+        st.session_state.address = query
 
 
 def current() -> Experiment:
@@ -44,29 +56,65 @@ def current() -> Experiment:
 
 
 def put(experiment: Experiment) -> None:
-    """Replace the experiment, from a callback: the widgets on the page follow."""
-    st.session_state.experiment = experiment
+    """Replace the experiment, before anything is drawn: the widgets on the page follow."""
+    _show(experiment)
     st.session_state.notes = []
+
+
+def settle(layers: int) -> None:
+    """Narrow a window to what a model of so many layers has, before it is drawn."""
+    _show(replace(current(), window=min(current().window, max(0, layers - 1))))
+
+
+def widget(field: str, options: tuple[str, ...] = ()) -> dict:
+    """The key of the widget for a field, and the value it begins with; of a choice among `options`
+    that is an index. A value that the browser has brought already comes first."""
+    if _key(field) in st.session_state:
+        return {"key": _key(field)}
+    value = getattr(current(), field)
+    begins = {"index": options.index(value)} if options else {"value": value}
+    return {"key": _key(field)} | begins
+
+
+def prepend(field: str, text: str) -> None:
+    """Put `text` before what stands in a field, as a callback."""
+    st.session_state[_key(field)] = text + st.session_state[_key(field)].lstrip()
+
+
+def fill(field: str, text: str) -> None:
+    """Put `text` into a field, before it is drawn."""
+    _show(replace(current(), **{field: text}))
+
+
+def _key(field: str) -> str:
+    return f"field_{field}"
+
+
+def _entered() -> dict:
+    """The experiment with what its widgets hold."""
+    values = current().to_dict()
+    return {field: st.session_state.get(_key(field), values[field]) for field in values}
+
+
+def _show(experiment: Experiment) -> None:
+    st.session_state.experiment = experiment
     for field, value in experiment.to_dict().items():
-        st.session_state[widget_key(field)] = value
+        if st.session_state.get(_key(field), value) != value:
+            st.session_state[_key(field)] = value
 
 
-def widget_key(field: str) -> str:
-    """The key of the widget for a field, which will show the field's value."""
-    key = f"field_{field}"
-    if key not in st.session_state:
-        st.session_state[key] = getattr(current(), field)
-    return key
-
-
-def _first_that_holds(query: dict[str, str]) -> Experiment:
-    """The experiment of an address; what it names that does not exist falls back to the default,
-    and `session_state.notes` says so."""
+def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
+    """The experiment of an address. What it leaves out is that of the first example; what it names
+    that does not exist is too, and a note says so."""
+    default = PRESETS[0].experiment(models.preferred().name).to_query()
+    if address.get("site", default["site"]) != default["site"]:
+        del default["embedding"]
+    query, notes = default | address, []
     while True:
         try:
             experiment = Experiment.from_query(query)
             models.named(experiment.model)
-            return experiment
+            return experiment, notes
         except UserError as error:
-            st.session_state.notes.append(f"{error} The address was opened without it.")
+            notes.append(f"{error} The address was opened without it.")
             del query[error.field]

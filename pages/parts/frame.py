@@ -3,54 +3,58 @@
 import streamlit as st
 
 from core.errors import UserError
-from core.models import LoadedModel, named
+from core.models import named
 from core.question.experiment import Experiment
-from core.question.pair import Draft, draft
+from core.question.pair import Draft
 from core.result import Result
-from core.study import Study
-from pages.parts import answer, download, experiment, html, running
+from core.study import Study, read
+from pages.parts import answer, download, experiment, html, keeping, running
+from pages.parts.keeping import Shelf
 
 
-def model_of(wanted: Experiment) -> LoadedModel | None:
+def model_of(wanted: Experiment) -> Shelf | None:
     """The experiment's model, or nothing and the reason on the page."""
     entry = named(wanted.model)
     if entry.location is None:
         download.offer(entry)
         return None
     try:
-        return running.load(wanted.model)
+        return keeping.shelf(wanted.model)
     except UserError as error:
         html.show(html.problem(str(error)))
         return None
 
 
-def read(wanted: Experiment, model: LoadedModel | None) -> Draft:
-    return draft(wanted, model.encoder, model.gpt.block_size) if model else Draft()
+def own_model() -> tuple[Shelf | None, Draft]:
+    """The model of the session's experiment, which fits it from here on, and what it can read."""
+    on = model_of(experiment.current())
+    if on is None:
+        return None, Draft()
+    experiment.settle(on.model.card.layers)
+    return on, read(experiment.current(), on.model)
 
 
-def given() -> tuple[Experiment, LoadedModel] | None:
+def given() -> tuple[Experiment, Shelf] | None:
     """For a page without inputs of its own: the experiment as it stands and its model, or nothing
     and what is wrong with it on the page."""
-    wanted = experiment.current()
-    model = model_of(wanted)
-    if model is None:
+    on, found = own_model()
+    if on is None:
         return None
-    found = read(wanted, model)
     if found.clean and found.corrupted:
         html.show(html.ribbon(found.clean, found.corrupted))
     st.page_link("pages/patching/patch.py", label="Change the texts or the question")
     for problem in found.problems.values():
         html.show(html.problem(str(problem)))
-    return None if found.problems else (wanted, model)
+    return None if found.problems else (experiment.current(), on)
 
 
-def swept(wanted: Experiment, model: LoadedModel) -> tuple[Study, Result] | None:
+def swept(wanted: Experiment, on: Shelf) -> tuple[Study, Result] | None:
     """A finished sweep and its answer; nothing while it waits for a person, or if it cannot be."""
-    job = running.job_for(wanted, model)
-    running.drive(job, draw_partly=lambda fraction: None)
+    job = keeping.study_job(wanted, on)
+    if not running.drive(job):
+        return None
     try:
-        result = job.study.read(wanted, answer.HOVERED)
+        return job.work, job.work.read(wanted, answer.HOVERED)
     except UserError as error:
         html.show(html.problem(str(error)))
         return None
-    return (job.study, result) if job.finished else None

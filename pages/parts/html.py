@@ -8,8 +8,8 @@ from html import escape
 
 import streamlit as st
 
-from core.question.tokens import Token
 from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
+from core.question.tokens import Token
 from core.reading.trace import Trace
 from core.result import Moved, Ranked, Result
 from core.views.words import summary

@@ -1,23 +1,25 @@
 """The inputs of an experiment, each with what was read from it, or what is wrong with it."""
 
-from dataclasses import replace
-
 import streamlit as st
 
-from core.question.sites import SITES
 from core.models import LoadedModel
-from core.question.experiment import DIRECTIONS
-from core.question.pair import Draft
-from core.question.tokens import with_leading_space
+from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
-from pages.parts import experiment, html
+from core.question.pair import Draft
+from core.question.sites import SITES
+from core.question.tokens import Token, can_be_typed, with_leading_space
+from pages.parts import experiment, html, keeping, running
+from pages.parts.keeping import Shelf
+
+# What of the session holds the field that a run's likeliest token is wanted in, and the run.
+_WANTED = "wanted_top"
 
 
 def texts(read: Draft) -> None:
     """Both texts side by side, and under them their tokens, position under position."""
     for column, field in zip(st.columns(2), ("clean", "corrupted"), strict=True):
         with column:
-            st.text_area(f"{field.title()} text", key=experiment.widget_key(field), height=68)
+            st.text_area(f"{field.title()} text", height=68, **experiment.widget(field))
             _problem(read, field)
     if read.clean or read.corrupted:
         html.show(html.ribbon(read.clean or (), read.corrupted or ()))
@@ -36,7 +38,7 @@ def question(read: Draft, model: LoadedModel | None) -> None:
             "Metric",
             METRICS,
             format_func=lambda name: METRICS[name].title,
-            key=experiment.widget_key("metric"),
+            **experiment.widget("metric", tuple(METRICS)),
         )
         st.caption(METRICS[now.metric].says)
     with site:
@@ -44,8 +46,7 @@ def question(read: Draft, model: LoadedModel | None) -> None:
             "Patch",
             SITES,
             format_func=lambda name: SITES[name].title,
-            key=experiment.widget_key("site"),
-            on_change=_drop_what_only_resid_post_has,
+            **experiment.widget("site", tuple(SITES)),
         )
         st.caption(f"`{now.site}`, by {' and '.join(SITES[now.site].axes)}")
     with direction:
@@ -53,41 +54,35 @@ def question(read: Draft, model: LoadedModel | None) -> None:
             "Direction",
             DIRECTIONS,
             format_func=lambda name: DIRECTIONS[name].title,
-            key=experiment.widget_key("direction"),
+            **experiment.widget("direction", tuple(DIRECTIONS)),
         )
         st.caption(DIRECTIONS[now.direction].asks)
         with st.popover("More options", type="tertiary"):
             only_resid_post = now.site != "resid_post"
             st.toggle(
                 "Embedding row",
-                key=experiment.widget_key("embedding"),
+                **experiment.widget("embedding"),
                 help="Also patch the input of block 0: the token and position embedding.",
                 disabled=only_resid_post,
             )
             st.number_input(
                 "Layers more on either side",
                 min_value=0,
-                max_value=model.card.layers if model else None,
-                key=experiment.widget_key("window"),
+                max_value=max(0, model.card.layers - 1) if model else None,
+                **experiment.widget("window"),
                 help="Patch a window of layers around each layer at once.",
                 disabled=only_resid_post,
             )
             st.toggle(
                 "End-of-text first",
-                key=experiment.widget_key("bos"),
+                **experiment.widget("bos"),
                 help="Begin both texts with the end-of-text token, as much published work does.",
             )
 
 
-def _drop_what_only_resid_post_has() -> None:
-    if st.session_state[experiment.widget_key("site")] != "resid_post":
-        st.session_state[experiment.widget_key("embedding")] = False
-        st.session_state[experiment.widget_key("window")] = 0
-
-
 def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) -> None:
     """Target or foil, and ways to have it filled in."""
-    st.text_input(f"{field.title()} token", key=experiment.widget_key(field))
+    st.text_input(f"{field.title()} token", **experiment.widget(field))
     _problem(read, field)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if token := getattr(read, field):
@@ -95,7 +90,7 @@ def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) ->
         st.button(
             f"{side.title()} top token",
             key=f"top_{field}",
-            on_click=_use_top,
+            on_click=_want_top,
             args=(field, side),
             type="tertiary",
             icon=":material/low_priority:",
@@ -103,12 +98,12 @@ def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) ->
             disabled=not read.texts_fit,
         )
     typed = getattr(experiment.current(), field)
-    if model and (spaced := with_leading_space(typed, model.encoder)):
+    if model and with_leading_space(typed, model.encoder):
         st.button(
             "Put a space before it",
             key=f"space_{field}",
-            on_click=_set,
-            args=(field, spaced),
+            on_click=experiment.prepend,
+            args=(field, " "),
             type="primary",
             help="Within a text, a word’s token begins with its space.",
         )
@@ -119,11 +114,31 @@ def _problem(read: Draft, field: str) -> None:
         html.show(html.problem(str(read.problems[field])))
 
 
-def _use_top(field: str, side: str) -> None:
-    study = st.session_state.job.study
-    state = study.clean_state if side == "clean" else study.corrupted_state
-    _set(field, study.top(state, count=1)[0].token.text)
+def _want_top(field: str, side: str) -> None:
+    """Remembered until the texts as they now stand have been run: what was typed into them may
+    have come together with the click."""
+    st.session_state[_WANTED] = (field, side)
 
 
-def _set(field: str, text: str) -> None:
-    experiment.put(replace(experiment.current(), **{field: text}))
+def fill_in(asked: Experiment, on: Shelf) -> None:
+    """Put in the token that a person has asked for, before its field is drawn."""
+    field, side = st.session_state.get(_WANTED, (None, None))
+    if field is None or not running.drive(keeping.plain_job(asked, on)):
+        return
+    del st.session_state[_WANTED]
+    plain = keeping.plain_runs(asked, on)
+    likeliest, *others = (row.token for row in plain.top(plain.state(side).states))
+    fitting = (token for token in (likeliest, *others) if can_be_typed(token, on.model.encoder))
+    chosen = next(fitting, None)
+    if chosen is not likeliest:
+        html.show(html.note(_cannot_be_typed(likeliest, side, chosen)))
+    if chosen:
+        experiment.fill(field, chosen.text)
+
+
+def _cannot_be_typed(likeliest: Token, side: str, chosen: Token | None) -> str:
+    instead = f"the next that can, {chosen.label}, is put in" if chosen else "nothing is put in"
+    return (
+        f"The likeliest token after the {side} text, {likeliest.label} (id {likeliest.id}), cannot"
+        f" be typed, being no text of its own: {instead}."
+    )

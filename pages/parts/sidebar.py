@@ -17,7 +17,7 @@ def show() -> None:
             "Model",
             entries,
             format_func=lambda name: _title(entries[name]),
-            key=experiment.widget_key("model"),
+            **experiment.widget("model", tuple(entries)),
         )
         entry = entries[experiment.current().model]
         html.show(html.note(entry.about))

@@ -5,7 +5,8 @@ import streamlit as st
 from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Result
-from pages.parts import answer, experiment, frame, html, inputs, running
+from pages.parts import answer, experiment, frame, html, inputs, keeping, running
+from pages.parts.keeping import Shelf
 
 
 def page() -> None:
@@ -17,44 +18,47 @@ def page() -> None:
     )
     for message in st.session_state.notes:
         html.show(html.note(message))
-    wanted = experiment.current()
-    model = frame.model_of(wanted)
-    read = frame.read(wanted, model)
+    on, read = frame.own_model()
     inputs.texts(read)
-    inputs.question(read, model)
-    if model and read.texts_fit:
-        job = running.job_for(wanted, model)
-        if not read.problems:
-            _answer(wanted, job)
+    if on and read.texts_fit:
+        inputs.fill_in(experiment.current(), on)
+        read = frame.read(experiment.current(), on.model)
+    inputs.question(read, on and on.model)
+    if on and not read.problems:
+        _answer(experiment.current(), on)
 
 
-def _answer(wanted: Experiment, job: running.Job) -> None:
-    study = job.study
-    beyond = answer.beyond(study)
+def _answer(wanted: Experiment, on: Shelf) -> None:
+    job = keeping.study_job(wanted, on)
+    study = job.work
+    beyond = answer.beyond(study.axes, study.plain.tokens)
     progress, chart = st.container(), st.empty()
 
-    def read() -> Result:
+    def shown() -> Result:
         return answer.one_map(study.read(wanted, answer.HOVERED), beyond)
 
     def draw_partly(fraction: float) -> None:
-        with chart:
-            answer.still_heatmap(read(), key=f"map_at_{fraction}")
+        if study.plain.recorded:
+            with chart:
+                answer.still_heatmap(shown(), key=f"map_at_{fraction}")
 
     try:
         with progress:
-            running.drive(job, draw_partly)
-        shown = read()
+            finished = running.drive(job, draw_partly, study.plain.T)
+        if not study.plain.recorded:
+            return
+        result = shown()
     except UserError as error:
         html.show(html.problem(str(error)))
         return
     with chart:
-        answer.heatmap(shown)
-    if job.finished:
-        answer.numbers(shown)
-        answer.downloads(study, wanted, shown)
+        answer.heatmap(result)
+    if finished:
+        answer.numbers(result)
+        answer.downloads(study, wanted, result)
         st.subheader("What comes next?")
-        answer.next_tokens(study, shown, beyond)
-        answer.followed(study, wanted, shown)
+        answer.next_tokens(study, result, beyond)
+        answer.followed(on, study, wanted, result)
 
 
 page()

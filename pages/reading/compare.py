@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS, Experiment
 from core.result import Result
 from core.views.heatmaps import difference
 from core.views.words import reach
 from pages.parts import answer, frame, html
+from pages.parts.keeping import Shelf
 
 _PINNED = "pinned"  # what of the session holds the pinned experiment
 _OPPOSITES = ("denoise", "noise")
@@ -20,17 +20,17 @@ def page() -> None:
     given = frame.given()
     if given is None:
         return
-    wanted, model = given
+    wanted, on = given
     st.subheader("Sufficient and necessary")
     st.markdown(
         "**Denoising** asks which activation is *sufficient* to bring the clean answer back,"
         " **noising** which is *necessary* to keep it. A cell that shows on the left alone has a"
         " copy elsewhere; one that shows on the right alone needs others beside it."
     )
-    both = [_answer(replace(wanted, direction=name), model) for name in _OPPOSITES]
+    both = [_answer(replace(wanted, direction=name), on) for name in _OPPOSITES]
     if None in both:
         return
-    beyond = answer.beyond(both[0])
+    beyond = answer.beyond(both[0].axes, {"clean": both[0].clean, "corrupted": both[0].corrupted})
     maps = [answer.one_map(result, beyond) for result in both]
     _side_by_side(maps, [DIRECTIONS[name].title for name in _OPPOSITES], key="opposites")
 
@@ -46,10 +46,10 @@ def page() -> None:
             )
         )
         return
-    its_model = model if pinned.model == wanted.model else frame.model_of(pinned)
+    its_model = on if pinned.model == wanted.model else frame.model_of(pinned)
     if its_model is None:
         return
-    results = [_answer(pinned, its_model), _answer(wanted, model)]
+    results = [_answer(pinned, its_model), _answer(wanted, on)]
     if None in results:
         return
     # Of heads by position, the map of the last one.
@@ -77,8 +77,8 @@ def _side_by_side(results: list[Result], titles: list[str], key: str) -> None:
             answer.still_heatmap(result, key=f"{key}_{title}", reach=shared)
 
 
-def _answer(wanted: Experiment, model: LoadedModel) -> Result | None:
-    swept = frame.swept(wanted, model)
+def _answer(wanted: Experiment, on: Shelf) -> Result | None:
+    swept = frame.swept(wanted, on)
     return None if swept is None else swept[1]
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import streamlit as st
 
 from core.question.sites import SITES
-from core.errors import UserError
 from core.result import Result
 from core.study import Study
-from core.views.words import reach
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html
+from core.views.words import reach
+from pages.parts import answer, frame, running
+from pages.parts.jobs import Job, Once
+from pages.parts.keeping import Shelf
 
 _STREAM_AND_PARTS = ("resid_post", "attn_out", "mlp_out")
 
@@ -26,10 +27,10 @@ def page() -> None:
     given = frame.given()
     if given is None:
         return
-    wanted, model = (replace(given[0], embedding=False, window=0), given[1])
+    wanted, on = (replace(given[0], embedding=False, window=0), given[1])
     results = []
     for site in _STREAM_AND_PARTS:
-        if (answered := frame.swept(replace(wanted, site=site), model)) is None:
+        if (answered := frame.swept(replace(wanted, site=site), on)) is None:
             return
         results.append(answered[1])
     shared = max(map(reach, results))
@@ -40,7 +41,7 @@ def page() -> None:
 
     st.subheader("Heads")
     st.markdown("Each cell patches one head’s output at all positions. Click a head.")
-    if (answered := frame.swept(replace(wanted, site="head_z"), model)) is None:
+    if (answered := frame.swept(replace(wanted, site="head_z"), on)) is None:
         return
     study, heads = answered
     answer.heatmap(heads)
@@ -48,7 +49,7 @@ def page() -> None:
     if (chosen := answer.selected(heads)) is not None:
         _attention(study, *chosen)
     with st.expander("A quick preview by attribution patching"):
-        _preview(study, heads)
+        _preview(on, study, heads)
 
 
 def _attention(study: Study, layer: int, head: int) -> None:
@@ -56,8 +57,8 @@ def _attention(study: Study, layer: int, head: int) -> None:
     st.subheader(f"Where head {head} of layer {layer} reads")
     for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
         with column:
-            tokens = getattr(study, side)
-            pattern = study.attention(side, layer, head)
+            tokens = study.plain.tokens[side]
+            pattern = study.plain.attention(side, layer, head)
             st.markdown(f"**{side.title()} run**: each row is a position, and what it reads")
             st.plotly_chart(attention_map(pattern, tokens), key=f"attention_{side}")
             best = np.argsort(-pattern[-1], kind="stable")[:5]
@@ -73,7 +74,7 @@ def _attention(study: Study, layer: int, head: int) -> None:
             )
 
 
-def _preview(study: Study, exact: Result) -> None:
+def _preview(on: Shelf, study: Study, exact: Result) -> None:
     st.markdown(
         "Two forward passes and a backward one estimate the map of heads: gradient times the"
         " difference of activations. It is an estimate, good for heads; for the residual stream"
@@ -82,11 +83,18 @@ def _preview(study: Study, exact: Result) -> None:
     )
     if not st.toggle("Show the preview", key="preview"):
         return
-    try:
-        estimate = study.head_preview(exact.experiment)
-    except UserError as error:
-        html.show(html.problem(str(error)))
+    asked = exact.experiment
+    job = on.keep(
+        ("preview", asked.sweep, exact.target.id, exact.foil.id),
+        lambda: Job(
+            Once(lambda: study.head_preview(asked)),
+            study.plain.seconds_for(3 * study.plain.work),  # a backward pass takes two forward ones
+            3 * study.plain.nbytes,
+        ),
+    )
+    if not running.drive(job):
         return
+    estimate = job.work.result
     # The preview is of the logit difference, whatever the metric.
     shown = replace(
         exact,

@@ -1,12 +1,12 @@
 """The page "Lens": what both runs were going to say on the way, and who said it."""
 
-from dataclasses import replace
-
 import streamlit as st
 
 from core.result import EMBEDDING
+from core.study import SIDES
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
-from pages.parts import frame, html, running
+from pages.parts import frame, html, keeping, running
+from pages.parts.jobs import Job
 
 
 def page() -> None:
@@ -14,11 +14,13 @@ def page() -> None:
     given = frame.given()
     if given is None:
         return
-    wanted, model = given
-    study = running.job_for(replace(wanted, embedding=False, window=0), model).study
-    read = frame.read(wanted, model)
+    wanted, on = given
+    if not running.drive(keeping.plain_job(wanted, on)):
+        return
+    plain = keeping.plain_runs(wanted, on)
+    read = frame.read(wanted, on.model)
     pair = read.target, read.foil
-    rows = (EMBEDDING, *map(str, range(model.card.layers)))
+    rows = (EMBEDDING, *map(str, range(on.model.card.layers)))
 
     st.subheader("Logit lens")
     st.markdown(
@@ -26,10 +28,20 @@ def page() -> None:
         " unembedding, applied to the residual stream there. Each cell is the likeliest next token"
         " after that position; its colour is the probability."
     )
-    for side in ("clean", "corrupted"):
-        lens, tops = study.lens(side, tuple(token.id for token in pair))
+    ids = tuple(token.id for token in pair)
+    for side in SIDES:
         st.markdown(f"**{side.title()} run**")
-        st.plotly_chart(lens_map(lens, rows, getattr(study, side), tops), key=f"lens_{side}")
+        job = on.keep(
+            ("lens", wanted.texts, side, ids),
+            lambda side=side: Job(
+                plain.reading_lens(side, ids), plain.seconds_for(plain.lens_work)
+            ),
+        )
+        if not running.drive(job):
+            return
+        lens, tokens = job.work.lens, plain.tokens[side]
+        tops = [[plain.token(id) for id in row] for row in lens.top_ids.tolist()]
+        st.plotly_chart(lens_map(lens, rows, tokens, tops), key=f"lens_{side}")
         st.markdown("Target and foil at the last position, layer by layer (ranks on hover):")
         st.plotly_chart(lens_lines(lens, rows, pair), key=f"lines_{side}")
 
@@ -41,9 +53,9 @@ def page() -> None:
         " is for."
     )
     html.show(html.signed_by(*pair))
-    for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
+    for column, side in zip(st.columns(2), SIDES, strict=True):
         with column:
-            attribution = study.attribution(side, wanted)
+            attribution = plain.attribution(side, *ids)
             st.markdown(f"**{side.title()} run**: {attribution.total:.4f} in all")
             st.plotly_chart(attribution_layers(attribution), key=f"layers_{side}")
             st.plotly_chart(heads_map(attribution.heads.cpu().numpy()), key=f"heads_{side}")

@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.__main__ import main
 from core.checks import bench
 from core.engine import patching
-from core.question.sites import SITES
 from core.errors import UserError
+from core.question.sites import SITES
 from mingpt.model import GPT
 from tests.builders import random_gpt
 

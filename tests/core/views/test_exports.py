@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from core.question.tokens import Token
 from core.question.metrics import METRICS
+from core.question.tokens import Token
 from core.result import Ranked, Result
 from core.views.exports import from_json, grid_csv, read_grid_csv, to_json, top_csv
 from core.views.words import wording

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.question.tokens import Token
 from core.question.metrics import METRICS
+from core.question.tokens import Token
 from core.result import Baseline, Ranked, Result
 from core.views.heatmaps import bars, difference, heatmap
 from core.views.words import AWAY, TOWARDS

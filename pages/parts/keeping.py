@@ -1,0 +1,82 @@
+"""What this server keeps: loaded models, and of each session what it has computed on them."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import streamlit as st
+
+from core import models
+from core.engine import work
+from core.models import LoadedModel
+from core.question.experiment import Experiment
+from core.study import PlainRuns, Study
+from pages.parts.jobs import Job
+
+# What a session may keep on one model, in bytes; what was used last stays, however large.
+BUDGET = 1 << 30
+_MODELS = 2
+
+Kept = TypeVar("Kept", Job, PlainRuns)
+
+
+class _Session:
+    """Stands for a session; when that ends, what it kept goes."""
+
+
+class Shelf:
+    """A loaded model and, of each session, what it computed on it: when the model goes to make
+    room for another, nothing of that holds it."""
+
+    def __init__(self, model: LoadedModel):
+        self.model = model
+        self._of: WeakKeyDictionary[_Session, OrderedDict] = WeakKeyDictionary()
+
+    def keep(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What this session keeps under `key`, made if it is not there."""
+        session = st.session_state.setdefault("session", _Session())
+        own = self._of.setdefault(session, OrderedDict())
+        if key not in own:
+            own[key] = make()
+        own.move_to_end(key)
+        while len(own) > 1 and sum(kept.nbytes for kept in own.values()) > BUDGET:
+            own.popitem(last=False)
+        return own[key]
+
+
+def shelf(name: str) -> Shelf:
+    """That of a model of the catalogue, loaded if it is not yet, or if its files have changed.
+    Raises UserError for a model that cannot be loaded."""
+    return _shelf(name, models.version(models.named(name)))
+
+
+@st.cache_resource(max_entries=_MODELS, show_spinner="Loading the model…")
+def _shelf(name: str, version: tuple) -> Shelf:
+    work.choose_threads()
+    return Shelf(models.load(models.named(name)))
+
+
+def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:
+    """Both plain runs of the texts, shared by all that is asked of them. Whatever else is kept of
+    these texts is asked for later, and so goes earlier."""
+    return on.keep(experiment.texts, lambda: PlainRuns(experiment, on.model))
+
+
+def plain_job(experiment: Experiment, on: Shelf) -> Job:
+    """Recording both plain runs, for what needs no sweep."""
+    plain = plain_runs(experiment, on)
+    seconds = 0.0 if plain.recorded else plain.seconds_for(plain.work)
+    return on.keep(("plain", experiment.texts), lambda: Job(plain, seconds, plain.nbytes))
+
+
+def study_job(experiment: Experiment, on: Shelf) -> Job:
+    """The sweep that answers `experiment`; its `work` is the Study."""
+    plain = plain_runs(experiment, on)
+
+    def make() -> Job:
+        study = Study(experiment, on.model, plain)
+        _, seconds, memory = study.estimate
+        return Job(study, seconds, memory)
+
+    return on.keep(experiment.sweep, make)
