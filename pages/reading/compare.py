@@ -7,8 +7,8 @@ import streamlit as st
 from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS, Experiment
 from core.result import Result
+from core.views.colours import reach
 from core.views.heatmaps import difference
-from core.views.words import reach
 from pages.parts import answer, frame, html
 
 _PINNED = "pinned"  # what of the session holds the pinned experiment

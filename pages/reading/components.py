@@ -9,7 +9,7 @@ from core.engine.sites import SITES
 from core.errors import UserError
 from core.result import Result
 from core.study import Study
-from core.views.words import reach
+from core.views.colours import reach
 from core.views.run_figures import attention_map
 from pages.parts import answer, frame, html
 
