@@ -70,7 +70,8 @@ class Result:
     grids: dict[str, np.ndarray]  # metric -> float32, by `axes`; NaN where not computed yet
     baselines: dict[str, Baseline]  # metric -> its value on the clean and the corrupted run
     top: dict[str, tuple[Ranked, ...]]  # "clean", "corrupted" -> the 20 likeliest next tokens
-    seconds: dict[str, float]  # "load", "clean", "corrupted", "sweep"
+    seconds: dict[str, float]  # what was done -> how long it took: "load", "sweep" and the like
+    at_position: int | None = None  # of a map that `at` made: which position it is of
 
     @property
     def values(self) -> np.ndarray:
@@ -78,9 +79,11 @@ class Result:
         return self.grids[self.experiment.metric]
 
     def at(self, position: int) -> Self:
-        """Of a result by layer, head and position, the map of one position: layer by head."""
+        """Of a result by layer, head and position, the map of one position: layer by head.
+        Positions below 0 count from the end; IndexError for one that is not there."""
+        position = range(len(self.clean))[position]
         grids = {metric: grid[:, :, position] for metric, grid in self.grids.items()}
-        return replace(self, axes=self.axes[:2], grids=grids)
+        return replace(self, axes=self.axes[:2], grids=grids, at_position=position)
 
     @property
     def unpatched(self) -> str:
@@ -88,12 +91,18 @@ class Result:
         return "corrupted" if self.experiment.direction == "denoise" else "clean"
 
     @property
-    def other(self) -> str:
-        """The run that an effect of the patch moves the prediction towards."""
-        return "clean" if self.unpatched == "corrupted" else "corrupted"
+    def other(self) -> str | None:
+        """The run that is put in, towards which an effect moves the prediction; an ablation puts
+        in none."""
+        return {"denoise": "clean", "noise": "corrupted"}.get(self.experiment.direction)
 
     @property
     def patched_with(self) -> str:
         """What is put in, in words."""
-        direction = self.experiment.direction
-        return {"zero": "zeros", "mean": "the mean"}.get(direction, self.other)
+        ablations = {"zero": "zeros", "mean": "the position mean"}
+        return self.other or ablations[self.experiment.direction]
+
+    def plain(self, metric: str, run: str | None = None) -> float:
+        """A metric's value on a plain run, "clean" or "corrupted": on the `unpatched` one, if none
+        is named."""
+        return getattr(self.baselines[metric], run or self.unpatched)

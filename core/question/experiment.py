@@ -31,7 +31,8 @@ DIRECTIONS = {
         "Zero ablation", "Put zeros into the clean run: what does it rely on at all?"
     ),
     "mean": Direction(
-        "Mean ablation", "Put the mean over all positions into the clean run: what does it rely on?"
+        "Position mean ablation",
+        "Put the mean over the text’s own positions into the clean run: what does it rely on?",
     ),
 }
 _FLAGS = {"0": False, "1": True}

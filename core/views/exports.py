@@ -35,6 +35,7 @@ def to_json(result: Result) -> str:
             "target": asdict(result.target),
             "foil": asdict(result.foil),
             "axes": result.axes,
+            "at_position": result.at_position,
             "metric": metric,
             "in_words": {
                 "patched": summary(result),
@@ -82,6 +83,7 @@ def from_json(text: str) -> Result:
             },
             top={side: tuple(map(_ranked, data["top"][side])) for side in _SIDES},
             seconds=data["seconds"],
+            at_position=data.get("at_position"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"This is no result that Patchboard wrote: {error!r}.") from error

@@ -1,21 +1,17 @@
-"""Result -> a Plotly figure to hover and click."""
-
-from html import escape
+"""Result -> a Plotly figure to hover and click; and the cells and axes that all such maps have."""
 
 import numpy as np
 import plotly.graph_objects as go
 
-from core.result import Ranked, Result
+from core.result import Result
+from core.views.colours import DARK, LIGHT, Scale, for_plotly, limits, rgba, scale
 from core.views.words import (
-    AWAY,
-    NOTHING,
-    NOTHING_ALPHA,
-    TOWARDS,
+    at_position,
     column_label,
     formula,
-    is_flipped,
-    limits,
-    short,
+    marks,
+    plotly_text,
+    row_name,
     tick_step,
     wording,
 )
@@ -28,6 +24,11 @@ _GRID_HEIGHT = 480
 _ABOVE_GRID = 106  # position numbers, then the colour bar with its title and ticks
 _BELOW_GRID = 90
 _DIGITS_ACROSS = 36  # of the position numbers above, side by side on a phone
+_COLOUR_BAR = {  # above the grid
+    **{"orientation": "h", "len": 0.85, "thickness": 10, "outlinewidth": 0},
+    **{"x": 0, "xanchor": "left", "xpad": 0, "yanchor": "bottom", "ypad": 0},
+    **{"tickangle": 0, "ticklabeloverflow": "allow"},
+}
 
 
 def heatmap(
@@ -39,20 +40,25 @@ def heatmap(
     """The grid of two axes, layers down, positions or heads across; `selected` is outlined.
     `reach` is how far the colours go on either side, so that maps can share a scale. A map that
     need not be `clickable` is drawn much sooner."""
-    baseline = result.baselines[result.experiment.metric]
-    figure = _map(
+    metric, logit_diff = result.experiment.metric, result.grids["logit_diff"]
+    numbers = {
+        "recovery" if metric == "recovery" else wording(result): result.values,
+        formula(result, "logit_diff"): logit_diff,
+        f"change against the {result.unpatched} run": logit_diff - result.plain("logit_diff"),
+    }
+    if "recovery" in result.grids:
+        numbers["recovery"] = result.grids["recovery"]
+    own, *others = (f"{plotly_text(n)}: %{{customdata[{i}]}}" for i, n in enumerate(numbers, 5))
+    tokens = ["clean %{customdata[3]} · corrupted %{customdata[4]}"]
+    ends = limits(result, reach)
+    figure = _grid_of_layers(
         result,
         result.values,
-        limits(result, reach),
-        _colour_bar(
-            wording(result),
-            {
-                f"clean<br>{baseline.clean:z.2f}": baseline.clean,
-                f"corrupted<br>{baseline.corrupted:z.2f}": baseline.corrupted,
-            },
-        ),
-        _hover_fields(result),
-        _hover_template(result),
+        ends,
+        wording(result),
+        marks(result, *ends),
+        _fields(result, *numbers.values()),
+        [*(tokens if result.axes[1] == "position" else []), f"<b>{own}</b>", *others],
         clickable,
     )
     if selected is not None:
@@ -61,56 +67,60 @@ def heatmap(
 
 
 def difference(one: Result, other: Result) -> go.Figure:
-    """What `one` has more than `other`, two results of the same shape under the same metric; blue
-    is the direction in which the other run lies."""
+    """What `one` has more than `other`, two results of the same shape under the same metric; the
+    colours are those of `one`, with no colour for no difference."""
     values = one.values - other.values
     within = max(float(np.nanmax(np.abs(values))), 1e-6)
-    fields = [
-        [str(row), str(column), _row_name(one, row)]
-        + [f"{grid[row, column]:z.4f}" for grid in (one.values, other.values, values)]
-        for row, column in np.ndindex(values.shape)
-    ]
-    return _map(
+    return _grid_of_layers(
         one,
         values,
         (-within, within),
-        _colour_bar(
-            f"difference of {wording(one)}",
-            {f"{end:z.2f}": end for end in (-within, 0.0, within)},
-        ),
-        np.array(fields, dtype=object).reshape(*values.shape, -1),
-        f"<b>%{{customdata[2]}}, {one.axes[1]} %{{customdata[1]}}</b><br>"
-        "%{customdata[3]} - %{customdata[4]} = %{customdata[5]}<extra></extra>",
+        f"difference of {wording(one)}",
+        {end: f"{end:z.3f}" for end in (-within, 0.0, within)},
+        _fields(one, one.values, other.values, values),
+        ["%{customdata[5]} - %{customdata[6]} = %{customdata[7]}"],
         clickable=False,
     )
 
 
-def _map(
+def cells(values: np.ndarray, colours: Scale, ends: tuple[float, float], **options) -> go.Figure:
+    """Values as coloured cells, the colours from one of `ends` to the other."""
+    options |= {"colorscale": for_plotly(colours), "xgap": 1, "ygap": 1}
+    return go.Figure(go.Heatmap(z=values, zmin=ends[0], zmax=ends[1], **options))
+
+
+def axis(labels: list[str], **options) -> dict:
+    """An axis of cells that cannot be dragged. They are counted, and the labels only written at
+    them: of equal labels Plotly would make one cell."""
+    options = {"tickvals": list(range(len(labels))), "ticktext": labels} | options
+    return {"showgrid": False, "zeroline": False, "fixedrange": True} | options
+
+
+def _grid_of_layers(
     result: Result,
     values: np.ndarray,
     ends: tuple[float, float],
-    colour_bar: dict,
-    hover_fields: np.ndarray,
-    hover_template: str,
+    title: str,
+    marked: dict[float, str],
+    fields: np.ndarray,
+    lines: list[str],
     clickable: bool,
 ) -> go.Figure:
-    """Values on the axes of `result`, the colours from one of `ends` to the other."""
+    """Values on the axes of `result`, with `lines` in a hover, under the place of a cell."""
     rows, columns = values.shape
     clickable = clickable and rows * columns <= _CLICKABLE_CELLS
     cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
-    hover = {"customdata": hover_fields, "hovertemplate": hover_template}
-    figure = go.Figure(
-        go.Heatmap(
-            z=values,
-            zmin=ends[0],
-            zmax=ends[1],
-            colorscale=_plotly_scale(flipped=is_flipped(result)),
-            xgap=1,
-            ygap=1,
-            colorbar=colour_bar | {"y": 1 + 22 / (cell * rows)},  # above the numbers of positions
-            **({"hoverinfo": "skip"} if clickable else hover),
-        )
-    )
+    place = f"%{{customdata[2]}}, {result.axes[1]} %{{customdata[1]}}{at_position(result)}"
+    template = "<br>".join([f"<b>{place}</b>", *lines]) + "<extra></extra>"
+    colour_bar = {
+        "title": {"text": plotly_text(title), "side": "top"},
+        "tickvals": list(marked),
+        "ticktext": [plotly_text(label) for label in marked.values()],
+        "y": 1 + 22 / (cell * rows),  # above the numbers of positions
+    }
+    hover = {"customdata": fields, "hovertemplate": template}
+    options = {"hoverinfo": "skip"} if clickable else hover
+    figure = cells(values, scale(result), ends, colorbar=_COLOUR_BAR | colour_bar, **options)
     y, x = np.mgrid[:rows, :columns] if clickable else ([], [])
     figure.add_scatter(  # invisible: heatmaps cannot be clicked, and the second axis needs a trace
         x=np.ravel(x),
@@ -121,32 +131,18 @@ def _map(
         selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
         showlegend=False,
-        customdata=hover_fields.reshape(rows * columns, -1) if clickable else None,
-        hovertemplate=hover_template,
+        customdata=fields.reshape(rows * columns, -1) if clickable else None,
+        hovertemplate=template,
     )
     ticks = list(range(0, columns, tick_step(columns)))
+    labels = [plotly_text(column_label(result, column)) for column in ticks]
     digits = len(str(columns - 1))
     numbered = ticks[:: -(-len(ticks) * digits // _DIGITS_ACROSS)]
-    across = {
-        "range": [-0.5, columns - 0.5],
-        "showgrid": False,
-        "zeroline": False,
-        "fixedrange": True,
-    }
-    labels = [escape(column_label(result, column)).replace("\n", "<br>") for column in ticks]
+    across, above = {"range": [-0.5, columns - 0.5]}, {"overlaying": "x", "side": "top"}
     figure.update_layout(
-        xaxis=across | {"tickvals": ticks, "ticktext": labels, "automargin": True},
-        xaxis2=across
-        | {"tickvals": numbered, "tickangle": 0, "overlaying": "x", "side": "top", "ticks": ""},
-        yaxis={
-            "title": "patched layer",
-            "tickvals": list(range(rows)),
-            "ticktext": list(result.rows),
-            "range": [rows - 0.5, -0.5],
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
-        },
+        xaxis=axis(labels, tickvals=ticks, automargin=True, **across),
+        xaxis2=axis(numbered, tickvals=numbered, tickangle=0, ticks="", **above, **across),
+        yaxis=axis(list(result.rows), title="patched layer", range=[rows - 0.5, -0.5]),
         height=cell * rows + _ABOVE_GRID + _BELOW_GRID,
         margin={"t": _ABOVE_GRID, "l": 10, "r": 10, "b": 10},
         dragmode=False,
@@ -156,119 +152,27 @@ def _map(
     return figure
 
 
-def bars(top: tuple[Ranked, ...], colour: tuple[int, int, int]) -> go.Figure:
-    """The likeliest next tokens as bars of probability, the likeliest on top."""
-    figure = go.Figure(
-        go.Bar(
-            x=[row.prob for row in top],
-            y=[row.rank for row in top],
-            orientation="h",
-            marker={"color": f"rgb{colour}"},
-            customdata=[
-                [escape(row.token.label), row.token.id, f"{row.prob:.6f}", f"{row.logit:z.4f}"]
-                for row in top
-            ],
-            hovertemplate=(
-                "<b>%{customdata[0]}</b> (id %{customdata[1]})<br>probability %{customdata[2]}"
-                "<br>logit %{customdata[3]}<extra></extra>"
-            ),
-        )
-    )
-    figure.update_yaxes(
-        tickvals=[row.rank for row in top],
-        ticktext=[escape(short(row.token.label)) for row in top],
-        range=[len(top) + 0.5, 0.5],
-        fixedrange=True,
-    )
-    figure.update_xaxes(title="probability", rangemode="tozero", fixedrange=True)
-    figure.update_layout(
-        height=20 * len(top) + 60, margin={"t": 8, "l": 10, "r": 10, "b": 10}, bargap=0.3
-    )
-    return figure
-
-
-def _plotly_scale(flipped: bool) -> list[tuple[float, str]]:
-    """Transparent in the middle, so that it fits a light and a dark page alike."""
-    low, high = (TOWARDS, AWAY) if flipped else (AWAY, TOWARDS)
-    stops = [(0.0, low, 1.0), (0.5, NOTHING, NOTHING_ALPHA), (1.0, high, 1.0)]
-    return [(at, f"rgba{(*colour, alpha)}") for at, colour, alpha in stops]
-
-
-def _hover_fields(result: Result) -> np.ndarray:
-    """Per cell, what the hover shows and a click needs: (rows, columns, fields), all text."""
-    ld = result.grids["logit_diff"]
-    change = ld - getattr(result.baselines["logit_diff"], result.unpatched)
-    numbers = [result.values, ld, change]
-    if "recovery" in result.grids:
-        numbers.append(result.grids["recovery"])
+def _fields(result: Result, *grids: np.ndarray) -> np.ndarray:
+    """Per cell, all as text, what a click needs and a hover shows: row, column, the name of the
+    row, the tokens of both texts at a position, and a number of each grid; (rows, columns, fields).
+    """
+    by_position = result.axes[1] == "position"
+    rows, columns = result.values.shape
+    names = [row_name(result, row) for row in range(rows)]
+    tokens = [
+        [plotly_text(side[column].label) if by_position else "" for column in range(columns)]
+        for side in (result.clean, result.corrupted)
+    ]
     fields = [
-        [
-            str(row),
-            str(column),
-            _row_name(result, row),
-            *_column_tokens(result, column),
-            *(f"{grid[row, column]:z.4f}" for grid in numbers),
-        ]
-        for row, column in np.ndindex(result.values.shape)
+        [str(row), str(column), names[row], *(side[column] for side in tokens)]
+        + [f"{grid[row, column]:z.4f}" for grid in grids]
+        for row, column in np.ndindex(rows, columns)
     ]
-    return np.array(fields, dtype=object).reshape(*result.values.shape, -1)
+    return np.array(fields, dtype=object).reshape(rows, columns, -1)
 
 
-def _column_tokens(result: Result, column: int) -> list[str]:
-    """Both tokens of a position, to be shown in a hover; of a head, nothing."""
-    if result.axes[1] != "position":
-        return ["", ""]
-    return [escape(side[column].label) for side in (result.clean, result.corrupted)]
-
-
-def _hover_template(result: Result) -> str:
-    lines = [f"<b>%{{customdata[2]}}, {result.axes[1]} %{{customdata[1]}}</b>"]
-    if result.axes[1] == "position":
-        lines.append("clean %{customdata[3]} · corrupted %{customdata[4]}")
-    if result.experiment.metric not in ("logit_diff", "recovery"):
-        lines.append(f"{escape(wording(result))}: <b>%{{customdata[5]}}</b>")
-    lines += [
-        f"{escape(formula(result, 'logit_diff'))}: %{{customdata[6]}}",
-        f"change against the {result.unpatched} run: %{{customdata[7]}}",
-    ]
-    if "recovery" in result.grids:
-        lines.append("recovery: %{customdata[8]}")
-    return "<br>".join(lines) + "<extra></extra>"
-
-
-def _row_name(result: Result, row: int) -> str:
-    name = result.rows[row]
-    return f"layer {name}" if name.isdigit() else name
-
-
-def _colour_bar(title: str, marks: dict[str, float]) -> dict:
-    """A bar above the grid, with some values marked."""
-    return {
-        "orientation": "h",
-        "title": {"text": escape(title), "side": "top"},
-        "tickvals": list(marks.values()),
-        "ticktext": list(marks),
-        "tickangle": 0,
-        "ticklabeloverflow": "allow",
-        "thickness": 10,
-        "len": 0.85,
-        "x": 0,
-        "xanchor": "left",
-        "xpad": 0,
-        "yanchor": "bottom",
-        "ypad": 0,
-        "outlinewidth": 0,
-    }
-
-
-def _outline(figure: go.Figure, row: int, position: int) -> None:
+def _outline(figure: go.Figure, row: int, column: int) -> None:
     """A frame that shows on every colour: a light line with a dark one around it."""
-    for colour, width in (("#111111", 5), ("#ffffff", 2)):
-        figure.add_shape(
-            type="rect",
-            x0=position - 0.5,
-            x1=position + 0.5,
-            y0=row - 0.5,
-            y1=row + 0.5,
-            line={"color": colour, "width": width},
-        )
+    box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+    for colour, width in ((DARK, 5), (LIGHT, 2)):
+        figure.add_shape(type="rect", line={"color": rgba(colour), "width": width}, **box)

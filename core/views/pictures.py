@@ -4,6 +4,7 @@ Apart from `core.views.heatmaps`: importing matplotlib takes half a second, and 
 """
 
 import io
+import textwrap
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,38 +15,29 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from core.question.metrics import METRICS
 from core.question.tokens import visible
 from core.result import Result
-from core.views.words import (
-    AWAY,
-    NOTHING,
-    NOTHING_ALPHA,
-    TOWARDS,
-    column_label,
-    is_flipped,
-    limits,
-    short,
-    summary,
-    tick_step,
-    wording,
-)
+from core.views.colours import limits, on_paper, scale
+from core.views.words import colours_mean, column_label, marks, short, summary, tick_step, wording
 
 matplotlib.rcParams["svg.hashsalt"] = "patchboard"  # the same result gives the same file
+matplotlib.rcParams["svg.fonttype"] = "none"  # texts stay texts, to be searched and edited
 
 _DPI = 300
 _MOST_INCHES = 20.0
+_CHARACTERS_AN_INCH = 14  # of a title
 
 
 def picture(result: Result, format: str) -> bytes:
     """The heatmap as a complete "png" (300 dpi) or "svg": title, labels and colour bar."""
     rows, columns = result.values.shape
     width = min(_MOST_INCHES, max(6.0, 1.8 + 0.62 * columns))
-    height = min(_MOST_INCHES, max(4.0, 2.6 + 0.32 * rows))
+    height = min(_MOST_INCHES, max(4.4, 3.0 + 0.32 * rows))
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     lowest, highest = limits(result)
     image = axes.imshow(
         result.values,
-        cmap=_printed_scale(flipped=is_flipped(result)),
+        cmap=LinearSegmentedColormap.from_list("patchboard", on_paper(scale(result))),
         vmin=lowest,
         vmax=highest,
         aspect="auto",
@@ -58,40 +50,30 @@ def picture(result: Result, format: str) -> bytes:
     axes.set_yticks(range(rows), result.rows, fontsize=8)
     axes.set_xlabel(f"{result.axes[1]}", fontsize=9)
     axes.set_ylabel("patched layer", fontsize=9)
-    axes.set_title(_drawable(_title(result)), fontsize=9, loc="left", parse_math=False)
-    baseline = result.baselines[result.experiment.metric]
+    title = _drawable(_title(result, int(width * _CHARACTERS_AN_INCH)))
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9, parse_math=False)
     bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
-    marks = {"clean": baseline.clean, "corrupted": baseline.corrupted}
-    bar.set_ticks(list(marks.values()), labels=[f"{k} {v:.3f}" for k, v in marks.items()])
+    marked = marks(result, lowest, highest)
+    bar.set_ticks(list(marked), labels=list(marked.values()))
     bar.ax.tick_params(labelsize=8)
     bar.set_label(_drawable(wording(result)), fontsize=9, parse_math=False)
     file = io.BytesIO()
-    figure.savefig(file, format=format, dpi=_DPI, metadata=_undated(format))
+    undated = {"Date": None} if format == "svg" else {}  # the same result gives the same file
+    figure.savefig(file, format=format, dpi=_DPI, metadata=undated)
     return file.getvalue()
 
 
-def _title(result: Result) -> str:
-    experiment = result.experiment
-    return (
-        f"{METRICS[experiment.metric].title} after patching {summary(result)}"
-        f" · {result.model.name}\n"
-        f"clean: {visible(short(experiment.clean, 90))}\n"
-        f"corrupted: {visible(short(experiment.corrupted, 90))}\n"
-        f"{METRICS[experiment.metric].says}"
+def _title(result: Result, width: int) -> str:
+    """Which experiment this is and how to read it, in lines of at most `width` characters."""
+    experiment, metric = result.experiment, METRICS[result.experiment.metric]
+    lines = (
+        f"{metric.title} after patching {summary(result)} · {result.model.name}",
+        f"clean: {visible(short(experiment.clean, 90))}",
+        f"corrupted: {visible(short(experiment.corrupted, 90))}",
+        metric.says,
+        colours_mean(result),
     )
-
-
-def _undated(format: str) -> dict[str, None]:
-    """The same result gives the same file: no date inside."""
-    return {"Date": None} if format == "svg" else {}
-
-
-def _printed_scale(flipped: bool) -> LinearSegmentedColormap:
-    """The same scale on white paper."""
-    low, high = (TOWARDS, AWAY) if flipped else (AWAY, TOWARDS)
-    grey = [255 + (channel - 255) * NOTHING_ALPHA for channel in NOTHING]
-    colours = [[channel / 255 for channel in colour] for colour in (low, grey, high)]
-    return LinearSegmentedColormap.from_list("patchboard", colours)
+    return "\n".join(textwrap.fill(line, width) for line in lines)
 
 
 def _drawable(text: str) -> str:

@@ -1,6 +1,4 @@
-"""What a run holds -> Plotly figures: attention patterns, the logit lens, attribution."""
-
-from html import escape
+"""What a run holds -> Plotly figures: next tokens, attention, the lens, attribution, a trace."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,34 +6,54 @@ import plotly.graph_objects as go
 from core.question.tokens import Token
 from core.reading.lens import Attribution, LogitLens
 from core.reading.trace import Trace
-from core.views.words import AWAY, PATCHED, TOWARDS
+from core.result import Ranked
+from core.views.colours import BLUE, BLUE_DOWN, GREY, ORANGE, RUNS, STRENGTH, Colour, Scale, rgba
+from core.views.heatmaps import axis, cells
+from core.views.words import layer_name, plotly_text, short
 
 _HEIGHT_OF_A_ROW = 26
-_STRENGTH = [(0.0, "rgba(128, 128, 128, 0.06)"), (1.0, f"rgb{TOWARDS}")]
-_SIGNED = [(0.0, f"rgb{TOWARDS}"), (0.5, "rgba(128, 128, 128, 0.10)"), (1.0, f"rgb{AWAY}")]
-_MARGIN = {"t": 40, "l": 10, "r": 10, "b": 10}
+_CHART = {
+    "height": 300,
+    "margin": {"t": 40, "l": 10, "r": 10, "b": 10},
+    "legend": {"orientation": "h", "y": 1.15},
+}
+
+
+def bars(top: tuple[Ranked, ...], colour: Colour) -> go.Figure:
+    """The likeliest next tokens as bars of probability, the likeliest on top."""
+    labels = [plotly_text(row.token.label) for row in top]
+    figure = go.Figure()
+    figure.add_bar(
+        x=[row.prob for row in top],
+        y=[row.rank for row in top],
+        orientation="h",
+        marker={"color": rgba(colour)},
+        customdata=[
+            f"<b>{label}</b> (id {row.token.id})<br>probability {row.prob:.6f}"
+            f"<br>logit {row.logit:z.4f}"
+            for label, row in zip(labels, top, strict=True)
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    figure.update_yaxes(
+        tickvals=[row.rank for row in top],
+        ticktext=[plotly_text(short(row.token.label)) for row in top],
+        range=[len(top) + 0.5, 0.5],
+        fixedrange=True,
+    )
+    figure.update_xaxes(title="probability", rangemode="tozero", fixedrange=True)
+    figure.update_layout(height=20 * len(top) + 60, margin=_CHART["margin"] | {"t": 8}, bargap=0.3)
+    return figure
 
 
 def attention_map(pattern: np.ndarray, tokens: tuple[Token, ...]) -> go.Figure:
     """One head's pattern (T, T): which positions (across) each position (down) reads."""
-    names = [f"{p} {escape(token.label)}" for p, token in enumerate(tokens)]
-    figure = _map(
-        pattern,
-        [
-            [
-                f"<b>{to}</b><br>reads {at}<br>weight {pattern[i, j]:.4f}"
-                for j, at in enumerate(names)
-            ]
-            for i, to in enumerate(names)
-        ],
-        colorscale=_STRENGTH,
-        zmin=0,
-        zmax=1,
-        showscale=False,
-    )
-    _ticks(figure.update_xaxes, names)
-    _ticks(figure.update_yaxes, names)
-    return figure
+    names = [f"{p} {plotly_text(token.label)}" for p, token in enumerate(tokens)]
+    hover = [
+        [f"<b>{to}</b><br>reads {at}<br>weight {pattern[i, j]:.4f}" for j, at in enumerate(names)]
+        for i, to in enumerate(names)
+    ]
+    return _table(pattern, names, names, hover, STRENGTH, (0, 1), showscale=False)
 
 
 def lens_map(
@@ -43,138 +61,111 @@ def lens_map(
 ) -> go.Figure:
     """The likeliest next token at every layer and position, coloured by its probability."""
     probs = lens.top_probs.cpu().numpy()
-    figure = _map(
-        probs,
+    after = [plotly_text(token.label) for token in tokens]
+    hover = [
         [
-            [
-                f"<b>{row}, position {p}</b> after {escape(tokens[p].label)}<br>"
-                f"{escape(top.label)}: {probs[i, p]:.4f}"
-                for p, top in enumerate(tops[i])
-            ]
-            for i, row in enumerate(rows)
-        ],
-        colorscale=_STRENGTH,
-        zmin=0,
-        zmax=1,
-        showscale=False,
-    )
-    figure.update_traces(
-        text=[[escape(top.label[:9]) for top in row] for row in tops], texttemplate="%{text}"
-    )
-    _ticks(figure.update_xaxes, [f"{p}<br>{escape(token.label)}" for p, token in enumerate(tokens)])
-    _ticks(figure.update_yaxes, list(rows))
-    return figure
+            f"<b>{layer_name(row)}, position {p}</b> after {after[p]}<br>"
+            f"{plotly_text(top.label)}: {probs[i, p]:.4f}"
+            for p, top in enumerate(tops[i])
+        ]
+        for i, row in enumerate(rows)
+    ]
+    columns = [f"{p}<br>{label}" for p, label in enumerate(after)]
+    figure = _table(probs, list(rows), columns, hover, STRENGTH, (0, 1), showscale=False)
+    written = [[plotly_text(top.label[:9]) for top in row] for row in tops]
+    return figure.update_traces(text=written, texttemplate="%{text}")
 
 
 def lens_lines(lens: LogitLens, rows: tuple[str, ...], tokens: tuple[Token, Token]) -> go.Figure:
     """Logit and rank of two tokens at the last position, layer by layer."""
-    figure = go.Figure()
-    for i, (token, colour) in enumerate(zip(tokens, (TOWARDS, AWAY), strict=True)):
-        figure.add_scatter(
-            x=list(range(len(rows))),
-            y=lens.logits[:, i].tolist(),
-            name=escape(token.label),
-            mode="lines+markers",
-            line={"color": f"rgb{colour}"},
-            customdata=list(zip(rows, lens.ranks[:, i].tolist(), strict=True)),
-            hovertemplate="<b>%{customdata[0]}</b><br>logit %{y:.4f}<br>rank %{customdata[1]}",
-        )
-    _ticks(figure.update_xaxes, list(rows))
-    figure.update_yaxes(title="logit", fixedrange=True)
-    figure.update_layout(height=300, margin=_MARGIN, legend={"orientation": "h", "y": 1.15})
-    return figure
+    ranks = [[f"<br>rank {rank}" for rank in row] for row in lens.ranks.T.tolist()]
+    names = [plotly_text(token.label) for token in tokens]
+    lines = zip(names, (BLUE, ORANGE), lens.logits.T.tolist(), ranks, strict=True)
+    return _lines("logit", rows, lines)
 
 
 def heads_map(heads: np.ndarray) -> go.Figure:
     """What each head (L, H) does to the logit difference, no colour being nothing."""
     reach = float(np.abs(heads).max()) or 1.0
-    figure = _map(
-        heads,
-        [
-            [f"<b>layer {layer}, head {h}</b><br>{value:z.4f}" for h, value in enumerate(row)]
-            for layer, row in enumerate(heads)
-        ],
-        colorscale=_SIGNED,
-        zmin=-reach,
-        zmax=reach,
-        showscale=True,
-    )
-    _ticks(figure.update_xaxes, [f"head {h}" for h in range(heads.shape[1])])
-    _ticks(figure.update_yaxes, [str(layer) for layer in range(heads.shape[0])])
-    return figure
+    hover = [
+        [f"<b>layer {layer}, head {h}</b><br>{value:z.4f}" for h, value in enumerate(row)]
+        for layer, row in enumerate(heads)
+    ]
+    layers, columns = map(range, heads.shape)
+    names = [f"head {h}" for h in columns]
+    return _table(heads, list(map(str, layers)), names, hover, BLUE_DOWN, (-reach, reach))
 
 
-def trace_lines(trace: Trace, rows: tuple[str, ...], unpatched: str, other: str) -> go.Figure:
-    """The logit difference at the last position layer by layer, of a patched run and of both plain
-    ones, named `unpatched` and `other`."""
-    figure = go.Figure()
-    for run, name, colour in (
-        ("base", f"{unpatched} run", AWAY),
-        ("source", f"{other} run", TOWARDS),
-        ("patched", "patched run", PATCHED),
-    ):
-        if run in trace.by_layer:
-            figure.add_scatter(
-                x=list(range(len(rows))),
-                y=trace.by_layer[run].tolist(),
-                name=name,
-                mode="lines+markers",
-                line={"color": f"rgb{colour}"},
-                customdata=rows,
-                hovertemplate="<b>%{customdata}</b><br>logit difference %{y:.4f}",
-            )
-    _ticks(figure.update_xaxes, list(rows))
-    figure.update_yaxes(title="logit difference", fixedrange=True)
-    figure.update_layout(height=300, margin=_MARGIN, legend={"orientation": "h", "y": 1.15})
-    return figure
+def trace_lines(
+    trace: Trace, rows: tuple[str, ...], unpatched: str, other: str | None
+) -> go.Figure:
+    """The logit difference at the last position layer by layer, of a patched run and of the plain
+    ones, named `unpatched` and, but for an ablation, `other`."""
+    runs = {"base": unpatched, "source": other, "patched": "patched"}
+    lines = [
+        (f"{name} run", RUNS[name], trace.by_layer[run].tolist(), [""] * len(rows))
+        for run, name in runs.items()
+        if run in trace.by_layer
+    ]
+    return _lines("logit difference", rows, lines)
 
 
 def attribution_layers(attribution: Attribution) -> go.Figure:
     """The same by layer: attention with its bias, and MLP; the embedding and the last bias too."""
     attention = (attribution.heads.sum(dim=1) + attribution.attention_bias).tolist()
     layers = [str(layer) for layer in range(len(attention))]
+    ends = ["embedding", "final bias"]
     figure = go.Figure()
-    figure.add_bar(x=layers, y=attention, name="attention", marker={"color": f"rgb{TOWARDS}"})
-    figure.add_bar(x=layers, y=attribution.mlp.tolist(), name="MLP", marker={"color": f"rgb{AWAY}"})
-    figure.add_bar(
-        x=["embedding", "final bias"],
-        y=[attribution.embedding, attribution.final_bias],
-        name="other",
-        marker={"color": "rgb(128, 128, 128)"},
-    )
+    for name, colour, x, y in (
+        ("attention", BLUE, layers, attention),
+        ("MLP", ORANGE, layers, attribution.mlp.tolist()),
+        ("other", GREY, ends, [attribution.embedding, attribution.final_bias]),
+    ):
+        figure.add_bar(x=x, y=y, name=name, marker={"color": rgba(colour)})
     figure.update_traces(hovertemplate="%{x}<br>%{y:.4f}")
+    order = [ends[0], *layers, ends[1]]
     figure.update_xaxes(
-        type="category",
-        categoryorder="array",
-        categoryarray=["embedding", *layers, "final bias"],
-        fixedrange=True,
+        type="category", categoryorder="array", categoryarray=order, fixedrange=True
     )
     figure.update_yaxes(fixedrange=True)
-    figure.update_layout(height=300, margin=_MARGIN, legend={"orientation": "h", "y": 1.15})
-    return figure
+    return figure.update_layout(_CHART)
 
 
-def _map(values: np.ndarray, hover: list[list[str]], **options) -> go.Figure:
-    figure = go.Figure(
-        go.Heatmap(
-            z=values,
-            customdata=hover,
-            hovertemplate="%{customdata}<extra></extra>",
-            xgap=1,
-            ygap=1,
-            **options,
+def _table(
+    values: np.ndarray,
+    rows: list[str],
+    columns: list[str],
+    hover: list[list[str]],
+    colours: Scale,
+    ends: tuple[float, float],
+    **options,
+) -> go.Figure:
+    """Values as cells with labels at both axes, the first row on top, and a text for each hover."""
+    options |= {"customdata": hover, "hovertemplate": "%{customdata}<extra></extra>"}
+    figure = cells(values, colours, ends, **options)
+    return figure.update_layout(
+        xaxis=axis(columns),
+        yaxis=axis(rows, autorange="reversed"),
+        height=_HEIGHT_OF_A_ROW * len(values) + 130,
+        margin=_CHART["margin"],
+    )
+
+
+def _lines(title: str, rows: tuple[str, ...], lines) -> go.Figure:
+    """`lines` of (name, colour, a value for each row, what its hover says besides)."""
+    figure = go.Figure()
+    for name, colour, values, more in lines:
+        figure.add_scatter(
+            x=list(range(len(rows))),
+            y=values,
+            name=name,
+            mode="lines+markers",
+            line={"color": rgba(colour)},
+            customdata=[
+                f"<b>{layer_name(row)}</b><br>{title} {value:z.4f}{besides}"
+                for row, value, besides in zip(rows, values, more, strict=True)
+            ],
+            hovertemplate="%{customdata}",
         )
-    )
-    figure.update_layout(height=_HEIGHT_OF_A_ROW * len(values) + 130, margin=_MARGIN)
-    figure.update_yaxes(autorange="reversed")
-    return figure
-
-
-def _ticks(update, labels: list[str]) -> None:
-    update(
-        tickvals=list(range(len(labels))),
-        ticktext=labels,
-        showgrid=False,
-        zeroline=False,
-        fixedrange=True,
-    )
+    figure.update_layout(_CHART, xaxis=axis(list(rows)))
+    return figure.update_yaxes(title=title, fixedrange=True)

@@ -1,23 +1,24 @@
-"""How a map looks, whoever draws it: its colours, its words and its labels.
+"""The words of a map, whoever draws it: what was patched, what the numbers and colours mean."""
 
-One colour scale for every metric and direction, readable on a light and on a dark page: no colour
-where the patch changed nothing, blue where it moved the prediction towards the other run, orange
-where it moved it away. Full blue is all the way.
-"""
-
-import numpy as np
+from html import escape
 
 from core.question.metrics import METRICS
 from core.result import Result
 
-AWAY = (200, 90, 10)
-TOWARDS = (20, 90, 200)
-PATCHED = (125, 85, 165)
-NOTHING = (128, 128, 128)
-NOTHING_ALPHA = 0.10
-
 _LONGEST_LABEL = 24
 _MOST_TICKS = 64
+_CLOSE = 0.2  # of the colour bar: two names nearer than this would run into each other
+
+# What some sites are in a sentence; others are called by their own names.
+_ACTIVATIONS = {
+    "resid_pre": "stream before",
+    "head_z": "output z of",
+    "head_q": "query of",
+    "head_k": "key of",
+    "head_v": "value of",
+    "head_pattern": "attention pattern of",
+    "head_z_position": "output z of",
+}
 
 
 def wording(result: Result) -> str:
@@ -34,32 +35,69 @@ def formula(result: Result, metric: str) -> str:
 def summary(result: Result) -> str:
     """What was patched, with what and into what."""
     experiment = result.experiment
-    window = f", {experiment.window} layers more on either side" if experiment.window else ""
+    window = f", a window of {experiment.window} on either side" if experiment.window else ""
     return (
-        f"{experiment.site}{window}: {result.patched_with} into the {result.unpatched} run"
-        f" ({experiment.direction})"
+        f"{experiment.site}{at_position(result)}{window}: {result.patched_with} into the"
+        f" {result.unpatched} run ({experiment.direction})"
     )
 
 
-def reach(result: Result) -> float:
-    """How far from a cell without effect the other run, or the strongest cell, is."""
-    baseline = result.baselines[result.experiment.metric]
-    finite = result.values[np.isfinite(result.values)]
-    values = np.append(finite, getattr(baseline, result.other))
-    return max(float(np.abs(values - getattr(baseline, result.unpatched)).max()), 1e-6)
+def at_position(result: Result) -> str:
+    """Of a map of heads at one position, which: " at position 5"."""
+    return "" if result.at_position is None else f" at position {result.at_position}"
 
 
-def limits(result: Result, within: float | None = None) -> tuple[float, float]:
-    """The ends of the colour scale, with a cell without effect in the middle."""
-    baseline = result.baselines[result.experiment.metric]
-    centre, within = getattr(baseline, result.unpatched), within or reach(result)
-    return centre - within, centre + within
+def replaced(result: Result, row: int, column: int) -> str:
+    """All that one cell's patch replaced: "the output z of head 3 in layer 2 at position 5"."""
+    site, window, label = result.experiment.site, result.experiment.window, result.rows[row]
+    what, where = row_name(result, row), at_position(result) or " at every position"
+    if what.startswith("layers"):
+        what += f" (a window of {window} on either side of layer {label})"
+    if result.axes[1] == "head":
+        what = f"head {column} in {what}"
+    else:
+        where = f" at position {column}"
+    if label.isdigit():
+        what = f"{_ACTIVATIONS.get(site, f'{site} of')} {what}"
+    return f"the {what}{where}"
 
 
-def is_flipped(result: Result) -> bool:
-    """Whether towards the other run means downwards."""
-    baseline = result.baselines[result.experiment.metric]
-    return getattr(baseline, result.other) < getattr(baseline, result.unpatched)
+def row_name(result: Result, row: int) -> str:
+    """The layer that a row patches, the layers of a window, or the embedding."""
+    name, window = result.rows[row], result.experiment.window
+    if window and name.isdigit():
+        first, last = max(0, int(name) - window), min(result.model.layers - 1, int(name) + window)
+        if first < last:
+            return f"layers {first} to {last}"
+    return layer_name(name)
+
+
+def layer_name(label: str) -> str:
+    """The label of a row, a layer's number or "embedding", in words."""
+    return f"layer {label}" if label.isdigit() else label
+
+
+def colours_mean(result: Result) -> str:
+    """What blue and orange say on the map of a result, in one line."""
+    towards, away = f"moves towards the {result.other} run", "away from it"
+    if result.other is None:
+        towards, away = f"rises above the {result.unpatched} run", "falls below it"
+    return (
+        f"Blue: the metric {towards}; orange: {away}; no colour: as in the {result.unpatched} run."
+    )
+
+
+def marks(result: Result, low: float, high: float) -> dict[float, str]:
+    """What stands at a colour bar from `low` to `high`, value -> label: both plain runs, or of an
+    ablation, which has to do with one of them alone, this one and the ends."""
+    metric, middle = result.experiment.metric, result.plain(result.experiment.metric)
+    if result.other is None:
+        here = f"{result.unpatched}\n{middle:z.3f}"
+        return {low: f"{low:z.3f}", middle: here, high: f"{high:z.3f}"}
+    runs = {run: result.plain(metric, run) for run in ("clean", "corrupted")}
+    if abs(runs["clean"] - runs["corrupted"]) < _CLOSE * (high - low):
+        return {middle: "\n".join(f"{run} {value:z.3f}" for run, value in runs.items())}
+    return {value: f"{run}\n{value:z.3f}" for run, value in runs.items()}
 
 
 def column_label(result: Result, column: int) -> str:
@@ -77,3 +115,9 @@ def tick_step(positions: int) -> int:
 
 def short(text: str, longest: int = _LONGEST_LABEL) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def plotly_text(text: str) -> str:
+    """A text that Plotly shows as it is, in labels and in templates, where `%{x}` is a variable.
+    Plotly decodes `&lt;` and numbers such as `&#37;`, but not `&quot;`."""
+    return escape(text, quote=False).replace("%{", "&#37;{").replace("\n", "<br>")

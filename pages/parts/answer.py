@@ -9,7 +9,7 @@ from core.question.experiment import Experiment
 from core.question.tokens import Token
 from core.result import EMBEDDING, Result
 from core.study import Study
-from core.views import exports, heatmaps, run_figures, words
+from core.views import colours, exports, heatmaps, run_figures
 from pages.parts import html, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
@@ -17,7 +17,6 @@ from pages.parts.keeping import Shelf
 CHART = "heatmap"
 HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
 _MODEBAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-_COLOURS = {"clean": words.TOWARDS, "patched": words.PATCHED, "corrupted": words.AWAY}
 
 
 def forget_other_pages(page: str) -> None:
@@ -129,7 +128,7 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
             st.markdown(f"**{name.title()} run**")
             if as_chart:
                 st.plotly_chart(
-                    heatmaps.bars(top, _COLOURS[name]),
+                    run_figures.bars(top, colours.RUNS[name]),
                     key=f"bars_{name}",
                     config={"displayModeBar": False},
                 )

@@ -12,41 +12,44 @@ from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.reading.trace import Trace
 from core.result import Moved, Ranked, Result
-from core.views.words import summary
+from core.views import colours
+from core.views.words import replaced, summary
 
 STYLE = """<style>
+:root { PALETTE }
 .stMainBlockContainer { padding: 3.5rem min(3rem, 5vw) 4rem; max-width: 1280px; }
 .pb-ribbon { display: flex; flex-wrap: wrap; gap: 4px; max-height: 22rem; overflow-y: auto; }
 .pb-ribbon, .pb-token { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .pb-place { display: flex; flex-direction: column; border-radius: 6px; font-size: 0.82rem;
-  border: 1px solid rgba(128, 128, 128, 0.3); overflow: hidden; max-width: 100%; }
+  border: 1px solid rgba(var(--pb-grey), 0.3); overflow: hidden; max-width: 100%; }
 .pb-place span { padding: 1px 8px; min-height: 1.45em; overflow-wrap: anywhere; }
 .pb-place .pb-index { font-size: 0.65rem; opacity: 0.75; min-height: 0; }
-.pb-differs { border-color: rgba(128, 128, 128, 0.8); }
-.pb-differs .pb-clean, .pb-token.pb-clean { background: rgba(20, 90, 200, 0.22); }
-.pb-differs .pb-corrupted, .pb-token.pb-corrupted { background: rgba(200, 90, 10, 0.25); }
-.pb-token { border-radius: 4px; padding: 1px 6px; background: rgba(128, 128, 128, 0.18);
+.pb-differs { border-color: rgba(var(--pb-grey), 0.8); }
+.pb-differs .pb-clean, .pb-token.pb-clean { background: rgba(var(--pb-clean), 0.22); }
+.pb-differs .pb-corrupted, .pb-token.pb-corrupted { background: rgba(var(--pb-corrupted), 0.25); }
+.pb-token { border-radius: 4px; padding: 1px 6px; background: rgba(var(--pb-grey), 0.18);
   font-size: 0.85rem; overflow-wrap: anywhere; }
 .pb-note { border-radius: 8px; padding: 0.55rem 0.8rem; font-size: 0.9rem; overflow-wrap: anywhere;
-  background: rgba(128, 128, 128, 0.12); }
-.pb-problem { background: rgba(220, 50, 47, 0.14); border-left: 4px solid rgb(220, 50, 47); }
+  background: rgba(var(--pb-grey), 0.12); }
+.pb-problem { background: rgba(var(--pb-problem), 0.14);
+  border-left: 4px solid rgb(var(--pb-problem)); }
 .pb-counts { font-size: 0.85rem; margin-bottom: 4px; }
 .pb-about { font-size: 0.85rem; opacity: 0.8; overflow-wrap: anywhere; }
 .pb-about div { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .pb-scroll { overflow-x: auto; }
 .pb-table { border-collapse: collapse; font-size: 0.9rem; }
 .pb-table th, .pb-table td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid rgba(128, 128, 128, 0.25); font-variant-numeric: tabular-nums; }
+  border-bottom: 1px solid rgba(var(--pb-grey), 0.25); font-variant-numeric: tabular-nums; }
 .pb-dense { font-size: 0.8rem; }
 .pb-dense th, .pb-dense td { padding: 2px 5px 2px 3px; }
 .pb-dense .pb-token { font-size: 0.75rem; padding: 0 4px; }
 .pb-bar { background: linear-gradient(to left, var(--colour) var(--bar), transparent var(--bar)); }
-.pb-bar.pb-clean { --colour: rgba(20, 90, 200, 0.3); }
-.pb-bar.pb-patched { --colour: rgba(125, 85, 165, 0.35); }
-.pb-bar.pb-corrupted { --colour: rgba(200, 90, 10, 0.3); }
+.pb-bar.pb-clean { --colour: rgba(var(--pb-clean), 0.3); }
+.pb-bar.pb-patched { --colour: rgba(var(--pb-patched), 0.35); }
+.pb-bar.pb-corrupted { --colour: rgba(var(--pb-corrupted), 0.3); }
 .pb-table th { font-weight: 600; }
 .pb-table th:first-child { text-align: left; }
-</style>"""
+</style>""".replace("PALETTE", colours.css_properties())
 
 
 def show(markup: str, width: str = "stretch") -> None:
@@ -115,18 +118,14 @@ def baselines(result: Result) -> str:
 
 def cell(result: Result, row: int, column: int) -> str:
     """One cell in a sentence: what was put in, and what that did."""
-    name = result.rows[row]
-    what = f"{result.experiment.site} of layer {name}" if name.isdigit() else name
-    runs = ("clean", "corrupted")
-    by = f"the {result.patched_with} run’s" if result.patched_with in runs else result.patched_with
+    by = f"the {result.other} run’s" if result.other else result.patched_with
     effects = [
         f"{escape(METRICS[metric].title.lower())} from"
-        f" {getattr(result.baselines[metric], result.unpatched):z.4f} to"
-        f" <b>{grid[row, column]:z.4f}</b>"
+        f" {result.plain(metric):z.4f} to <b>{grid[row, column]:z.4f}</b>"
         for metric, grid in result.grids.items()
     ]
     return (
-        f'<div class="pb-note">With the {what} at {result.axes[1]} {column} replaced by {by}:'
+        f'<div class="pb-note">With {replaced(result, row, column)} replaced by {by}:'
         f" {', '.join(effects)}.</div>"
     )
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from core.question.experiment import DIRECTIONS, Experiment
 from core.result import Result
+from core.views.colours import reach
 from core.views.heatmaps import difference
-from core.views.words import reach
 from pages.parts import answer, frame, html
 from pages.parts.keeping import Shelf
 

@@ -8,8 +8,8 @@ import streamlit as st
 from core.question.sites import SITES
 from core.result import Result
 from core.study import Study
+from core.views.colours import reach
 from core.views.run_figures import attention_map
-from core.views.words import reach
 from pages.parts import answer, frame, running
 from pages.parts.jobs import Job, Once
 from pages.parts.keeping import Shelf

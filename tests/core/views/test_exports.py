@@ -65,6 +65,22 @@ def test_json_read_back_is_the_result(any_result):
     assert same(from_json(to_json(any_result)), any_result)
 
 
+def test_json_of_heads_at_a_position_keeps_which(loaded):
+    asked = experiment(site="head_z_position")
+    heads = finished(asked, loaded).read(asked).at(3)
+    assert heads.at_position == 3
+    assert same(from_json(to_json(heads)), heads)
+
+
+@pytest.mark.parametrize("parts", [("clean", "corrupted"), ("plain_runs",)])
+def test_files_of_every_version_are_read(result, parts):
+    """Older ones time both runs apart, and know no position of a map."""
+    seconds = dict.fromkeys(("load", *parts, "sweep"), 0.25)
+    data = json.loads(to_json(replace(result, seconds=seconds)))
+    del data["at_position"]
+    assert same(from_json(json.dumps(data)), replace(result, seconds=seconds))
+
+
 def test_json_keeps_hostile_tokens(result):
     assert same(from_json(to_json(hostile(result))), hostile(result))
 
@@ -94,7 +110,7 @@ def test_json_has_the_keys_that_scripts_rely_on(any_result):
     for side in ("clean", "corrupted"):
         assert len(data["top"][side]) == 20
         assert list(data["top"][side][0]) == ["rank", "id", "token", "logit", "prob"]
-    assert set(data["seconds"]) == {"load", "clean", "corrupted", "sweep"}
+    assert data["seconds"] == any_result.seconds
 
 
 def test_an_unfinished_result_is_no_file(result):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from core.question.metrics import METRICS
-from core.question.tokens import Token
-from core.result import Baseline, Ranked, Result
-from core.views.heatmaps import bars, difference, heatmap
-from core.views.words import AWAY, TOWARDS
+from core.result import Baseline, Result
+from core.views.colours import BLUE, ORANGE, rgba
+from core.views.heatmaps import difference, heatmap
 from tests.builders import HOSTILE, experiment, finished, of_shape, with_tokens
 
 
@@ -56,7 +55,7 @@ def test_the_hover_has_the_exact_numbers_to_four_decimals(result, direction):
             f"{result.grids['recovery'][row, position]:z.4f}",
         ]
     template = trace.hovertemplate
-    assert "P(·Lee): <b>%{customdata[5]}" in template
+    assert "<b>P(·Lee): %{customdata[5]}</b>" in template
     assert "logit(·Poe) - logit(·Lee): %{customdata[6]}" in template
     assert "recovery: %{customdata[8]}" in template
     side = "corrupted" if direction == "denoise" else "clean"
@@ -66,7 +65,7 @@ def test_the_hover_has_the_exact_numbers_to_four_decimals(result, direction):
 def test_a_recovery_that_could_not_be_measured_is_not_in_the_hover(result):
     grids = {name: grid for name, grid in result.grids.items() if name != "recovery"}
     trace = overlay_of(heatmap(replace(result, grids=grids)))
-    assert len(trace.customdata[0]) == 8
+    assert len(trace.customdata[0]) == 7
     assert "recovery" not in trace.hovertemplate
 
 
@@ -77,6 +76,18 @@ def test_the_embedding_row_is_named(loaded):
     assert [fields[2] for fields in overlay_of(figure).customdata[::7]] == [
         "embedding", "layer 0", "layer 1", "layer 2",
     ]  # fmt: skip
+
+
+def test_a_hover_names_every_layer_of_a_window(result):
+    fields = overlay_of(heatmap(asked(result, window=1))).customdata
+    assert [row[2] for row in fields[::7]] == ["layers 0 to 1", "layers 0 to 2", "layers 1 to 2"]
+
+
+def test_a_hover_over_heads_at_a_position_says_which(loaded):
+    wanted = experiment(site="head_z_position")
+    heads = finished(wanted, loaded).read(wanted).at(-2)
+    template = overlay_of(heatmap(heads)).hovertemplate
+    assert template.startswith("<b>%{customdata[2]}, head %{customdata[1]} at position 5</b>")
 
 
 def test_layers_go_down_from_the_first(result):
@@ -131,12 +142,42 @@ def test_no_colour_means_no_effect(result, metric, direction):
     assert colour.endswith(", 0.1)")  # all but transparent, on a light and on a dark page
 
 
-@pytest.mark.parametrize(("clean", "corrupted", "upwards"), [(2, 0, TOWARDS), (-2, 0, AWAY)])
-def test_blue_is_towards_the_other_run(result, clean, corrupted, upwards):
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+@pytest.mark.parametrize("clean", [-99, 99])
+def test_blue_is_towards_the_run_that_was_put_in(result, direction, clean):
+    """Its value is the farthest here: full blue, and as far on the other side full orange."""
+    wanted = replace(
+        asked(result, direction=direction),
+        baselines=result.baselines | {"logit_diff": Baseline(clean, 0.5)},
+        grids=result.grids | {"logit_diff": np.full_like(result.values, 0.5)},
+    )
+    trace = map_of(heatmap(wanted))
+    colours = {trace.zmin: trace.colorscale[0][1], trace.zmax: trace.colorscale[2][1]}
+    put_in, without = (clean, 0.5) if direction == "denoise" else (0.5, clean)
+    assert colours == {put_in: rgba(BLUE), 2 * without - put_in: rgba(ORANGE)}
+    assert sorted(trace.colorbar.tickvals) == sorted((0.5, clean))
+
+
+@pytest.mark.parametrize("direction", ["zero", "mean"])
+@pytest.mark.parametrize("corrupted", [-99, 99])
+def test_an_ablation_has_no_other_run(result, direction, corrupted):
+    """Blue is above the clean run, orange below; the strongest cell alone decides how far."""
+    clean, strongest = 0.5, np.abs(result.values - 0.5).max()
     baselines = result.baselines | {"logit_diff": Baseline(clean, corrupted)}
-    trace = map_of(heatmap(replace(result, baselines=baselines)))
-    assert trace.colorscale[2][1].startswith(f"rgba{upwards}"[:-1])
-    assert trace.zmax - corrupted >= 2
+    wanted = replace(asked(result, direction=direction), baselines=baselines)
+    trace = map_of(heatmap(wanted))
+    assert [trace.zmin, trace.zmax] == pytest.approx([clean - strongest, clean + strongest])
+    assert [trace.colorscale[end][1] for end in (0, 2)] == [rgba(ORANGE), rgba(BLUE)]
+    ends = [f"{value:.3f}" for value in (trace.zmin, trace.zmax)]
+    assert list(trace.colorbar.ticktext) == [ends[0], "clean<br>0.500", ends[1]]
+    assert list(trace.colorbar.tickvals) == [trace.zmin, clean, trace.zmax]
+
+
+def test_names_too_close_to_stand_side_by_side_stand_over_each_other(result):
+    baselines = result.baselines | {"logit_diff": Baseline(0.5, 0.501)}
+    bar = map_of(heatmap(replace(result, baselines=baselines))).colorbar
+    assert list(bar.ticktext) == ["clean 0.500<br>corrupted 0.501"]
+    assert list(bar.tickvals) == [0.501]
 
 
 def test_a_grid_without_any_effect_can_be_drawn(result):
@@ -188,8 +229,9 @@ def test_a_difference_is_that_of_the_values_with_nothing_in_the_middle(result):
     figure = difference(result, other)
     np.testing.assert_allclose(np.array(map_of(figure).z), 0.25, rtol=1e-5)
     assert map_of(figure).zmin == -map_of(figure).zmax
-    row, column, name, one, two, apart = map_of(figure).customdata[2, 4]
+    row, column, name, _, _, one, two, apart = map_of(figure).customdata[2, 4]
     assert (row, column, name) == ("2", "4", "layer 2")
+    assert map_of(figure).hovertemplate.count("customdata[5]} - %{customdata[6]} = ") == 1
     assert float(one) - float(two) == pytest.approx(float(apart), abs=2e-4)
 
 
@@ -203,26 +245,6 @@ def test_the_selected_cell_is_outlined(result):
 def test_a_long_text_has_not_more_labels_than_can_be_read(result):
     labels = heatmap(of_shape(result, 12, 1000)).layout.xaxis.ticktext
     assert 30 < len(labels) <= 64
-
-
-# --- The likeliest tokens -----------------------------------------------------------------------
-
-
-def test_the_bars_are_the_table(result):
-    top = result.top["clean"]
-    trace = bars(top, TOWARDS).data[0]
-    assert list(trace.x) == [row.prob for row in top]
-    assert list(trace.y) == [row.rank for row in top]
-    for row, fields in zip(top, trace.customdata, strict=True):
-        assert list(fields[1:]) == [row.token.id, f"{row.prob:.6f}", f"{row.logit:.4f}"]
-
-
-def test_equal_and_hostile_tokens_keep_their_own_bars():
-    texts = ["<script>", " same", " same"]
-    figure = bars(tuple(Ranked(n, Token(n, t), 0.0, 0.1) for n, t in enumerate(texts, 1)), AWAY)
-    assert list(figure.layout.yaxis.ticktext) == ["&lt;script&gt;", "·same", "·same"]
-    assert figure.data[0].customdata[0][0] == "&lt;script&gt;"
-    assert len(set(figure.data[0].y)) == 3
 
 
 @pytest.mark.parametrize("positions", [1, 10, 18, 24, 96, 203, 1024])

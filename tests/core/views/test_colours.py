@@ -1,0 +1,45 @@
+"""The palette: one place, in three notations."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from core.views.colours import BLUE, BLUE_UP, GREY, ORANGE, css_properties, on_paper, reach, rgba
+from tests.builders import experiment, finished
+
+ROOT = Path(__file__).parents[3]
+A_COLOUR = re.compile(r"rgba?\(\s*\d|#[0-9a-fA-F]{6}\b")
+
+
+def test_a_colour_is_written_as_plotly_css_and_matplotlib_want_it():
+    assert rgba(BLUE) == "rgba(20, 90, 200, 1.0)"
+    assert rgba(GREY, 0.1) == "rgba(128, 128, 128, 0.1)"
+    assert "--pb-clean: 20, 90, 200;" in css_properties()
+    assert "--pb-corrupted: 200, 90, 10;" in css_properties()
+    (low, orange), (_, grey), (high, blue) = on_paper(BLUE_UP)
+    assert (low, high) == (0, 1)
+    assert orange == pytest.approx([channel / 255 for channel in ORANGE])
+    assert blue == pytest.approx([channel / 255 for channel in BLUE])
+    assert grey == pytest.approx([1 - 0.1 * (1 - 128 / 255)] * 3)  # a tenth of grey on white
+
+
+def test_colours_are_written_down_in_one_place():
+    files = [*ROOT.glob("pages/**/*.py"), *ROOT.glob("core/**/*.py"), ROOT / "app.py"]
+    found = {path.name for path in files if A_COLOUR.search(path.read_text(encoding="utf-8"))}
+    assert not found
+    assert A_COLOUR.search("border: rgba(20, 90, 200, 0.3)") and A_COLOUR.search("#145ac8")
+
+
+def test_the_theme_has_the_blue_of_the_maps():
+    theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text(encoding="utf-8"))["theme"]
+    assert theme["light"]["primaryColor"] == f"#{bytes(BLUE).hex()}"
+
+
+@pytest.mark.parametrize("direction", ["denoise", "zero"])
+def test_nothing_known_yet_has_a_reach(loaded, direction):
+    wanted = experiment(direction=direction)
+    result = finished(wanted, loaded).read(wanted)
+    result.values[:] = float("nan")
+    assert reach(result) > 0

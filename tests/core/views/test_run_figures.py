@@ -1,0 +1,146 @@
+"""Figures of runs; and of every Plotly figure there is, that texts are shown as they are."""
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import torch
+
+from core.question.tokens import Token
+from core.reading.lens import Attribution, LogitLens
+from core.reading.trace import Trace
+from core.result import Ranked
+from core.views import heatmaps, run_figures
+from core.views.colours import BLUE, ORANGE, PURPLE, rgba
+from tests.builders import with_tokens
+
+ROWS = ("embedding", "0")
+ODD = (Token(1, '"%{x}'), Token(2, "it's<b>"))  # one for each of two positions
+SHOWN = ('"&#37;{x}', "it's&lt;b&gt;")
+TOP = tuple(Ranked(n, token, 0.0, 0.1) for n, token in enumerate((*ODD, ODD[1]), start=1))
+LENS = LogitLens(
+    top_ids=torch.tensor([[1, 2], [2, 1]]),
+    top_probs=torch.tensor([[0.1, 0.2], [0.3, 0.4]]),
+    logits=torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+    ranks=torch.tensor([[11, 12], [13, 14]]),
+)
+TRACE = Trace(
+    base=0.0,
+    patched=1.0,
+    by_layer={name: torch.tensor([0.0, 1.0]) for name in ("base", "source", "patched")},
+    parts={},
+    readers=torch.zeros(1, 2),
+)
+PARTS = Attribution(1.0, torch.ones(2, 3), torch.ones(2), torch.ones(2), 0.5, 12.5)
+
+
+def figures(result) -> dict[Callable, go.Figure]:
+    """One of each figure that shows a text, of texts that something or other would change."""
+    odd = with_tokens(result, [token.text for token in ODD] + ["."] * 5)
+    odd = replace(odd, experiment=replace(odd.experiment, metric="prob_diff"))
+    return {
+        heatmaps.heatmap: heatmaps.heatmap(odd),
+        heatmaps.difference: heatmaps.difference(odd, odd),
+        run_figures.bars: run_figures.bars(TOP, BLUE),
+        run_figures.attention_map: run_figures.attention_map(np.eye(2), ODD),
+        run_figures.lens_map: run_figures.lens_map(LENS, ROWS, ODD, [list(ODD)] * 2),
+        run_figures.lens_lines: run_figures.lens_lines(LENS, ROWS, ODD),
+    }
+
+
+SHOW_NO_TEXT = {
+    heatmaps.cells,
+    run_figures.heads_map,
+    run_figures.trace_lines,
+    run_figures.attribution_layers,
+}
+
+
+def strings(value) -> list[str]:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [text for one in inner for text in strings(one)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_every_figure_shows_quotes_and_markup_as_they_are(result):
+    for function, figure in figures(result).items():
+        texts = strings(json.loads(figure.to_json()))
+        for odd in SHOWN:
+            assert any(odd in text for text in texts), function
+        for text in texts:
+            assert not any(wrong in text for wrong in ("&quot;", "&#x27;", "%{x}", "s<b>")), text
+
+
+def test_no_figure_is_forgotten(result):
+    public = {
+        function
+        for module in (heatmaps, run_figures)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if not name.startswith("_") and function.__annotations__.get("return") is go.Figure
+    }
+    assert public == figures(result).keys() | SHOW_NO_TEXT
+
+
+def test_the_bars_are_the_table(result):
+    top = result.top["clean"]
+    trace = run_figures.bars(top, PURPLE).data[0]
+    assert trace.marker.color == rgba(PURPLE)
+    assert list(trace.x) == [row.prob for row in top]
+    assert list(trace.y) == [row.rank for row in top]
+    for row, hover in zip(top, trace.customdata, strict=True):
+        assert hover == (
+            f"<b>{row.token.label}</b> (id {row.token.id})<br>probability {row.prob:.6f}"
+            f"<br>logit {row.logit:.4f}"
+        )
+
+
+def test_equal_tokens_keep_their_own_bars():
+    figure = run_figures.bars(TOP, BLUE)
+    assert list(figure.layout.yaxis.ticktext) == [*SHOWN, SHOWN[1]]
+    assert len(set(figure.data[0].y)) == 3
+
+
+def test_the_lines_of_the_lens_are_the_tokens_layer_by_layer():
+    target, foil = run_figures.lens_lines(LENS, ROWS, ODD).data
+    assert (target.line.color, foil.line.color) == (rgba(BLUE), rgba(ORANGE))
+    assert (target.name, foil.name) == SHOWN
+    assert (list(target.y), list(foil.y)) == ([1, 3], [2, 4])
+    assert foil.customdata[0] == "<b>embedding</b><br>logit 2.0000<br>rank 12"
+    assert target.customdata[1] == "<b>layer 0</b><br>logit 3.0000<br>rank 13"
+
+
+@pytest.mark.parametrize(
+    ("unpatched", "other", "lines"),
+    [
+        ("corrupted", "clean", {"corrupted run": ORANGE, "clean run": BLUE}),
+        ("clean", "corrupted", {"clean run": BLUE, "corrupted run": ORANGE}),
+        ("clean", None, {"clean run": BLUE}),
+    ],
+)
+def test_a_trace_has_the_runs_there_are_in_their_own_colours(unpatched, other, lines):
+    by_layer = {name: line for name, line in TRACE.by_layer.items() if other or name != "source"}
+    figure = run_figures.trace_lines(replace(TRACE, by_layer=by_layer), ROWS, unpatched, other)
+    shown = {line.name: line.line.color for line in figure.data}
+    assert shown == {name: rgba(rgb) for name, rgb in (lines | {"patched run": PURPLE}).items()}
+
+
+def test_what_speaks_for_the_target_is_blue():
+    """Below 0 is a logit difference that speaks for the target."""
+    shown = run_figures.heads_map(np.array([[-2.0, 1.0]])).data[0]
+    assert (shown.zmin, shown.zmax) == (-2, 2)
+    assert [shown.colorscale[end][1] for end in (0, 2)] == [rgba(BLUE), rgba(ORANGE)]
+
+
+def test_the_parts_of_an_attribution_stand_in_the_order_of_the_model():
+    figure = run_figures.attribution_layers(PARTS)
+    assert list(figure.layout.xaxis.categoryarray) == ["embedding", "0", "1", "final bias"]
+    assert {bar.name: list(bar.y) for bar in figure.data} == {
+        "attention": [4, 4],  # three heads and the bias
+        "MLP": [1, 1],
+        "other": [1, 0.5],
+    }
