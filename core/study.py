@@ -300,10 +300,8 @@ class Study:
 
     def head_preview(self, experiment: Experiment) -> np.ndarray:
         """The estimated map of logit differences for patching heads, (layers, heads): see
-        `core.reading.preview`. Raises UserError for an ablation, which has no second run."""
+        `core.reading.preview`. An ablation, which has no second run, has none."""
         base, source = self.sweep.base, self.sweep.source
-        if isinstance(source, str):
-            raise UserError("A preview needs two runs, and an ablation has one.", "direction")
         pair = read(experiment, self.model).pair
         estimate = head_preview(self.model.gpt, base, source, pair.target.id, pair.foil.id)
         return estimate.cpu().numpy()

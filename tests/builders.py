@@ -122,7 +122,7 @@ def experiment(**changes) -> Experiment:
 def finished(asked: Experiment, model: LoadedModel) -> Study:
     """A study of `asked` with its sweep done."""
     study = Study(asked, model)
-    for _ in study.steps():
+    for _ in study:
         pass
     return study
 

@@ -45,7 +45,7 @@ class Cell(NamedTuple):
     start: int  # the block before which the run begins to differ from its base
     p: int  # the position from which on it does
     lane: int  # which of the streams of its site it takes: its head's
-    until: int  # of a window: the last block after which it is patched again
+    until: int  # of a window: the last block after which it is patched again; else -1
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,12 @@ class Plan:
     site_name: str = "resid_post"
     embedding: bool = False
     window: int = 0
+
+    def __post_init__(self):
+        if (self.embedding or self.window) and self.site_name != "resid_post":
+            raise ValueError(
+                f"only resid_post has an embedding row and windows, not {self.site_name}"
+            )
 
     @property
     def site(self) -> Site:
@@ -88,7 +94,7 @@ class Plan:
         for layer in reversed(range(self.lowest, self.sizes.L)):
             # A window is one of layers: it never reaches the embedding, nor does that have one.
             first = max(layer - self.window, 0) if layer >= 0 else layer
-            until = min(layer + self.window, self.sizes.L - 1) if layer >= 0 else layer
+            until = min(layer + self.window, self.sizes.L - 1) if self.window and layer >= 0 else -1
             start = first if self.site.before_layer else first + 1
             for head in heads:
                 for p in positions:

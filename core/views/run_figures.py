@@ -4,7 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.question.tokens import Token
-from core.reading.lens import Attribution, LogitLens
+from core.reading.attribution import Attribution
+from core.reading.lens import LogitLens
 from core.reading.trace import Trace
 from core.result import Ranked
 from core.views.colours import BLUE, BLUE_DOWN, GREY, ORANGE, RUNS, STRENGTH, Colour, Scale, rgba

@@ -60,14 +60,14 @@ def _shelf(name: str, version: tuple) -> Shelf:
 def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:
     """Both plain runs of the texts, shared by all that is asked of them. Whatever else is kept of
     these texts is asked for later, and so goes earlier."""
-    return on.keep(experiment.texts, lambda: PlainRuns(experiment, on.model))
+    return on.keep(("runs", experiment.texts), lambda: PlainRuns(experiment, on.model))
 
 
 def plain_job(experiment: Experiment, on: Shelf) -> Job:
     """Recording both plain runs, for what needs no sweep."""
     plain = plain_runs(experiment, on)
     seconds = 0.0 if plain.recorded else plain.seconds_for(plain.work)
-    return on.keep(("plain", experiment.texts), lambda: Job(plain, seconds, plain.nbytes))
+    return on.keep(("recording", experiment.texts), lambda: Job(plain, seconds, plain.nbytes))
 
 
 def study_job(experiment: Experiment, on: Shelf) -> Job:
@@ -79,4 +79,4 @@ def study_job(experiment: Experiment, on: Shelf) -> Job:
         _, seconds, memory = study.estimate
         return Job(study, seconds, memory)
 
-    return on.keep(experiment.sweep, make)
+    return on.keep(("sweep", experiment.sweep), make)

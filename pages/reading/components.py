@@ -10,7 +10,7 @@ from core.result import Result
 from core.study import Study
 from core.views.colours import reach
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, running
+from pages.parts import answer, frame, html, running
 from pages.parts.jobs import Job, Once
 from pages.parts.keeping import Shelf
 
@@ -81,6 +81,9 @@ def _preview(on: Shelf, study: Study, exact: Result) -> None:
         " and the MLPs it is known to mislead (published correlations with the exact map are 0.73"
         " and 0.44), so it is not offered there."
     )
+    if exact.other is None:
+        html.show(html.note("A preview needs two runs, and an ablation has one."))
+        return
     if not st.toggle("Show the preview", key="preview"):
         return
     asked = exact.experiment

@@ -12,9 +12,11 @@ from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
 from core import models, presets
-from core.engine import patching
+from core.engine.sweep import Sweep
 from core.question.experiment import Experiment
 from core.result import Result
+from pages.parts import keeping
+from pages.parts.jobs import Job
 from tests.builders import finished
 
 PAGES = {
@@ -80,6 +82,12 @@ class App:
     @property
     def experiment(self) -> Experiment:
         return self.at.session_state.experiment
+
+    @property
+    def job(self) -> Job:
+        """That of the experiment's sweep."""
+        kept = keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+        return kept["sweep", self.experiment.sweep]
 
     @property
     def query(self) -> dict[str, str]:
@@ -228,11 +236,11 @@ def answer(teaching) -> Callable[[Experiment], Result]:
 @pytest.fixture
 def sweeps(monkeypatch) -> list:
     """One entry for every sweep that is begun."""
-    begun, sweep = [], patching.sweep
+    begun, sweep = [], Sweep.__iter__
 
-    def counted(*args, **kwargs):
-        begun.append(args)
-        yield from sweep(*args, **kwargs)
+    def counted(self):
+        begun.append(self)
+        yield from sweep(self)
 
-    monkeypatch.setattr(patching, "sweep", counted)
+    monkeypatch.setattr(Sweep, "__iter__", counted)
     return begun

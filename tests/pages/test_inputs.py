@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import presets
 from core.question.tokens import whole_words
-from pages.parts import html, running
+from pages.parts import html, keeping
 
 # --- bad input ----------------------------------------------------------------------------------
 
@@ -88,9 +88,10 @@ def test_a_text_that_cannot_be_run_is_not_run(open_app, sweeps):
 def test_recovery_of_runs_that_do_not_differ_is_refused_in_words(open_app):
     """One text twice cannot be asked for, but a last token apart can leave LD where it was."""
     app = open_app()
-    model = running.load("teaching")
-    study = app.at.session_state.job.study
-    gap = (study.clean_state - study.corrupted_state) @ model.gpt.lm_head.weight.T  # (V,)
+    model = keeping.shelf("teaching").model
+    plain = app.job.work.plain
+    states = [plain.state(side).states for side in ("clean", "corrupted")]
+    gap = (states[0] - states[1]) @ model.gpt.lm_head.weight.T  # (V,)
     words = [token.text for token in whole_words(model.encoder)]
     ids = [model.encoder.encode(word)[0] for word in words]
     order = sorted(zip(gap[ids].tolist(), words, strict=True))
@@ -177,7 +178,7 @@ def test_markup_in_a_text_is_shown_as_it_is(open_app, hostile):
     for body in app.bodies:
         assert_escaped(body)
     ribbon = next(body for body in app.bodies if "pb-ribbon" in body)
-    ids = running.load("teaching").encoder.encode(hostile)
+    ids = keeping.shelf("teaching").model.encoder.encode(hostile)
     assert f"clean id {ids[0]}," in ribbon
     assert_nowhere_as_markup(app, hostile)
 

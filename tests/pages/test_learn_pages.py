@@ -6,7 +6,7 @@ import pytest
 from core import models, presets
 from core.question import tokens
 from core.question.metrics import METRICS
-from pages.parts import running
+from pages.parts import keeping
 
 PAIR = {
     "clean": "The keys near the cabinet",
@@ -22,7 +22,7 @@ def tokens_page(open_app):
 
 
 def pieces_of(text: str) -> tuple[tokens.Token, ...]:
-    return tokens.split(text, running.load("teaching").encoder)
+    return tokens.split(text, keeping.shelf("teaching").model.encoder)
 
 
 # --- Tokens -------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ def test_tokens_opens_while_the_clean_text_is_longer_than_it_takes(open_app):
 
 def test_tokens_finds_words_that_are_one_token(tokens_page):
     app = tokens_page()
-    found = tokens.whole_words(running.load("teaching").encoder)
+    found = tokens.whole_words(keeping.shelf("teaching").model.encoder)
     assert any(markdown.value.startswith(f"{len(found)} words") for markdown in app.at.markdown)
     app.at.text_input[0].set_value("ones")
     app.run()

@@ -6,7 +6,7 @@ import pytest
 
 from core import models
 from mingpt import hub
-from pages.parts import running
+from pages.parts import keeping
 from tests import builders
 
 TYPED = {
@@ -22,9 +22,9 @@ def folders(monkeypatch, tmp_path):
     """A directory whose subfolders the app offers, with one sound model in it."""
     builders.write_model_folder(tmp_path / "models" / "tiny")
     monkeypatch.setenv("PATCHBOARD_MODELS", str(tmp_path / "models"))
-    running.load.clear()
+    keeping._shelf.clear()
     yield tmp_path / "models"
-    running.load.clear()
+    keeping._shelf.clear()
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def hub_with_gpt2(monkeypatch, tmp_path):
     monkeypatch.setattr(hub, "fetch", fetch)
     monkeypatch.setattr(hub, "locate", lambda name: folder if folder.is_dir() else None)
     monkeypatch.setattr(hub, "locate_tokenizer", lambda: folder if folder.is_dir() else None)
-    running.load.clear()
+    keeping._shelf.clear()
     yield begun
-    running.load.clear()
+    keeping._shelf.clear()
 
 
 def test_the_catalogue_marks_what_needs_a_download(open_app):

@@ -9,7 +9,8 @@ import streamlit as st
 from core import presets
 from core.question.metrics import METRICS
 from pages.parts import answer as answer_part
-from pages.parts import running
+from pages.parts import jobs, running
+from pages.parts.jobs import State
 from tests.pages.conftest import LONGER, LONGER_CORRUPTED, OFFERED, TITLES, numbers
 
 
@@ -191,7 +192,7 @@ def interrupted_at(monkeypatch):
     monkeypatch.setattr(running, "_BAR_EVERY", -1)
     monkeypatch.setattr(running, "_MAP_EVERY", -1)
     monkeypatch.setattr(
-        "core.engine.patching.WORKING_MEMORY", 1
+        "core.engine.plan.WORKING_MEMORY", 1
     )  # as many steps as there are cells
     still_heatmap = answer_part.still_heatmap
     drawings, last = [], [None]
@@ -212,10 +213,10 @@ def interrupted_at(monkeypatch):
 
 
 def test_a_long_sweep_begins_when_a_person_says_so(open_app, answer, monkeypatch):
-    monkeypatch.setattr(running, "_ASK_ABOVE", -1)
+    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
     app = open_app()
-    assert app.at.session_state.job.fraction == 0
-    assert any("This sweep takes" in markdown.value for markdown in app.at.markdown)
+    assert app.job.fraction == 0
+    assert any("This takes about" in markdown.value for markdown in app.at.markdown)
     assert not app.at.get("download_button")
     app.press("Run it")
     np.testing.assert_allclose(app.map, rounded(answer(app.experiment).values), atol=1e-4)
@@ -226,7 +227,7 @@ def test_a_slow_sweep_shows_how_far_it_is(open_app, interrupted_at):
     interrupted_at(20)
     app = open_app()
     (bar,) = app.at.get("progress")
-    fraction = app.at.session_state.job.fraction
+    fraction = app.job.fraction
     assert 0 < fraction < 1
     assert bar.value == int(fraction * 100)
     assert f"{fraction:.0%}" in bar.text
@@ -244,10 +245,10 @@ def test_a_slow_sweep_fills_the_map_as_it_goes(open_app, interrupted_at):
 def test_cancel_stops_a_sweep_where_it_is_and_go_on_finishes_it(open_app, answer, interrupted_at):
     interrupted_at(20)
     app = open_app()
-    fraction = app.at.session_state.job.fraction
+    fraction = app.job.fraction
     interrupted_at(None)
     app.press("Cancel")
-    assert app.at.session_state.job.fraction == fraction
+    assert app.job.fraction == fraction
     assert f"Stopped at {fraction:.0%}." in [markdown.value for markdown in app.at.markdown]
     assert np.isnan(app.map).any()
     assert not app.at.get("download_button")
@@ -259,10 +260,10 @@ def test_cancel_stops_a_sweep_where_it_is_and_go_on_finishes_it(open_app, answer
 def test_a_sweep_goes_on_where_an_interruption_left_it(open_app, interrupted_at, sweeps):
     interrupted_at(20)
     app = open_app()
-    fraction = app.at.session_state.job.fraction
+    fraction = app.job.fraction
     interrupted_at(1)
     app.enter(metric="kl")
-    assert app.at.session_state.job.fraction > fraction
+    assert app.job.fraction > fraction
     assert len(sweeps) == 1
 
 
@@ -271,14 +272,14 @@ def test_another_text_ends_the_sweep_under_way_which_goes_on_when_one_comes_back
 ):
     interrupted_at(20)
     app = open_app()
-    asked, old = app.experiment, app.at.session_state.job
+    asked, old = app.experiment, app.job
     reached = old.fraction
     interrupted_at(None)
     app.enter(clean=LONGER, corrupted=LONGER_CORRUPTED)
-    assert app.at.session_state.job is not old
-    assert app.at.session_state.job.finished and 0 < old.fraction == reached < 1
+    assert app.job is not old
+    assert app.job.state is State.FINISHED and 0 < old.fraction == reached < 1
     app.enter(clean=asked.clean, corrupted=asked.corrupted)
-    assert app.at.session_state.job is old and old.finished
+    assert app.job is old and old.state is State.FINISHED
 
 
 # --- the story of a cell ------------------------------------------------------------------------
@@ -300,7 +301,7 @@ def test_a_chosen_cell_is_outlined_and_tells_its_story(open_app, answer):
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 def test_a_chosen_cell_opens_its_next_tokens_with_the_change_in_rank(open_app, direction):
     app = open_app(direction=direction).choose("2", 1)
-    expected = app.at.session_state.job.study.story((3, 1))
+    expected = app.job.work.patched_next_tokens((3, 1))
     clean, patched, _corrupted = app.next_tokens
     assert len(patched) == 20
     for row, moved in zip(patched, expected, strict=True):

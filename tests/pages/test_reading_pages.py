@@ -7,7 +7,8 @@ import pytest
 
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import running
+from core.study import SIDES
+from pages.parts import jobs, running
 from tests.builders import finished
 from tests.pages.conftest import numbers
 
@@ -42,7 +43,7 @@ def test_every_sweep_of_a_page_can_be_slow(open_app, monkeypatch, page):
 
 
 def test_every_sweep_of_a_page_can_be_so_long_that_it_asks(open_app, monkeypatch):
-    monkeypatch.setattr(running, "_ASK_ABOVE", -1)
+    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
     app = open_app().go_to("compare")
     assert app.buttons.count("Run it") == 2
     app.press("Run it").press("Run it")
@@ -70,13 +71,13 @@ def test_every_head_is_a_cell(open_app, answer):
 
 def test_a_chosen_head_shows_where_it_reads_on_both_runs(open_app, study):
     app = open_app().go_to("components").choose("2", 3)
-    assert any("head_z of layer 2 at head 3 replaced" in text for text in app.texts)
-    for shown, table, side in zip(app.maps[4:], app.tables, ("clean", "corrupted"), strict=True):
-        pattern = study.attention(side, layer=2, head=3)
+    assert any("the output z of head 3 in layer 2 at every position replaced" in text for text in app.texts)
+    for shown, table, side in zip(app.maps[4:], app.tables, SIDES, strict=True):
+        pattern = study.plain.attention(side, layer=2, head=3)
         np.testing.assert_allclose(values(shown), pattern, atol=1e-5)
         strongest = sorted(pattern[-1].tolist(), reverse=True)[:5]
         assert [row["weight"] for row in table] == pytest.approx(strongest, abs=1e-6)
-        tokens = getattr(study, side)
+        tokens = study.plain.tokens[side]
         assert [row["token"] for row in table] == [tokens[row["position"]].label for row in table]
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from core.question.tokens import Token
-from core.reading.lens import Attribution, LogitLens
+from core.reading.attribution import Attribution
+from core.reading.lens import LogitLens
 from core.reading.trace import Trace
 from core.result import Ranked
 from core.views import heatmaps, run_figures
