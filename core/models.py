@@ -127,10 +127,6 @@ def find(name: str) -> Entry:
     return named(name)
 
 
-def version(entry):
-    return ()
-
-
 def load_tokenizer(entry: Entry) -> Encoder:
     """The tokenizer alone, from this machine. Raises UserError if it is not here or damaged."""
     folder = entry.folder or hub.locate_tokenizer()

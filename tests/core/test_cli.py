@@ -305,7 +305,7 @@ def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(
     model_folder, capsys, monkeypatch
 ):
     monkeypatch.setattr("core.question.metrics.SMALLEST_DIFFERENCE", 1e9)
-    monkeypatch.setattr("core.study.Study.steps", None)
+    monkeypatch.setattr("core.study.Study.__iter__", None)
     text = mistake(capsys, patch(model_folder, metric="recovery"))
     assert text.startswith("Recovery divides by the difference")
 

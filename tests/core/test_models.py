@@ -348,13 +348,14 @@ def test_everything_that_reads_a_run_reads_one_in_half_precision():
     model = models.load(models.TEACHING, dtype="bfloat16")
     asked = PRESETS[0].experiment("teaching")
     study = finished(asked, model)
-    assert study.attention("clean", 0, 1).dtype == np.float32
+    plain, target = study.plain, study.read(asked).target.id
+    assert plain.attention("clean", 0, 1).dtype == np.float32
     assert study.head_preview(asked).shape == (6, 4)
-    assert study.attribution("clean", asked).heads.dtype == torch.float32
-    lens, _ = study.lens("clean", (5, 6))
-    assert lens.logits.dtype == torch.float32
-    assert study.trace((1, 2), asked).readers.dtype == torch.float32
-    assert len(study.story((1, 2))) == 20
+    assert plain.attribution("clean", target, 6).heads.dtype == torch.float32
+    lens, tracing = plain.reading_lens("clean", (5, 6)), study.tracing((1, 2), asked)
+    assert [*lens, *tracing][-1] == 1
+    assert lens.lens.logits.dtype == tracing.trace.readers.dtype == torch.float32
+    assert len(study.patched_next_tokens((1, 2))) == 20
 
 
 def test_the_dtype_may_come_from_the_environment(monkeypatch):
