@@ -1,36 +1,85 @@
-"""The command line: `python -m core patch`, `verify` or `models`."""
+"""The command line: `python -m core patch`, `verify`, `bench` or `models`."""
 
 import argparse
+import io
 import json
+import math
+import os
+import re
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
+from reprlib import repr as brief  # a person may type thousands of digits
 from typing import NoReturn
 
-from core import models
-from core.checks import bench, verify
-from core.engine import work
-from core.errors import UserError
-from core.question.experiment import DIRECTIONS, Experiment
-from core.question.metrics import METRICS
-from core.question.sites import SITES
-from core.study import Study
-from core.views import exports
-from core.views.terminal import bench_table, check_line, model_table, report
-from mingpt.hub import Progress
+try:
+    from core import models
+    from core.checks import bench, verify
+    from core.engine import work
+    from core.errors import UserError
+    from core.question.experiment import DIRECTIONS, Experiment
+    from core.question.metrics import METRICS
+    from core.question.sites import SITES
+    from core.study import Study
+    from core.views import exports
+    from core.views.terminal import bench_table, check_line, model_table, report
+    from mingpt.hub import Progress
+except KeyboardInterrupt:  # importing torch takes a second or two
+    print("patchboard: stopped.", file=sys.stderr)
+    sys.exit(130)
+
+_LONGEST_LINE = 2000  # characters of a message
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status is 0, or 2 with one line on standard error for a mistake."""
-    work.choose_threads()
+    """Run one command. The exit status is 0; 1 if a check failed; 2 for a mistake, with one line
+    on standard error; 130 after Ctrl-C; 141 if nobody reads on what is printed."""
+    _prepare_streams()
     try:
-        options = _parser().parse_args(arguments)
-        return options.run(options)
+        try:
+            work.choose_threads()
+            options = _parser().parse_args(arguments)
+            return options.run(options)
+        finally:
+            sys.stdout.flush()
     except UserError as error:
-        print(f"patchboard: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _end(2, str(error))
+    except KeyboardInterrupt:
+        return _end(130, "stopped.")
+    except BrokenPipeError:
+        return _end(141)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        return _end(2, f"cannot write to standard output: {error.strerror}.")
+
+
+def _prepare_streams() -> None:
+    """Let both streams exist, and take any text whatever the locale is."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _end(status: int, message: str = "") -> int:
+    """The exit status, after a message in one line."""
+    line = " ".join(message.split())
+    if len(line) > _LONGEST_LINE:
+        line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is sys.stderr and line:
+                _redraw()
+                print(f"patchboard: {line}", file=stream)
+            stream.flush()
+        except OSError:  # Python would try once more on its way out, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return status
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,14 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     patch.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
     patch.add_argument("--site", default="resid_post", help=", ".join(SITES))
     patch.add_argument(
-        "--window", type=int, default=0, help="patch so many layers more on either side"
+        "--window", type=_whole, default=0, help="patch so many layers more on either side"
     )
     patch.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
     patch.add_argument("--dtype", help="float32 (default); bfloat16 or float16 for half the memory")
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
-    patch.add_argument("--csv", metavar="FILE", help="the grid under every metric")
-    patch.add_argument("--png", metavar="FILE", help="the heatmap")
+    patch.add_argument("--csv", metavar="FILE", help="the grid under every metric; or -")
+    patch.add_argument("--png", metavar="FILE", help="the heatmap; or -")
 
     checks = commands.add_parser(
         "verify",
@@ -86,15 +135,28 @@ def _parser() -> argparse.ArgumentParser:
     timing.set_defaults(run=_bench)
     timing.add_argument("--model", default="teaching", help="teaching (default), gpt2, a folder")
     timing.add_argument("--random", metavar="SIZE", help="random weights of a size, e.g. gpt2")
-    timing.add_argument("--tokens", type=int, default=11)
+    timing.add_argument("--tokens", type=_whole, default=11)
     timing.add_argument("--site", default="resid_post", choices=SITES, metavar="SITE")
-    timing.add_argument("--budget", type=float, default=20.0, help="seconds to spend")
+    timing.add_argument("--budget", type=_duration, default=20.0, help="seconds to spend")
     timing.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
     timing.add_argument("--json", metavar="FILE", help="the numbers; - for standard output alone")
 
     listing = commands.add_parser("models", help="list the models and what is on this machine")
     listing.set_defaults(run=_models)
     return parser
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{brief(text)} is no whole number below 1,000,000,000")
+    return int(text)
+
+
+def _duration(text: str) -> float:
+    with suppress(ValueError):
+        if len(text) < 20 and 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{brief(text)} is no number of seconds")
 
 
 def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.LoadedModel:
@@ -104,34 +166,29 @@ def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.
 def _patch(options: argparse.Namespace) -> int:
     names = {field.name for field in fields(Experiment)}
     experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
-    # What cannot be written shows before the sweep.
-    if options.png and len(SITES[experiment.site].axes) > 2:
+    files = _files(options)  # what cannot be written shows before the sweep
+    if "png" in files and len(SITES[experiment.site].axes) > 2:
         raise UserError(f"a PNG has two axes and {options.site} has three; use --csv or --json.")
-    for path in {options.csv, options.png, options.json} - {None, "-"}:
-        _check_place(path)
+    if files.get("png") == "-" and sys.stdout.isatty():
+        raise UserError("a PNG is nothing to read: name a file for it, or redirect the output.")
     study = Study(experiment, _load(options, options.dtype))
     study.read(experiment, metrics=())  # a metric that cannot be measured shows before the sweep
     _with_progress(study)
     result = study.read(experiment)
-    if options.csv:
-        _write(options.csv, exports.grid_csv(result).encode())
-    if options.png:
-        from core.views.pictures import (
-            picture,  # only here: matplotlib takes half a second to import
-        )
+    if "csv" in files:
+        _write(files["csv"], exports.grid_csv(result))
+    if "png" in files:
+        from core.views.pictures import picture  # only here: matplotlib takes half a second
 
-        _write(options.png, picture(result, "png"))
-    if options.json == "-":
-        print(exports.to_json(result))
-        return 0
-    if options.json:
-        _write(options.json, exports.to_json(result).encode())
-    print(report(result))
+        _write(files["png"], picture(result, "png"))
+    if "json" in files:
+        _write(files["json"], exports.to_json(result) + "\n")
+    if "-" not in files.values():
+        print(report(result))
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    """Exit status 1 if a check failed."""
     failed = 0
     for check in verify.checks(_load(options)):
         print(check_line(check), flush=True)
@@ -141,15 +198,17 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    files = _files(options)
     if options.random:
         gpt = models.place(bench.random_model(options.random), options.device)
     else:
         gpt = _load(options).gpt
     numbers = {"model": options.random or options.model}
     numbers |= bench.measure(gpt, options.tokens, options.site, options.budget)
-    if options.json and options.json != "-":
-        _write(options.json, json.dumps(numbers, indent=1).encode())
-    print(json.dumps(numbers, indent=1) if options.json == "-" else bench_table(numbers))
+    if "json" in files:
+        _write(files["json"], json.dumps(numbers, indent=1) + "\n")
+    if "-" not in files.values():
+        print(bench_table(numbers))
     return 0
 
 
@@ -177,22 +236,56 @@ def _draw_download(progress: Progress) -> None:
 
 
 def _draw_bar(fraction: float, text: str, width: int = 30) -> None:
-    """Draw over the line before, on a terminal only; a full bar wipes it."""
+    """A full bar wipes itself."""
+    bar = ("█" * round(fraction * width)).ljust(width, "·")
+    _redraw(f"{bar} {fraction:4.0%}, {text}" if fraction < 1 else "")
+
+
+def _redraw(line: str = "") -> None:
+    """Draw over the line before, on a terminal only."""
     if sys.stderr.isatty():
-        bar = ("█" * round(fraction * width)).ljust(width, "·")
-        line = f"{bar} {fraction:4.0%}, {text}" if fraction < 1 else ""
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def _check_place(path: str) -> None:
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir():
+def _files(options: argparse.Namespace) -> dict[str, str]:
+    """What to write ("csv", "png", "json") and where to ("-" is standard output). Raises UserError
+    for what cannot be written, and for two to one place."""
+    given = {kind: getattr(options, kind, None) for kind in ("csv", "png", "json")}
+    files = {kind: path for kind, path in given.items() if path is not None}
+    kinds: dict[object, str] = {}
+    for kind, path in files.items():
+        if (other := kinds.setdefault(_place(path), kind)) != kind:
+            raise UserError(f"--{other} and --{kind} cannot both be written to {path}.")
+    return files
+
+
+def _place(path: str) -> object:
+    """What all spellings of a path have in common. Raises UserError if it cannot be written."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if path == "-":
+        return path
+    if os.path.isdir(path):
         raise UserError(f"cannot write {path}: it is a folder.")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"cannot write {path}: there is no folder {folder}.")
+    place: object = os.path.realpath(path)
+    try:
+        with suppress(FileNotFoundError):
+            place, folder = os.stat(path)[1:3], path  # inode and device
+    except OSError as error:  # a name that is too long, say
+        raise UserError(f"cannot write {path}: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write {path}: permission denied.")
+    return place
 
 
-def _write(path: str, content: bytes) -> None:
+def _write(path: str, content: str | bytes) -> None:
+    """To a file, or as it is to standard output, for "-"."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "backslashreplace")
+    if path == "-":
+        sys.stdout.buffer.write(content)
+        return
     try:
         Path(path).write_bytes(content)
     except OSError as error:

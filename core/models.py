@@ -8,7 +8,9 @@ Hugging Face's layout. Where the files come from is `mingpt.hub`'s business, wha
 import hashlib
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -27,6 +29,8 @@ FOLDERS_VARIABLE = "PATCHBOARD_MODELS"
 # Half the memory for the large sizes, at two or three digits instead of six; set like the other.
 DTYPE_VARIABLE = "PATCHBOARD_DTYPE"
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+
+_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".bpe"}  # of the files that make a model
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Entry:
         """What a download still has to bring, about; 0 if the model is here."""
         if self.location:
             return 0
-        return hub.MODELS[self.name].download_bytes - hub.state(self.name).bytes_here
+        return max(0, hub.MODELS[self.name].download_bytes - hub.state(self.name).bytes_here)
 
 
 TEACHING = Entry(
@@ -92,7 +96,7 @@ def catalogue() -> dict[str, Entry]:
         entries += [
             _local(f"local/{folder.name}", folder)
             for folder in sorted(Path(directory).glob("*/"))
-            if (folder / "config.json").is_file()
+            if os.path.isfile(folder / "config.json")
         ]
     return {entry.name: entry for entry in entries}
 
@@ -123,19 +127,38 @@ def find(name: str) -> Entry:
     return named(name)
 
 
-def version(entry):
-    return ()
-
-
 def load_tokenizer(entry: Entry) -> Encoder:
     """The tokenizer alone, from this machine. Raises UserError if it is not here or damaged."""
     folder = entry.folder or hub.locate_tokenizer()
     if folder is None:
         raise UserError(f"{entry.title} is not on this machine yet.", "model")
     try:
-        return load_encoder(folder)
+        return _encoder(folder, _version(folder))
     except TokenizerError as error:
         raise UserError(str(error), "model") from error
+
+
+@lru_cache(maxsize=4)
+def _encoder(folder: Path, version: tuple) -> Encoder:
+    """Parsed once for each `version` of the files, since GPT-2's take a tenth of a second."""
+    return load_encoder(folder)
+
+
+def version(entry: Entry) -> tuple:
+    """What changes when a model's files do, found out without reading them: the name, the time of
+    the last change (ns), the size (bytes) and the inode of each; empty if the model is not here."""
+    return _version(entry.location) if entry.location else ()
+
+
+def _version(folder: Path) -> tuple:
+    files = []
+    with suppress(OSError):  # the folder may be removed meanwhile
+        for path in sorted(folder.iterdir()):
+            with suppress(OSError):  # a link may lead nowhere
+                if path.suffix in _SUFFIXES:
+                    state = path.stat()
+                    files.append((path.name, state.st_mtime_ns, state.st_size, state.st_ino))
+    return tuple(files)
 
 
 def download(entry: Entry, on_progress: hub.OnProgress | None = None) -> Path:
@@ -160,18 +183,22 @@ def load(
 
     `device` is "auto" (a GPU if there is one) or any name torch knows; `dtype` one of DTYPES, by
     default what the environment variable PATCHBOARD_DTYPE names, or float32. Raises UserError for
-    files that are missing, damaged or no GPT-2, and for a device or dtype that there is not.
+    files that are missing, damaged, no GPT-2 or being replaced, and for a device or dtype that
+    there is not.
     """
     dtype = dtype or os.environ.get(DTYPE_VARIABLE, "float32")
     if dtype not in DTYPES:
         raise UserError(f"There is no dtype {dtype!r}: choose {', '.join(DTYPES)}.", "model")
     folder = download(entry, on_progress)
     started = time.perf_counter()
+    before = _version(folder)
     try:
-        encoder = load_encoder(folder)
+        encoder = _encoder(folder, before)
         gpt = GPT.from_pretrained(folder, DTYPES[dtype])
     except (CheckpointError, TokenizerError) as error:
         raise UserError(str(error), "model") from error
+    if _version(folder) != before:  # some of the tensors may be old and others new
+        raise UserError(f"The files in {folder} changed while they were read: try again.", "model")
     last = max(encoder.encoder.values())
     if last >= gpt.config.vocab_size:
         raise UserError(

@@ -78,7 +78,10 @@ class PlainRuns:
         return work.seconds_for(operations, self.unembedding.weight.device.type)
 
     def __iter__(self) -> Iterator[float]:
-        """Record both runs in one pass, yielding the fraction that is done."""
+        """Record both runs in one pass, once."""
+        if self.recorded:
+            yield 1.0
+            return
         started = time.perf_counter()
         recording = Recording(self.model.gpt, *self.ids.values())
         yield from recording
@@ -103,9 +106,8 @@ class PlainRuns:
         return self._states[side]
 
     def _record(self) -> None:
-        if not self.recorded:
-            for _ in self:
-                pass
+        for _ in self:
+            pass
 
     def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
         """The likeliest next tokens after a state (C,), likeliest first."""
@@ -211,8 +213,7 @@ class Study:
         `states` fills up meanwhile."""
         plain = 0 if self.plain.recorded else self.plain.work
         share = plain / max(1, plain + self.plan.work)
-        if plain:
-            yield from (share * fraction for fraction in self.plain)
+        yield from (share * fraction for fraction in self.plain if plain)
         resumed = time.perf_counter()
         for fraction in self.sweep:
             self.seconds += time.perf_counter() - resumed

@@ -9,13 +9,17 @@ Source: Sennrich et al. 2016 (BPE), Radford et al. 2019 (on bytes).
 
 import heapq
 import json
+import os
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import regex
-import torch
 
 from mingpt import hub
+
+if TYPE_CHECKING:
+    import torch
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -144,7 +148,7 @@ def load_encoder(folder: Path) -> Encoder:
     """The tokenizer in `folder`: `vocab.json` and `merges.txt`, or OpenAI's names for the two,
     `encoder.json` and `vocab.bpe`. Raises TokenizerError if they are missing or damaged."""
     for vocabulary, merges in (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")):
-        if (folder / vocabulary).is_file() and (folder / merges).is_file():
+        if all(os.path.isfile(folder / name) for name in (vocabulary, merges)):
             return _read_encoder(folder / vocabulary, folder / merges)
     raise TokenizerError(
         f"{folder} holds no tokenizer: it needs vocab.json and merges.txt"
@@ -163,7 +167,9 @@ def _read_encoder(vocabulary: Path, merges: Path) -> Encoder:
         pairs = [tuple(line.split(" ")) for line in lines]
     except (OSError, ValueError) as error:
         raise TokenizerError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(encoder, dict) or not all(isinstance(id, int) for id in encoder.values()):
+    if not isinstance(encoder, dict) or not all(
+        isinstance(id, int) and 0 <= id < 2**31 for id in encoder.values()
+    ):
         raise TokenizerError(f"{vocabulary} is no vocabulary: it should map tokens to their ids.")
     if missing := [char for char in bytes_to_unicode().values() if char not in encoder]:
         raise TokenizerError(
@@ -187,13 +193,15 @@ class BPETokenizer:
     def __init__(self, folder: str | Path | None = None):
         self.encoder = get_encoder() if folder is None else load_encoder(Path(folder))
 
-    def __call__(self, text: str, return_tensors: str = "pt") -> torch.Tensor:
+    def __call__(self, text: str, return_tensors: str = "pt") -> "torch.Tensor":
         """Token ids of one text, (1, T). `return_tensors` is "pt" or an error, as in minGPT."""
         if return_tensors != "pt" or not isinstance(text, str):
             raise ValueError("BPETokenizer encodes one string into a torch tensor ('pt')")
+        import torch  # only here: it takes a second, and nothing else of a tokenizer needs it
+
         return torch.tensor([self.encoder.encode(text)], dtype=torch.long)
 
-    def decode(self, idx: torch.Tensor) -> str:
+    def decode(self, idx: "torch.Tensor") -> str:
         """Text of a 1-D tensor of token ids, (T,)."""
         if idx.dim() != 1:
             raise ValueError(f"decode takes one sequence of ids, got shape {tuple(idx.shape)}")

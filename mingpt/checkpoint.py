@@ -8,16 +8,20 @@ or from `pytorch_model.bin`. What differs between the files and our model:
 - old files carry the causal mask as `attn.bias` / `attn.masked_bias`, which is no parameter;
 - `lm_head.weight` may be left out, being the token embedding once more.
 
-Any other difference is an error that names it. Safetensors files are memory-mapped: in float32
-the parameters are views of the file, and no second copy of the weights is ever made.
+Any other difference is an error that names it. The parameters are copies of their own: whatever
+becomes of the files afterwards, a loaded model stays what it was. One tensor is copied at a time,
+so that there never are two of all weights in memory.
 """
 
 import json
+import os
 import pickle
+import pickletools
 import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from reprlib import repr as brief  # a file may hold a number of thousands of digits
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -70,8 +74,9 @@ def read_config(folder: Path) -> dict:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
     except KeyError as error:
         raise CheckpointError(f"{path} is no GPT-2 configuration: it lacks {error}.") from error
-    if not all(isinstance(size, int) and 0 < size < 2**31 for size in sizes.values()):
-        raise CheckpointError(f"{path} has a size that no GPT-2 can have: {sizes}.")
+    for name, size in sizes.items():
+        if not isinstance(size, int) or not 0 < size < 2**31:
+            raise CheckpointError(f"{path} has a {name} that no GPT-2 can have: {brief(size)}.")
     if sizes["n_embd"] % sizes["n_head"]:
         raise CheckpointError(
             f"{path} splits n_embd = {sizes['n_embd']} among n_head = {sizes['n_head']} heads,"
@@ -80,12 +85,12 @@ def read_config(folder: Path) -> dict:
     for key, allowed in _BUILT_IN.items():
         if settings.get(key, allowed[0]) not in allowed:
             raise CheckpointError(
-                f"{path} asks for {key} = {settings[key]!r}; this GPT-2 has"
+                f"{path} asks for {key} = {brief(settings[key])}; this GPT-2 has"
                 f" {' or '.join(map(str, allowed))} built in."
             )
     if settings.get("n_inner") not in (None, 4 * sizes["n_embd"]):
         raise CheckpointError(
-            f"{path} asks for n_inner = {settings['n_inner']}; this GPT-2 widens"
+            f"{path} asks for n_inner = {brief(settings['n_inner'])}; this GPT-2 widens"
             f" {sizes['n_embd']} to {4 * sizes['n_embd']}."
         )
     return sizes
@@ -145,15 +150,16 @@ def write(config: CN, state: dict[str, torch.Tensor], folder: Path, dtype: torch
 
 
 def _tensors(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every (name, tensor) of the weight files in `folder`."""
-    if (folder / WEIGHTS).is_file():
+    """Every (name, tensor) of the weight files in `folder`, none of them mapped from a file."""
+    if os.path.isfile(folder / WEIGHTS):
         yield from _safetensors(folder / WEIGHTS, dtype)
-    elif (folder / SHARD_INDEX).is_file():
+    elif os.path.isfile(folder / SHARD_INDEX):
         for shard in _shards(folder / SHARD_INDEX):
             yield from _safetensors(shard, dtype)
-    elif (folder / PICKLED_WEIGHTS).is_file():
-        for name, tensor in _pickled(folder / PICKLED_WEIGHTS):
-            yield name, tensor.to(dtype)
+    elif os.path.isfile(folder / PICKLED_WEIGHTS):
+        weights = _pickled(folder / PICKLED_WEIGHTS)
+        for name in list(weights):
+            yield name, weights.pop(name).to(dtype)
     else:
         raise CheckpointError(
             f"{folder} holds no weights: it has none of {WEIGHTS}, {SHARD_INDEX} and"
@@ -164,14 +170,12 @@ def _tensors(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tens
 def _safetensors(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
-                tensor = file.get_tensor(name)
-                if tensor.dtype != dtype:
-                    # What has been read stays mapped until its handle goes. One of its own for
-                    # each tensor that is converted, and no more than one is in memory twice.
-                    with safe_open(path, framework="pt") as apart:
-                        tensor = apart.get_tensor(name).to(dtype)
-                yield name, tensor
+            names = list(file.keys())
+        for name in names:
+            # What was read of a file stays in memory until its handle goes: so one for each tensor.
+            with safe_open(path, framework="pt") as file:
+                tensor = file.get_tensor(name).to(dtype, copy=True)
+            yield name, tensor
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{_damaged(path)} ({error})") from error
 
@@ -185,18 +189,42 @@ def _shards(index: Path) -> list[Path]:
         raise CheckpointError(f"{_damaged(index)} ({error!r})") from error
 
 
-def _pickled(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def _pickled(path: Path) -> dict[str, torch.Tensor]:
     try:
-        mapped = zipfile.is_zipfile(path)  # files of before 2020 are not, and cannot be mapped
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{_damaged(path)} ({error})") from error
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a damaged file torch raises almost anything
+        if not _is_whole(path, error):
+            raise CheckpointError(_damaged(path)) from error
+        content = None  # of a kind that could run code of its own when it is read
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor)
         for name, tensor in content.items()
     ):
-        raise CheckpointError(f"{path} holds something else than named weights.")
-    yield from content.items()
+        raise CheckpointError(
+            f"{path} holds something else than named weights: save the model's state_dict alone."
+        )
+    return dict(content)
+
+
+def _is_whole(path: Path, error: Exception) -> bool:
+    """Whether a file that torch refused with `error` is complete, so that it is of another kind.
+
+    It is a zip archive, each of its members with a checksum; or, as all were before 2020, a few
+    pickles (three small ones and the content) and the numbers behind them.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return archive.testzip() is None
+        if not isinstance(error, pickle.UnpicklingError):
+            return False
+        with path.open("rb") as file:
+            for _ in range(4):
+                if file.peek(1):
+                    all(pickletools.genops(file))  # reads to the end of one pickle, and runs none
+        return True
+    except Exception:  # whatever stops the reading, the file is not whole
+        return False
 
 
 def _damaged(path: Path) -> str:

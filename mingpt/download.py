@@ -3,7 +3,8 @@
 A hub is whatever serves files as huggingface.co does: one URL per file, often redirecting to
 another host, with the checksum of the content in the headers. This module does not know which
 files make a model, nor where they belong on this machine; `mingpt.hub` does, and reads the
-environment variables that the advice in error messages names.
+environment variables that the advice in error messages names. Addresses may hold passwords and
+signatures: a message shows them without, and nothing that another library says of a request.
 
 While FILE is on its way, the folder holds `FILE.part` (the bytes so far), `FILE.part.etag` (the
 version that they belong to) and `FILE.lock` (locked by the process that writes the other two).
@@ -22,7 +23,6 @@ from functools import partial
 from pathlib import Path
 from time import sleep, time
 from typing import BinaryIO
-from urllib.parse import urlsplit
 
 import requests
 
@@ -196,18 +196,21 @@ def _get(url: str, headers: dict[str, str]) -> requests.Response:
         )
     except requests.exceptions.SSLError as error:
         raise DownloadError(
-            f"no secure connection to {_site(url)} ({error}). If a proxy inspects your traffic,"
+            f"no secure connection to {_failed_site(error, url)}. If a proxy inspects your traffic,"
             " set REQUESTS_CA_BUNDLE to its certificate."
-        ) from error
+        ) from None
     except requests.Timeout as error:
         reason = f"{_failed_site(error, url)} did not answer in time"
-        raise _Interrupted(reason, "Try again later.", reached=False) from error
+        raise _Interrupted(reason, "Try again later.", reached=False) from None
     except requests.ConnectionError as error:
         reason = f"no connection to {_failed_site(error, url)}"
         fix = "Connect to the internet, or check the proxy settings, and try again."
-        raise _Interrupted(reason, fix, reached=False) from error
-    except requests.RequestException as error:
-        raise DownloadError(f"{error}. Check HF_ENDPOINT and the proxy settings.") from error
+        raise _Interrupted(reason, fix, reached=False) from None
+    except Exception as error:  # an address, a proxy or a header that is none; it may be quoted
+        raise DownloadError(
+            f"the hub cannot be asked ({type(error).__name__}). Check HF_ENDPOINT and the proxy"
+            " settings."
+        ) from None
 
 
 def _check_status(response: requests.Response, url: str, with_token: bool) -> None:
@@ -219,7 +222,7 @@ def _check_status(response: requests.Response, url: str, with_token: bool) -> No
         fix = "HF_TOKEN is set: renew it or unset it" if with_token else "Set HF_TOKEN to a token"
         raise DownloadError(f"{site} refused access (HTTP {status}). {fix}, and try again.")
     if status == 404:
-        raise DownloadError(f"{url} does not exist (HTTP 404). Check HF_ENDPOINT.")
+        raise DownloadError(f"{_shown(url)} does not exist (HTTP 404). Check HF_ENDPOINT.")
     if status not in (408, 429) and status < 500:
         raise DownloadError(f"{site} answered HTTP {status}. Check HF_ENDPOINT and the proxy.")
     wait = _retry_after(response)
@@ -251,8 +254,9 @@ def _announced(response: requests.Response, file: File, url: str) -> tuple[int |
     if file.sha256:
         if size not in (None, file.size):
             raise DownloadError(
-                f"{url} has {size:,} bytes where {file.size:,} are expected. Check that nothing"
-                " between here and the hub answers in its place, such as a login page or a mirror."
+                f"{_shown(url)} has {size:,} bytes where {file.size:,} are expected. Check that"
+                " nothing between here and the hub answers in its place, such as a login page or a"
+                " mirror."
             )
         return file.size, file.sha256
     etag = _linked(response, "ETag")
@@ -261,8 +265,8 @@ def _announced(response: requests.Response, file: File, url: str) -> tuple[int |
     checksum = (etag or "").removeprefix("W/").strip('"')
     if not re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", checksum):
         raise DownloadError(
-            f"{_site(url)} gave no checksum to verify {url} by. Set HF_ENDPOINT to a hub that does,"
-            " or unset it."
+            f"{_site(url)} gave no checksum to verify {_shown(url)} by. Set HF_ENDPOINT to a hub"
+            " that does, or unset it."
         )
     return size, checksum
 
@@ -272,7 +276,7 @@ def _whole_size(response: requests.Response) -> int | None:
     of_range = response.headers.get("Content-Range", "").rpartition("/")[2]
     length = response.headers.get("Content-Length") if response.status_code == 200 else None
     for size in (_linked(response, "Size"), of_range, length):
-        if size and size.isdecimal():
+        if size and size.isdecimal() and len(size) < 20:
             return int(size)
     return None
 
@@ -308,8 +312,8 @@ def _append(response: requests.Response, part: _Part, size: int | None, report: 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
     try:
         yield from response.iter_content(CHUNK)
-    except requests.RequestException as error:
-        raise _lost(response) from error
+    except requests.RequestException:
+        raise _lost(response) from None
 
 
 def _write(file: BinaryIO, data: bytes) -> None:
@@ -330,8 +334,9 @@ def _verify(part: _Part, checksum: str, url: str) -> None:
     if found != checksum:
         part.discard()
         raise DownloadError(
-            f"what came from {url} was damaged, and has been deleted: its checksum is {found}, not"
-            f" {checksum}. Try again; if that does not help, check HF_ENDPOINT and the proxy."
+            f"what came from {_shown(url)} was damaged, and has been deleted: its checksum is"
+            f" {found}, not {checksum}. Try again; if that does not help, check HF_ENDPOINT and the"
+            " proxy."
         )
 
 
@@ -409,9 +414,16 @@ def _strong_etag(response: requests.Response) -> str | None:
     return etag if etag.startswith('"') else None
 
 
+def _shown(url: str) -> str:
+    """A URL as messages may show it: without a user and password, which reach to the last @ however
+    they were typed, and without the query, which may be a signature."""
+    address = re.split("[?#]", url)[0]
+    return re.sub("(?s)^([a-z]+://)?.*@", r"\1", address)
+
+
 def _site(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    """Protocol, host and port of a URL, as messages may show them."""
+    return "/".join(_shown(url).split("/")[:3])
 
 
 def _failed_site(error: requests.RequestException, url: str) -> str:

@@ -1,16 +1,18 @@
 """OpenAI's GPT-2 weights and tokenizer: which files there are, where they are, and fetching them.
 
-They are looked for in our own cache, then in Hugging Face's, and are downloaded into ours when
-somebody calls `fetch`. This module reads the environment (PATCHBOARD_CACHE, and HF_HUB_CACHE,
-HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN as Hugging Face's own tools do) and draws
-nothing; how one file is downloaded is the business of `mingpt.download`, and what is in the files
-that of `mingpt.checkpoint` and `mingpt.bpe`.
+They are looked for in our own cache, then in Hugging Face's. When somebody calls `fetch`, what lies
+elsewhere is linked into ours and the rest is downloaded into it. This module reads the environment
+(PATCHBOARD_CACHE, and HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN as Hugging
+Face's own tools do) and draws nothing; how one file is downloaded is the business of
+`mingpt.download`, and what is in the files that of `mingpt.checkpoint` and `mingpt.bpe`.
 """
 
 import os
+import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,21 +116,21 @@ MODELS = {
 
 def fetch(name: str, on_progress: OnProgress | None = None) -> Path:
     """A folder with the `config.json`, `model.safetensors`, `vocab.json` and `merges.txt` of a
-    model of MODELS: found on this machine, else downloaded.
+    model of MODELS: found on this machine, else made of what is here and a download of the rest.
 
     `on_progress` is called some five times a second while downloading or waiting. To cancel,
     raise anything in it: that passes through, and a later call goes on from where this one
     stopped. Raises HubError.
     """
     found = locate(name)
-    return found or _download(name, name, MODELS[name].files, on_progress)
+    return found or _complete(name, name, MODELS[name].files, on_progress)
 
 
 def fetch_tokenizer() -> Path:
     """A folder with GPT-2's `vocab.json` and `merges.txt`: found on this machine, else downloaded
     (1.5 MB). Raises HubError."""
     found = locate_tokenizer()
-    return found or _download("GPT-2's tokenizer", "gpt2", _tokenizer_files("gpt2"), None)
+    return found or _complete("GPT-2's tokenizer", "gpt2", _tokenizer_files("gpt2"), None)
 
 
 def locate(name: str) -> Path | None:
@@ -146,24 +148,40 @@ def locate_tokenizer() -> Path | None:
 
 
 def state(name: str) -> State:
-    """What this machine has of a model. Raises HubError for a name that is not in MODELS."""
+    """What this machine has of a model, file by file, wherever they lie; the tokenizer's alone,
+    which any model brings, are no part of it yet. Raises HubError for a name not in MODELS."""
     if locate(name):
         return State("ready", MODELS[name].download_bytes)
-    here = sum(file.bytes_in(cache_folder() / name) for file in MODELS[name].files)
-    return State("partial" if here else "absent", here)
+    here = {
+        file.name: max((file.bytes_in(folder) for folder in _places_of(file, name)), default=0)
+        for file in MODELS[name].files
+    }
+    has_some = any(here[file] for file in here.keys() - set(TOKENIZER_FILES))
+    return State("partial" if has_some else "absent", sum(here.values()))
 
 
 def cache_folder() -> Path:
-    """Where downloads go, a folder for each model: PATCHBOARD_CACHE, else the system's place."""
+    """Where downloads go, a folder for each model: PATCHBOARD_CACHE, else the system's place.
+    Raises HubError if that is in the home folder of a user who has none."""
     if own := os.environ.get("PATCHBOARD_CACHE"):
-        return Path(own).expanduser()
+        return _expanded(own)
     if caches := os.environ.get("XDG_CACHE_HOME"):
-        return Path(caches).expanduser() / "patchboard"
+        return _expanded(caches) / "patchboard"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser() / "patchboard"
+        return _expanded(os.environ.get("LOCALAPPDATA") or "~/AppData/Local") / "patchboard"
     if sys.platform == "darwin":
-        return Path("~/Library/Caches/patchboard").expanduser()
-    return Path("~/.cache/patchboard").expanduser()
+        return _expanded("~/Library/Caches/patchboard")
+    return _expanded("~/.cache/patchboard")
+
+
+def _expanded(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise HubError(
+            f"there is no home folder to put in for the ~ of {path}: set PATCHBOARD_CACHE to a"
+            " folder for downloaded models."
+        ) from None
 
 
 def _tokenizer_files(name: str) -> list[File]:
@@ -180,12 +198,12 @@ def _places(name: str) -> Iterator[Path]:
     There the models are also known by their old names, without "openai-community". A snapshot of
     our revision is preferred to the one that Hugging Face's tools would take.
     """
-    yield cache_folder() / name
-    release = MODELS[name]
-    repos = [
-        _hugging_face_cache() / f"models--{repo.replace('/', '--')}"
-        for repo in (release.repo, name)
-    ]
+    with suppress(HubError):
+        yield cache_folder() / name
+    release, repos = MODELS[name], []
+    with suppress(HubError):
+        cache = _hugging_face_cache()
+        repos = [cache / f"models--{repo.replace('/', '--')}" for repo in (release.repo, name)]
     for repo in repos:
         yield repo / "snapshots" / release.revision
     for repo in repos:
@@ -193,10 +211,16 @@ def _places(name: str) -> Iterator[Path]:
             yield repo / "snapshots" / revision
 
 
+def _places_of(file: File, name: str) -> Iterator[Path]:
+    """Folders that may hold a file of a model: for the tokenizer's, those of all models."""
+    for model in dict.fromkeys((name, *(MODELS if file.name in TOKENIZER_FILES else ()))):
+        yield from _places(model)
+
+
 def _hugging_face_cache() -> Path:
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or Path(caches, "huggingface")
-    return Path(os.environ.get("HF_HUB_CACHE") or Path(home, "hub")).expanduser()
+    return _expanded(os.environ.get("HF_HUB_CACHE") or Path(home, "hub"))
 
 
 def _main_revision(repo: Path) -> str | None:
@@ -206,8 +230,34 @@ def _main_revision(repo: Path) -> str | None:
         return None
 
 
-def _download(what: str, name: str, files: Sequence[File], on_progress: OnProgress | None) -> Path:
-    """Fetch `files` of model `name` into our cache; `what` is what errors call them."""
+def _complete(what: str, name: str, files: Sequence[File], on_progress: OnProgress | None) -> Path:
+    """Our cache's folder of model `name` with all of `files`, those that lie elsewhere as links and
+    the others downloaded; `what` is what errors call them."""
+    folder = cache_folder() / name
+    for file in files:
+        if not file.is_in(folder) and (place := _first_with([file], _places_of(file, name))):
+            _link(place / file.name, folder / file.name)
+    if not all(file.is_in(folder) for file in files):
+        _download(what, name, files, on_progress)
+    return folder
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make `target` a link to the file `source`, or a copy where the system has no links. Where it
+    lets nothing be written, there will be none."""
+    made = target.with_name(f"{target.name}.{os.urandom(4).hex()}.link")
+    for make in (os.symlink, os.link, shutil.copyfile):
+        with suppress(OSError, NotImplementedError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            make(source.resolve(), made)
+            made.replace(target)
+            return
+        with suppress(OSError):
+            made.unlink(missing_ok=True)
+
+
+def _download(what: str, name: str, files: Sequence[File], on_progress: OnProgress | None) -> None:
+    """Fetch those of `files` that our cache's folder of model `name` lacks."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         raise HubError(
             f"{what} is not on this machine, and HF_HUB_OFFLINE forbids downloading it. Unset"
@@ -215,7 +265,12 @@ def _download(what: str, name: str, files: Sequence[File], on_progress: OnProgre
         )
     release, folder = MODELS[name], cache_folder() / name
     endpoint = (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
-    token = os.environ.get("HF_TOKEN") or None
+    token = os.environ.get("HF_TOKEN", "").strip() or None
+    if token and not (token.isascii() and token.isprintable()):
+        raise HubError(
+            f"{what} is not on this machine, and HF_TOKEN has characters that no token has: copy it"
+            " again, or unset it."
+        )
     meter = _Meter(on_progress)
     before = 0  # bytes of the files that are here already
     for index, file in enumerate(files):
@@ -229,7 +284,6 @@ def _download(what: str, name: str, files: Sequence[File], on_progress: OnProgre
                 f"{what} is not on this machine and could not be downloaded: {error}"
             ) from error
         before += file.bytes_in(folder)
-    return folder
 
 
 class _Meter:

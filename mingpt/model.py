@@ -181,14 +181,14 @@ class GPT(nn.Module):
         cls, name_or_folder: str | Path, dtype: torch.dtype = torch.float32
     ) -> Self:
         """The trained model `gpt2`, `gpt2-medium`, `gpt2-large` or `gpt2-xl`, or a local folder
-        in Hugging Face's layout; in evaluation mode, on the CPU.
+        in Hugging Face's layout; in evaluation mode, on the CPU. A `str` that is one of these four
+        names is a name; everything else is a folder, and so is every `Path`.
 
         A named model is downloaded once (see `mingpt.hub`). Raises `hub.HubError` when it cannot
         be had and `checkpoint.CheckpointError` when the files do not hold a GPT-2.
         """
-        folder = Path(name_or_folder)
-        if str(name_or_folder) in hub.MODELS:
-            folder = hub.fetch(str(name_or_folder))
+        is_name = isinstance(name_or_folder, str) and name_or_folder in hub.MODELS
+        folder = hub.fetch(name_or_folder) if is_name else Path(name_or_folder)
         config = cls.get_default_config()
         config.merge_from_dict(checkpoint.read_config(folder))
         with torch.device("meta"), _Uninitialised():  # shapes only: the file's tensors move in
@@ -287,28 +287,39 @@ class GPT(nn.Module):
         patch_params: PatchParams | None = None,
     ) -> torch.Tensor:
         """Continue token ids (B, T) to (B, T + max_new_tokens), the likeliest token each time,
-        or with `do_sample` one drawn at `temperature` from the `top_k` likeliest (None: all).
+        or with `do_sample` one drawn at `temperature` from the `top_k` likeliest (None: all); at
+        temperature 0 the likeliest again. Raises ValueError for a temperature below 0 and a
+        `top_k` below 1.
 
         Every new token is one forward pass over the last `block_size` tokens, and each of them
         stores and patches: what is left in `layer_activations` and `last_token_logits` belongs
         to the last one. Call `model.eval()` first, or dropout is active.
         """
+        if not temperature >= 0:  # NaN is not either
+            raise ValueError(f"temperature must be 0 or more, not {temperature}")
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k must be 1 or more, or None for all tokens, not {top_k}")
         for _ in range(max_new_tokens):
             logits, _ = self(
                 idx[:, -self.block_size :],
                 store_activations=store_activations,
                 patch_params=patch_params,
             )
-            logits = logits[:, -1] / temperature  # (B, V)
-            if top_k is not None:
-                kth_best = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
-                logits = logits.masked_fill(logits < kth_best, -torch.inf)
-            if do_sample:
-                new = torch.multinomial(F.softmax(logits, dim=-1), num_samples=1)
-            else:
-                new = logits.argmax(dim=-1, keepdim=True)
+            new = _sample(logits[:, -1], temperature if do_sample else 0.0, top_k)  # (B, 1)
             idx = torch.cat((idx, new), dim=1)
         return idx
+
+
+def _sample(logits: torch.Tensor, temperature: float, top_k: int | None) -> torch.Tensor:
+    """A token id for each row of logits (B, V), (B, 1); at temperature 0 the likeliest."""
+    best = logits.max(dim=-1, keepdim=True)
+    if temperature == 0:
+        return best.indices
+    if top_k is not None:
+        kth_best = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
+        logits = logits.masked_fill(logits < kth_best, -torch.inf)
+    scaled = (logits - best.values) / temperature  # at most 0: no temperature makes it infinite
+    return torch.multinomial(F.softmax(scaled, dim=-1), num_samples=1)
 
 
 class _Uninitialised(TorchFunctionMode):

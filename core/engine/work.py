@@ -18,21 +18,40 @@ query, key and value are known.
 """
 
 import os
+import re
 import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from reprlib import repr as brief
 
 import torch
+
+from core.errors import UserError
 
 _USUAL_FRACTION = 0.8  # of the rate of large products that a sweep reaches
 
 
 def choose_threads() -> None:
-    """Give torch one thread for each processor this process may use: the one place where the
-    number is decided. PATCHBOARD_THREADS overrides it."""
-    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-    torch.set_num_threads(int(os.environ.get("PATCHBOARD_THREADS") or len(allowed)))
+    """Give torch one thread for each processor this process may use, or fewer where the environment
+    variable OMP_NUM_THREADS says so; PATCHBOARD_THREADS overrides both. The one place where the
+    number is decided. Raises UserError for a variable that is no number."""
+    allowed = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+    own = _threads("PATCHBOARD_THREADS")
+    torch.set_num_threads(own or min(allowed, _threads("OMP_NUM_THREADS") or allowed))
+
+
+def _threads(variable: str) -> int | None:
+    """What an environment variable says; of OpenMP's, which may list a number for each level of
+    threads within threads, the outermost level's. None if it is not set."""
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        return None
+    if not re.fullmatch("0*[1-9][0-9]{0,2}(,.*)?", value):
+        raise UserError(
+            f"{variable} is {brief(value)}: set it to a number from 1 to 999, or unset it."
+        )
+    return int(value.partition(",")[0])
 
 
 @cache

@@ -5,8 +5,10 @@ names of metrics, sites and directions, but neither whether its texts can be use
 (`core.question.pair`) nor whether its model exists (`core.models`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from reprlib import repr as brief  # a link may hold thousands of digits
 from typing import Self
 
 from core.errors import UserError
@@ -107,10 +109,11 @@ class Experiment:
         for name in ("bos", "embedding"):
             if name in values:
                 if values[name] not in _FLAGS:
-                    raise UserError(f"{name} is 0 or 1, not {values[name]!r}.", name)
+                    raise UserError(f"{name} is 0 or 1, not {brief(values[name])}.", name)
                 values[name] = _FLAGS[values[name]]
         if "window" in values:
-            if not values["window"].isdecimal():
-                raise UserError(f"window is a number, not {values['window']!r}.", "window")
+            if not re.fullmatch("[0-9]{1,9}", values["window"]):
+                window = brief(values["window"])
+                raise UserError(f"window is a number of layers, not {window}.", "window")
             values["window"] = int(values["window"])
         return cls.from_dict(values)

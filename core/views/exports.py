@@ -150,13 +150,8 @@ def _layers_apart(result: Result, metric: str) -> dict[str, list]:
 
 
 def _ranked_row(row: Ranked) -> dict:
-    return {
-        "rank": row.rank,
-        "id": row.token.id,
-        "token": row.token.text,
-        "logit": row.logit,
-        "prob": row.prob,
-    }
+    token = {"id": row.token.id, "token": row.token.text}
+    return {"rank": row.rank, **token, "logit": row.logit, "prob": row.prob}
 
 
 def _ranked(row: dict) -> Ranked:

@@ -76,7 +76,7 @@ def difference(one: Result, other: Result) -> go.Figure:
         values,
         (-within, within),
         f"difference of {wording(one)}",
-        {end: f"{end:z.3f}" for end in (-within, 0.0, within)},
+        {end: f"{end:z.4g}" for end in (-within, 0.0, within)},
         _fields(one, one.values, other.values, values),
         ["%{customdata[5]} - %{customdata[6]} = %{customdata[7]}"],
         clickable=False,

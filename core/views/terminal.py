@@ -15,7 +15,11 @@ _LONGEST_PIECE = 12
 def report(result: Result) -> str:
     """Everything `python -m core patch` prints."""
     baseline = result.baselines[result.experiment.metric]
-    seconds = ", ".join(f"{name} {value:.2f} s" for name, value in result.seconds.items())
+    seconds = ", ".join(
+        f"{part.replace('_', ' ')} {_seconds(value)}"
+        for part, value in result.seconds.items()
+        if value
+    )
     parts = [
         *(_top_table(f"After the {side} text", result.top[side]) for side in result.top),
         f"{METRICS[result.experiment.metric].title}: {wording(result)}",
@@ -24,7 +28,7 @@ def report(result: Result) -> str:
         _grid(result)
         if len(result.axes) == 2
         else "(by layer, head and position: --csv or --json)",
-        f"{result.model.name} ({result.model.fingerprint}): {seconds}",
+        f"{result.model.name} ({result.model.fingerprint})" + (seconds and f": {seconds}"),
     ]
     return "\n\n".join(parts)
 
@@ -47,11 +51,11 @@ def bench_table(numbers: dict) -> str:
     lines = [
         f"{n['model']}, {n['site']}, {n['tokens']} tokens, {n['cells']:,} cells,"
         f" {n['device']}, {n['threads']} threads; medians, rounds: {n['rounds']}",
-        f"sweep                  {n['sweep_seconds']:.4f} s, both plain runs included",
+        f"sweep                  {_seconds(n['sweep_seconds'])}, both plain runs included",
     ]
     if "plain_loop_seconds" in n:
         lines.append(
-            f"plain loop             {n['plain_loop_seconds']:.2f} s, scaled to all cells from"
+            f"plain loop             {_seconds(n['plain_loop_seconds'])}, scaled to all cells from"
             f" {n['plain_cells_timed']} timed runs:"
             f" {n['times_faster_than_plain_loop']:.1f} times as long,"
             f" logits at most {n['largest_logit_difference']:.1e} apart"
@@ -82,6 +86,11 @@ def model_table(entries: Iterable[Entry]) -> str:
     return "\n".join(lines)
 
 
+def _seconds(value: float) -> str:
+    """Three significant digits."""
+    return f"{float(f'{value:.3g}'):g} s"
+
+
 def _top_table(title: str, top: tuple[Ranked, ...]) -> str:
     lines = [title, f"{'rank':>4}  {'id':>6}  {'logit':>9}  {'prob':>8}  token"]
     lines += [
@@ -95,17 +104,17 @@ def _grid(result: Result) -> str:
     """Layers down; positions, under both pieces where they differ, or heads across."""
     if result.axes[1] == "position":
         pairs = zip(result.clean, result.corrupted, strict=True)
-        heads = [
+        titles = [
             [str(p), _clip(clean.label), _clip(corrupted.label) if clean != corrupted else ""]
             for p, (clean, corrupted) in enumerate(pairs)
         ]
         corner = ["layer", "", ""]
     else:
-        heads = [[f"head {head}"] for head in range(result.values.shape[1])]
+        titles = [[f"head {head}"] for head in range(result.values.shape[1])]
         corner = ["layer"]
     columns = [
-        [*head, *(f"{value:.3f}" for value in result.values[:, column])]
-        for column, head in enumerate(heads)
+        [*title, *(f"{value:.3f}" for value in result.values[:, column])]
+        for column, title in enumerate(titles)
     ]
     lines = zip(*map(_aligned, [[*corner, *result.rows], *columns]), strict=True)
     return "\n".join("  ".join(line).rstrip() for line in lines)

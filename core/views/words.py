@@ -92,12 +92,12 @@ def marks(result: Result, low: float, high: float) -> dict[float, str]:
     ablation, which has to do with one of them alone, this one and the ends."""
     metric, middle = result.experiment.metric, result.plain(result.experiment.metric)
     if result.other is None:
-        here = f"{result.unpatched}\n{middle:z.3f}"
-        return {low: f"{low:z.3f}", middle: here, high: f"{high:z.3f}"}
+        here = f"{result.unpatched}\n{middle:z.4g}"
+        return {low: f"{low:z.4g}", middle: here, high: f"{high:z.4g}"}
     runs = {run: result.plain(metric, run) for run in ("clean", "corrupted")}
     if abs(runs["clean"] - runs["corrupted"]) < _CLOSE * (high - low):
-        return {middle: "\n".join(f"{run} {value:z.3f}" for run, value in runs.items())}
-    return {value: f"{run}\n{value:z.3f}" for run, value in runs.items()}
+        return {middle: "\n".join(f"{run} {value:z.4g}" for run, value in runs.items())}
+    return {value: f"{run}\n{value:z.4g}" for run, value in runs.items()}
 
 
 def column_label(result: Result, column: int) -> str:

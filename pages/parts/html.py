@@ -120,12 +120,12 @@ def cell(result: Result, row: int, column: int) -> str:
     """One cell in a sentence: what was put in, and what that did."""
     by = f"the {result.other} run’s" if result.other else result.patched_with
     effects = [
-        f"{escape(METRICS[metric].title.lower())} from"
+        f"{METRICS[metric].title.lower().replace('kl', 'KL')} from"
         f" {result.plain(metric):z.4f} to <b>{grid[row, column]:z.4f}</b>"
         for metric, grid in result.grids.items()
     ]
     return (
-        f'<div class="pb-note">With {replaced(result, row, column)} replaced by {by}:'
+        f'<div class="pb-note">With {escape(replaced(result, row, column))} replaced by {by}:'
         f" {', '.join(effects)}.</div>"
     )
 

@@ -3,8 +3,11 @@
 import csv
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import matplotlib.image
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 
 from core.__main__ import main
+from core.engine import work
 from core.views.exports import from_json, read_grid_csv
 from mingpt.bpe import load_encoder
 from mingpt.model import GPT
@@ -62,7 +66,7 @@ def test_json_on_standard_output_is_alone_and_complete(model_folder, capsys):
     assert np.shape(data["values"]) == (3, 7)
     assert [row["rank"] for row in data["top"]["clean"]] == list(range(1, 21))
     assert list(data["top"]["corrupted"][0]) == ["rank", "id", "token", "logit", "prob"]
-    assert set(data["seconds"]) == {"load", "clean", "corrupted", "sweep"}
+    assert {"load", "sweep"} <= set(data["seconds"])
 
 
 def test_the_values_are_those_of_the_formulas(model_folder, capsys):
@@ -161,16 +165,133 @@ def test_a_folder_that_is_no_model_is_a_mistake(tmp_path, capsys):
     assert "holds no tokenizer" in mistake(capsys, patch(tmp_path))
 
 
-@pytest.mark.parametrize("option", ["--json", "--csv", "--png"])
-def test_a_file_that_cannot_be_written_is_named_before_the_sweep(
-    model_folder, tmp_path, capsys, option, monkeypatch
+@pytest.fixture
+def nothing_computed(monkeypatch):
+    """Whatever is refused is refused before a model is loaded."""
+    monkeypatch.setattr("core.models.load", None)
+
+
+@pytest.mark.parametrize("command", ["patch --json", "patch --csv", "patch --png", "bench --json"])
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_computed(
+    model_folder, tmp_path, capsys, command, nothing_computed
 ):
-    monkeypatch.setattr("core.engine.patching.sweep", None)
-    path = tmp_path / "missing" / "out"
-    text = f"cannot write {path}: there is no folder {path.parent}."
-    assert mistake(capsys, patch(model_folder, option, str(path))) == text
-    text = f"cannot write {tmp_path}: it is a folder."
-    assert mistake(capsys, patch(model_folder, option, str(tmp_path))) == text
+    command, option = command.split()
+    path, long = tmp_path / "missing" / "out", tmp_path / ("a" * 300)
+    for place, reason in (
+        (path, f"there is no folder {path.parent}."),
+        (tmp_path, "it is a folder."),
+        (long, "File name too long."),
+    ):
+        given = [option, str(place)]
+        given = patch(model_folder, *given) if command == "patch" else [command, *given]
+        assert mistake(capsys, given) == f"cannot write {place}: {reason}"
+
+
+def test_a_place_that_one_may_not_write_to_is_named_before_anything_is_computed(
+    model_folder, tmp_path, capsys, monkeypatch, nothing_computed
+):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    path = tmp_path / "out"
+    text = f"cannot write {path}: permission denied."
+    assert mistake(capsys, patch(model_folder, "--csv", str(path))) == text
+
+
+@pytest.mark.parametrize("other", ["out", "./out", "{}/out", "../{name}/out", "soft", "hard", "-"])
+def test_two_outputs_to_one_place_are_refused(
+    model_folder, tmp_path, capsys, monkeypatch, nothing_computed, other
+):
+    monkeypatch.chdir(tmp_path)
+    Path("out").touch(exist_ok=other == "hard")
+    Path("soft").symlink_to("out")
+    Path("hard").hardlink_to("out")
+    if other != "hard":
+        Path("out").unlink()  # spellings of a file that is not there yet are compared as well
+    other = other.format(tmp_path, name=tmp_path.name)
+    first = "-" if other == "-" else "out"
+    text = f"--csv and --json cannot both be written to {other}."
+    assert mistake(capsys, patch(model_folder, "--csv", first, "--json", other)) == text
+
+
+def test_a_table_or_a_picture_on_standard_output_is_alone_there(
+    model_folder, tmp_path, capfdbinary
+):
+    for option, read in (("csv", read_csv), ("png", matplotlib.image.imread)):
+        assert main(patch(model_folder, f"--{option}", "-", "--json", str(tmp_path / "out"))) == 0
+        out, err = capfdbinary.readouterr()
+        assert err == b""
+        read(io.BytesIO(out))
+        assert from_json((tmp_path / "out").read_text(encoding="utf-8"))
+
+
+def read_csv(file: io.BytesIO) -> None:
+    assert set(read_grid_csv(file.read().decode())) >= {"logit_diff", "recovery"}
+
+
+def test_a_picture_is_not_drawn_on_a_terminal(model_folder, capsys, monkeypatch, nothing_computed):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert mistake(capsys, patch(model_folder, "--png", "-")).startswith("a PNG is nothing to read")
+
+
+DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            [*patch("teaching"), "--window", number]
+            for number in (DIGITS, DIGITS[:4000], "-1", "²")
+        ),
+        *(["bench", "--tokens", number] for number in (DIGITS, "1e2", "٣", "")),
+        *(["bench", "--budget", number] for number in (DIGITS, "nan", "-1", "inf", "1e999", "x")),
+    ],
+    ids=lambda arguments: " ".join(arguments)[-30:],
+)
+def test_a_number_that_is_none_is_refused_in_a_short_line(capsys, arguments, nothing_computed):
+    line = mistake(capsys, arguments)
+    assert line.startswith(f"argument {arguments[-2]}: ")
+    assert " is no whole number" in line or " is no number of seconds" in line
+    assert len(line) < 200
+
+
+def test_no_line_is_longer_than_a_person_reads(capsys, nothing_computed):
+    for arguments in (["bench", "--site", "a" * 9000], patch("teaching", metric="a" * 9000)):
+        line = mistake(capsys, arguments)
+        assert len(line) < 2100
+        assert " ... " in line
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "1.5", "1000", "²", DIGITS])
+@pytest.mark.parametrize("variable", ["PATCHBOARD_THREADS", "OMP_NUM_THREADS"])
+def test_a_number_of_threads_that_is_none_is_a_mistake(capsys, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    line = mistake(capsys, ["models"])
+    assert line.startswith(f"{variable} is '{value[:3]}")
+    assert line.endswith(": set it to a number from 1 to 999, or unset it.")
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("own", "openmp", "expected"),
+    [
+        ("", "", 4),
+        ("", "3", 3),
+        ("", " 3,2 ", 3),
+        ("", "64", 4),
+        ("6", "3", 6),
+        (" 1 ", "", 1),
+    ],
+)
+def test_threads_are_as_many_as_processors_or_what_the_environment_says(
+    monkeypatch, own, openmp, expected
+):
+    chosen = []
+    monkeypatch.setattr("torch.set_num_threads", chosen.append)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 2, 4, 6}, raising=False)
+    monkeypatch.setenv("PATCHBOARD_THREADS", own)
+    monkeypatch.setenv("OMP_NUM_THREADS", openmp)
+    work.choose_threads()
+    assert chosen == [expected]
 
 
 def test_a_mistake_is_one_line_whatever_was_typed(model_folder, tmp_path, capsys):
@@ -184,25 +305,70 @@ def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(
     model_folder, capsys, monkeypatch
 ):
     monkeypatch.setattr("core.question.metrics.SMALLEST_DIFFERENCE", 1e9)
-    monkeypatch.setattr("core.study.Study.steps", None)
+    monkeypatch.setattr("core.study.Study.__iter__", None)
     text = mistake(capsys, patch(model_folder, metric="recovery"))
     assert text.startswith("Recovery divides by the difference")
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
+def run(*arguments: str, **options) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "core", *arguments]
-    return subprocess.run(
-        command, capture_output=True, encoding="utf-8", check=False, cwd=ROOT, timeout=300
-    )
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"} | options
+    return subprocess.run(command, **given, check=False, cwd=ROOT, timeout=300)
 
 
 def test_the_program_gives_what_python_gives(model_folder, loaded):
-    """The one run of the program itself; its model has the weights of the shared one."""
-    ran = run(*patch(model_folder, "--json", "-"))
+    """In UTF-8, whatever the locale; its model has the weights of the shared one."""
+    texts = {"clean": f"東京 é {CLEAN}", "corrupted": f"東京 é {CORRUPTED}"}
+    locale = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+    ran = run(*patch(model_folder, "--json", "-", **texts), env=os.environ | locale)
     assert (ran.returncode, ran.stderr) == (0, "")
-    asked = experiment()
+    asked = experiment(**texts)
     expected = finished(asked, loaded).read(asked).values
     np.testing.assert_allclose(from_json(ran.stdout).values, expected, atol=1e-5)
+
+
+def started(*arguments: str, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "core", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8", **options)
+
+
+def test_a_reader_that_has_read_enough_ends_the_program_quietly():
+    read, write = os.pipe()
+    os.close(read)
+    with started("models", stdout=write) as program:
+        os.close(write)
+        assert program.communicate(timeout=60)[1] == ""
+    assert program.returncode == 141
+
+
+@pytest.mark.parametrize("after", [0.3, 2.5], ids=["while it starts", "while it works"])
+def test_control_c_is_one_line(after):
+    with started("bench", "--budget", "60", stdout=subprocess.PIPE) as program:
+        time.sleep(after)
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=60) == ("", "patchboard: stopped.\n")
+    assert program.returncode == 130
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is full")
+def test_a_full_disk_is_one_line(model_folder, capsys):
+    text = "cannot write /dev/full: No space left on device."
+    assert mistake(capsys, patch(model_folder, "--csv", "/dev/full")) == text
+    with open("/dev/full", "w") as full:
+        ran = run("models", stdout=full)
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "patchboard: cannot write to standard output: No space left on device.\n",
+    )
+
+
+def test_streams_that_are_closed_are_written_to_in_vain(monkeypatch, capsys):
+    for arguments, status in ((["models"], 0), (["patch"], 2)):
+        with monkeypatch.context() as patched:
+            patched.setattr("sys.stdout", None)
+            patched.setattr("sys.stderr", None)
+            assert main(arguments) == status
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_program_ends_with_status_2_and_one_line_after_a_mistake(model_folder):

@@ -1,8 +1,10 @@
 """The catalogue of models, and what a model that cannot be used is told to be."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from core import models
 from core.errors import UserError
 from core.models import catalogue, find, fingerprint, load, load_tokenizer, named
 from core.presets import PRESETS
+from mingpt.checkpoint import read_config
+from mingpt.model import GPT
 from tests.builders import finished, random_gpt, tiny_encoder, write_model_folder, write_tokenizer
 
 RELEASED = ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
@@ -101,6 +105,114 @@ def test_a_folder_cannot_take_the_name_of_a_released_model(tmp_path, monkeypatch
     (tmp_path / "gpt2").mkdir()
     monkeypatch.chdir(tmp_path)
     assert find("gpt2") == named("gpt2")
+
+
+@pytest.mark.parametrize("name", ["./gpt2", "gpt2/", "local/gpt2"])
+def test_a_folder_called_like_a_released_model_is_loaded_from_there(tmp_path, monkeypatch, name):
+    write_model_folder(tmp_path / "gpt2")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, ".")
+    loaded = load(find(name))
+    assert (loaded.card.name, loaded.card.layers) == (name, 3)
+
+
+@pytest.mark.parametrize("use", [load, load_tokenizer])
+def test_a_folder_that_was_removed_since_it_was_found_is_a_mistake(folder, use):
+    entry = find(str(folder))
+    shutil.rmtree(folder)
+    assert f"{folder} holds no tokenizer" in str(refused(use, entry))
+    assert models.version(entry) == ()
+
+
+def test_a_folder_that_is_removed_while_models_are_listed_is_none_or_says_so(
+    folder, tmp_path, monkeypatch
+):
+    def remove_first(path):
+        shutil.rmtree(folder, ignore_errors=True)
+        return read_config(path)
+
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(models, "read_config", remove_first)
+    assert "it has no config.json" in catalogue()["local/mine"].about
+    assert "local/mine" not in catalogue()
+
+
+def test_a_machine_without_a_home_has_the_teaching_model(monkeypatch):
+    for name in ("PATCHBOARD_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what pathlib asks, in vain
+    assert [entry.state for entry in catalogue().values()] == ["ready", *["absent"] * 4]
+    assert models.preferred() == models.TEACHING
+    text = "set PATCHBOARD_CACHE to a folder for downloaded models. The teaching model needs no"
+    assert text in str(refused(load, named("gpt2")))
+
+
+# --- Files that change --------------------------------------------------------------------------
+
+
+def rewritten(path):
+    """In place, and as long as before."""
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(0, 0))
+
+
+def replaced(path):
+    path.rename(path.with_name("before"))
+    path.write_bytes(path.with_name("before").read_bytes())
+    os.utime(path, ns=(0, path.with_name("before").stat().st_mtime_ns))
+
+
+def linked(path):
+    """As in Hugging Face's cache, where a name leads to the file that is the newest."""
+    state = path.stat()
+    path.with_name("newest").write_bytes(path.read_bytes())
+    os.utime(path.with_name("newest"), ns=(0, state.st_mtime_ns))
+    path.unlink()
+    path.symlink_to("newest")
+
+
+def shortened(path):
+    time = path.stat().st_mtime_ns
+    with path.open("r+b") as file:
+        file.truncate(5)
+    os.utime(path, ns=(time, time))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.json", "merges.txt"])
+@pytest.mark.parametrize("change", [rewritten, replaced, linked, shortened])
+def test_any_change_of_a_models_files_is_another_version(folder, name, change):
+    entry = find(str(folder))
+    before = models.version(entry)
+    assert models.version(entry) == before
+    (folder / "training.log").write_text("no file of the model's")
+    assert models.version(entry) == before
+    change(folder / name)
+    assert models.version(entry) != before
+
+
+def test_a_model_that_is_not_here_has_no_version():
+    assert models.version(named("gpt2")) == ()
+    assert len(models.version(models.TEACHING)) == 4
+
+
+def test_files_that_change_while_they_are_read_are_no_model(folder, monkeypatch):
+    def read_slowly(*arguments):
+        gpt = GPT.from_pretrained(*arguments)
+        rewritten(folder / "model.safetensors")
+        return gpt
+
+    monkeypatch.setattr(models, "GPT", SimpleNamespace(from_pretrained=read_slowly))
+    text = f"The files in {folder} changed while they were read: try again."
+    assert str(refused(load, find(str(folder)))) == text
+
+
+def test_a_tokenizer_is_parsed_once_until_its_files_change(folder):
+    entry = find(str(folder))
+    encoder = load_tokenizer(entry)
+    assert load_tokenizer(entry) is encoder
+    assert load(entry).encoder is encoder
+    another_tokenizer(folder)
+    assert len(load_tokenizer(entry).encoder) > len(encoder.encoder)
 
 
 # --- Loading ------------------------------------------------------------------------------------
@@ -236,13 +348,14 @@ def test_everything_that_reads_a_run_reads_one_in_half_precision():
     model = models.load(models.TEACHING, dtype="bfloat16")
     asked = PRESETS[0].experiment("teaching")
     study = finished(asked, model)
-    assert study.attention("clean", 0, 1).dtype == np.float32
+    plain, target = study.plain, study.read(asked).target.id
+    assert plain.attention("clean", 0, 1).dtype == np.float32
     assert study.head_preview(asked).shape == (6, 4)
-    assert study.attribution("clean", asked).heads.dtype == torch.float32
-    lens, _ = study.lens("clean", (5, 6))
-    assert lens.logits.dtype == torch.float32
-    assert study.trace((1, 2), asked).readers.dtype == torch.float32
-    assert len(study.story((1, 2))) == 20
+    assert plain.attribution("clean", target, 6).heads.dtype == torch.float32
+    lens, tracing = plain.reading_lens("clean", (5, 6)), study.tracing((1, 2), asked)
+    assert [*lens, *tracing][-1] == 1
+    assert lens.lens.logits.dtype == tracing.trace.readers.dtype == torch.float32
+    assert len(study.patched_next_tokens((1, 2))) == 20
 
 
 def test_the_dtype_may_come_from_the_environment(monkeypatch):

@@ -1,10 +1,12 @@
 """The tokenizer: byte for byte exact, and GPT-2's own where its files are at hand."""
 
 import random
+import subprocess
 import sys
 import unicodedata
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +23,7 @@ from mingpt.bpe import (
 )
 from tests.builders import tiny_encoder, write_tokenizer
 
+ROOT = Path(__file__).parents[2]
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 LETTERS = "abc"
 TINY = tiny_encoder()
@@ -190,6 +193,9 @@ def test_files_of_two_tokenizers_do_not_belong_together(tmp_path):
         ("vocab.json", b"{}", "vocab.json"),
         ("vocab.json", b'{"a": 0}', "vocab.json"),
         ("vocab.json", b'{"a": []}', "vocab.json"),
+        ("vocab.json", b'{"a": -1}', "vocab.json is no vocabulary"),
+        ("vocab.json", b'{"a": ' + b"9" * 5000 + b"}", "vocab.json cannot be read"),
+        ("vocab.json", b'{"a": ' + b"9" * 4000 + b"}", "vocab.json is no vocabulary"),
     ],
 )
 def test_a_damaged_tokenizer_file_is_named(tmp_path, file, content, text):
@@ -197,6 +203,15 @@ def test_a_damaged_tokenizer_file_is_named(tmp_path, file, content, text):
     (tmp_path / file).write_bytes(content)
     with pytest.raises(TokenizerError, match=text):
         load_encoder(tmp_path)
+
+
+def test_a_text_is_cut_into_tokens_without_torch():
+    """Which takes a second to import."""
+    modules = "mingpt, mingpt.bpe, mingpt.hub, mingpt.download"
+    program = f"import sys, {modules}; print('torch' in sys.modules, 'regex' in sys.modules)"
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ran.stdout.split() == ["False", "True"]
 
 
 # --- GPT-2's own --------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 import json
 import os
+import pickle
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mingpt import hub
 from mingpt.checkpoint import CheckpointError
 from mingpt.model import GPT, MODEL_TYPES
 from tests.builders import random_gpt, shake
@@ -157,27 +160,48 @@ def test_hugging_face_reads_what_we_save(tmp_path):
         assert torch.equal(again[name], tensor), name
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells its mappings")
-def test_parameters_are_views_of_the_file(tmp_path):
-    """So that there never is a second copy of the weights in memory."""
-    random_gpt(2, 2, 8).save_pretrained(tmp_path)
+@pytest.fixture(params=["safetensors", "shards", "a pickle", "a legacy pickle"])
+def in_any_layout(request, theirs, tmp_path) -> Path:
+    """A folder with the model's weights in one of the layouts that there are."""
+    if request.param == "safetensors":
+        theirs.save_pretrained(tmp_path)
+    elif request.param == "shards":
+        theirs.save_pretrained(tmp_path, max_shard_size="2KB")
+    else:
+        theirs.config.save_pretrained(tmp_path)
+        zipped = request.param == "a pickle"
+        path = tmp_path / "pytorch_model.bin"
+        torch.save(theirs.state_dict(), path, _use_new_zipfile_serialization=zipped)
+    return tmp_path
 
-    def lie_in_the_file(model: GPT) -> list[bool]:
-        lines = Path("/proc/self/maps").read_text().splitlines()
-        mapped = [
-            [int(end, 16) for end in line.split()[0].split("-")]
-            for line in lines
-            if line.endswith(str(tmp_path / WEIGHTS))
-        ]
-        return [
-            any(start <= parameter.data_ptr() < stop for start, stop in mapped)
-            for parameter in model.parameters()
-        ]
 
-    in_float32 = GPT.from_pretrained(tmp_path)
-    assert all(lie_in_the_file(in_float32))
-    converted = GPT.from_pretrained(tmp_path, dtype=torch.bfloat16)
-    assert not any(lie_in_the_file(converted))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_loaded_model_stays_what_it_was_whatever_becomes_of_its_files(in_any_layout, dtype):
+    model = GPT.from_pretrained(in_any_layout, dtype)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for path in in_any_layout.iterdir():
+        with path.open("r+b") as file:  # in place, as a careless copy over it does
+            file.write(bytes(path.stat().st_size))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    if (maps := Path("/proc/self/maps")).exists():  # a mapped file that is cut short is fatal
+        assert str(in_any_layout) not in maps.read_text()
+
+
+def test_weights_lie_in_memory_as_in_the_file_the_input_first(in_any_layout):
+    """Products with them are faster so."""
+    for name, parameter in GPT.from_pretrained(in_any_layout).named_parameters():
+        transposed = ".h." in name and parameter.dim() == 2
+        assert (parameter.t() if transposed else parameter).is_contiguous(), name
+
+
+@pytest.mark.parametrize("given", [Path("gpt2"), "./gpt2", Path("gpt2").absolute, "gpt2/"])
+def test_a_folder_called_like_a_released_model_is_a_folder(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, "fetch", None)
+    model = random_gpt(1, 2, 8)
+    model.save_pretrained("gpt2")
+    loaded = GPT.from_pretrained(given() if callable(given) else given)
+    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
 
 
 # --- What does not fit --------------------------------------------------------------------------
@@ -214,24 +238,55 @@ def test_truncated_weights_are_damaged(folder, share):
     )
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_truncated_pickled_weights_are_damaged(folder, theirs, share):
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.99])
+def test_truncated_pickled_weights_are_damaged(folder, theirs, share, zipped):
     path = folder / "pytorch_model.bin"
-    torch.save(theirs.state_dict(), path)
+    torch.save(theirs.state_dict(), path, _use_new_zipfile_serialization=zipped)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     (folder / WEIGHTS).unlink()
     assert f"{path} is damaged or incomplete" in refused(folder)
 
 
+def test_pickled_weights_with_a_broken_middle_are_damaged(folder, theirs):
+    path = folder / "pytorch_model.bin"
+    torch.save({"wte.weight": Path("no weights")}, path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"no weights", b"no w\0ights"))
+    (folder / WEIGHTS).unlink()
+    assert f"{path} is damaged or incomplete" in refused(folder)
+
+
+def with_torch(content, path: Path) -> None:
+    torch.save(content, path)
+
+
+def with_torch_of_2019(content, path: Path) -> None:
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
+def with_pickle(content, path: Path) -> None:
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.mark.parametrize("save", [with_torch, with_torch_of_2019, with_pickle])
 @pytest.mark.parametrize(
     "content",
-    [[torch.zeros(3)], {"model": {"wte.weight": torch.zeros(3)}}, {1: torch.zeros(3)}],
-    ids=["a list", "a checkpoint around the weights", "names that are none"],
+    [
+        [torch.zeros(3)],
+        {"model": {"wte.weight": torch.zeros(3)}, "optimizer": {"step": 7}},
+        {1: torch.zeros(3)},
+        {"wte.weight": torch.zeros(3), "made": datetime(2026, 1, 1)},
+    ],
+    ids=["a list", "a checkpoint with an optimizer", "names that are none", "other objects"],
 )
-def test_a_pickle_of_something_else_is_named(folder, content):
+def test_a_pickle_of_something_else_is_whole_and_no_weights(folder, content, save):
     (folder / WEIGHTS).unlink()
-    torch.save(content, folder / "pytorch_model.bin")
-    assert "pytorch_model.bin" in refused(folder)
+    save(content, folder / "pytorch_model.bin")
+    assert refused(folder) == (
+        f"{folder / 'pytorch_model.bin'} holds something else than named weights: save the model's"
+        " state_dict alone."
+    )
 
 
 def test_a_pickle_is_never_executed(folder):
@@ -243,7 +298,7 @@ def test_a_pickle_is_never_executed(folder):
 
     (folder / WEIGHTS).unlink()
     torch.save({"wte.weight": Trap()}, path)
-    assert "pytorch_model.bin is damaged" in refused(folder)
+    assert "pytorch_model.bin holds something else" in refused(folder)
     assert not sprung.exists()
     torch.load(path, weights_only=False)  # it is a trap indeed
     assert sprung.exists()
@@ -346,7 +401,9 @@ def configure(folder: Path, **changes) -> None:
         ({"n_head": ...}, "is no GPT-2 configuration: it lacks 'n_head'."),
         ({"n_head": 3}, "config.json"),
         ({"n_head": 0}, "config.json"),
-        ({"n_layer": "2"}, "config.json"),
+        ({"n_layer": "2"}, "config.json has a n_layer that no GPT-2 can have: '2'."),
+        ({"n_layer": 10**4000}, "that no GPT-2 can have: 100000000000000000...00000000"),
+        ({"n_inner": 10**4000}, "asks for n_inner = 100000000000000000...00000000"),
         ({"vocab_size": None}, "config.json"),
         ({"activation_function": []}, "config.json asks for activation_function"),
     ],

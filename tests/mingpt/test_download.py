@@ -13,10 +13,12 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+import requests
 
 from mingpt import download as module
 from mingpt.download import CHUNK, TRIES, DownloadError, File, download
@@ -296,10 +298,93 @@ def test_a_connection_that_stalls_is_made_anew(hub, tmp_path, monkeypatch):
     assert get(hub, tmp_path) == WEIGHTS
 
 
-@pytest.mark.parametrize("url", ["ftp://hub/x", "http://", "hub/x"])
+SECRET = "s3cret"
+USER = f"user:{SECRET}@"
+
+
+def everything_said(error: BaseException) -> str:
+    """A whole traceback: the error, and every other that it comes from and does not suppress."""
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "ftp://hub/x",
+            "http://",
+            "hub/x",
+            f"ftp://{USER}hub/x",
+            f"{USER}hub/x",
+            f"http://{USER}",
+        ),
+        *(f"http://{USER}hub:port/x", f"http://user:{SECRET}/@hub/x", f"http://a:{SECRET}?@hub/x"),
+    ],
+)
 def test_an_endpoint_that_is_none(tmp_path, url):
-    with pytest.raises(DownloadError, match="Check HF_ENDPOINT"):
+    with pytest.raises(DownloadError, match="Check HF_ENDPOINT and the proxy settings") as refusal:
         download(url, tmp_path, SMALL, lambda done, size: None)
+    assert SECRET not in everything_said(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "proxy", [f"http://{USER}127.0.0.1:1", f"http://{USER}hub:port", f"gopher://{USER}hub", USER]
+)
+def test_no_proxys_password_is_shown(tmp_path, monkeypatch, proxy):
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    with pytest.raises(DownloadError, match="the proxy settings") as refusal:
+        download("http://hub.invalid/x", tmp_path, SMALL, lambda done, size: None)
+    assert SECRET not in everything_said(refusal.value)
+
+
+@pytest.mark.parametrize("token", [f"{SECRET}\n", f"{SECRET}\nX: y", f"{SECRET}ł"])
+def test_a_token_that_no_header_can_carry_is_not_shown(hub, tmp_path, token):
+    with pytest.raises(DownloadError, match="the hub cannot be asked") as refusal:
+        get(hub, tmp_path, token=token)
+    assert SECRET not in everything_said(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "answers"),
+    [
+        (SMALL, [Answer(status=404)]),
+        (SMALL, [Answer(status=401)]),
+        (SMALL, [Answer(status=418)]),
+        (SMALL, [Answer(status=503, headers={"Retry-After": "3600"})]),
+        (SMALL, [Answer(status=503)] * TRIES),
+        (PINNED, [Answer(cut_after=10)] * TRIES),
+        (PINNED, [Answer(body=OTHER_WEIGHTS)]),
+        (File("model.safetensors", 7, sha256="0" * 64), []),
+        (File("nothing", 1), []),
+    ],
+)
+@pytest.mark.parametrize("announces_checksums", [True, False])
+def test_no_message_shows_the_password_or_signature_of_an_address(
+    tmp_path, file, answers, announces_checksums
+):
+    repos = {REPO: {"model.safetensors": WEIGHTS, "config.json": CONFIG}}
+    with StandInHub(repos, announces_checksums) as hub:
+        hub.cdn_url = hub.cdn_url.replace("//", f"//{USER}")
+        hub.plan(file.name, *answers)
+        url = f"{hub.url.replace('//', f'//{USER}')}/{REPO}/resolve/main/{file.name}?sign={SECRET}"
+        with pytest.raises(DownloadError, match=r"127\.0\.0\.1") as refusal:
+            download(url, tmp_path, file, lambda done, size: None)
+    assert SECRET not in everything_said(refusal.value)
+
+
+def test_a_certificate_that_cannot_be_trusted_is_reported_without_the_address_asked(
+    tmp_path, monkeypatch
+):
+    def refuse(url, **_):
+        raise requests.exceptions.SSLError(f"Max retries exceeded with url: {url}")
+
+    monkeypatch.setattr(module.requests, "get", refuse)
+    text = r"no secure connection to https://hub\. If a proxy inspects"
+    with pytest.raises(DownloadError, match=text) as refusal:
+        url = f"https://{USER}hub/x?sign={SECRET}"
+        download(url, tmp_path, SMALL, lambda done, size: None)
+    assert SECRET not in everything_said(refusal.value)
 
 
 def test_a_disk_too_full_is_noticed_before_a_byte_is_written(hub, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -205,6 +206,17 @@ def test_the_cache_is_where_the_system_keeps_caches(
     assert hub.cache_folder() == tmp_path / expected
 
 
+def test_a_user_without_a_home_needs_a_cache_of_their_own_only_to_download(monkeypatch, tmp_path):
+    monkeypatch.setattr(hub.os.path, "expanduser", lambda path: path)  # what pathlib asks, in vain
+    assert hub.locate("gpt2") is hub.locate_tokenizer() is None
+    assert hub.state("gpt2") == hub.State("absent", 0)
+    with pytest.raises(HubError, match=r"no home folder .* set PATCHBOARD_CACHE to a folder"):
+        hub.fetch("gpt2")
+    monkeypatch.setenv("PATCHBOARD_CACHE", str(tmp_path / "own"))
+    place(tmp_path / "own" / "gpt2")
+    assert hub.fetch("gpt2") == tmp_path / "own" / "gpt2"
+
+
 @pytest.mark.parametrize("value", ["1", "true", "YES", "on"])
 def test_offline_the_network_is_not_touched(monkeypatch, no_network, value):
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
@@ -227,6 +239,24 @@ def test_the_token_of_the_environment_is_sent(stand_in, monkeypatch):
     for request in stand_in.requests:
         expected = "Bearer secret" if request.server == "hub" else None
         assert request.headers.get("Authorization") == expected
+
+
+def test_white_space_around_the_token_is_no_part_of_it(stand_in, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", " secret\r\n")
+    hub.fetch_tokenizer()
+    assert stand_in.requests[0].headers["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("token", ["s3cret\nX: y", "s3cretł", "s3cr\x1bet", "s3cret\u200b"])
+def test_a_token_with_other_characters_is_refused_and_not_shown(stand_in, monkeypatch, token):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError) as refusal:
+        hub.fetch("gpt2")
+    assert str(refusal.value) == (
+        "gpt2 is not on this machine, and HF_TOKEN has characters that no token has: copy it again,"
+        " or unset it."
+    )
+    assert not stand_in.requests
 
 
 def test_a_proxy_is_used(stand_in, monkeypatch):
@@ -320,6 +350,69 @@ def test_a_snapshot_is_made_of_links_and_one_that_leads_nowhere_is_no_file(cache
 def test_an_incomplete_snapshot_is_passed_over(cached_repo, missing):
     place(cached_repo / "snapshots" / REVISION, missing)
     assert hub.locate("gpt2") is None
+
+
+@pytest.mark.parametrize("missing", CONTENTS)
+def test_what_a_snapshot_has_is_not_downloaded_again(cached_repo, stand_in, tmp_path, missing):
+    place(cached_repo / "snapshots" / REVISION, missing)
+    here = SIZE - len(CONTENTS[missing])
+    assert hub.state("gpt2") == hub.State("partial", here)
+    assert not (tmp_path / "home/.cache/patchboard").exists()  # asking writes nothing
+    folder = hub.fetch("gpt2")
+    assert content_of(folder) == CONTENTS
+    assert {request.file for request in stand_in.requests} == {missing}
+    assert hub.state("gpt2") == hub.State("ready", SIZE)
+    links = {path.name for path in folder.iterdir() if path.is_symlink()}
+    assert links == CONTENTS.keys() - {missing}
+
+
+def test_files_that_lie_apart_are_brought_together_offline(cached_repo, monkeypatch, no_network):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    place(cached_repo / "snapshots" / REVISION, "model.safetensors", "vocab.json")
+    old = place(cached_repo.parent / "models--gpt2/snapshots" / REVISION, "config.json")
+    (old / "merges.txt").unlink()
+    assert hub.state("gpt2") == hub.State("partial", SIZE)
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+
+
+def test_a_tokenizer_is_put_together_from_whatever_models_have(cached_repo, tmp_path, stand_in):
+    place(cached_repo / "snapshots" / REVISION, "merges.txt", "config.json", "model.safetensors")
+    place(tmp_path / "home/.cache/patchboard/gpt2-xl", "vocab.json")
+    folder = hub.fetch_tokenizer()
+    assert content_of(folder) == {name: CONTENTS[name] for name in hub.TOKENIZER_FILES}
+    assert not stand_in.requests
+
+
+def test_the_tokenizer_of_another_model_makes_none_of_this_one(tmp_path, no_network):
+    place(tmp_path / "home/.cache/patchboard/gpt2")
+    shared = sum(len(CONTENTS[name]) for name in hub.TOKENIZER_FILES)
+    assert hub.state("gpt2-xl") == hub.State("absent", shared)
+
+
+@pytest.mark.parametrize("refused", [["symlink"], ["symlink", "link"]])
+def test_without_links_files_are_copied(cached_repo, stand_in, monkeypatch, refused):
+    """Windows has symbolic links for administrators alone, and hard links within one disk."""
+
+    def refuse(*_):
+        raise OSError
+
+    for name in refused:
+        monkeypatch.setattr(hub.os, name, refuse)
+    snapshot = place(cached_repo / "snapshots" / REVISION, "config.json")
+    folder = hub.fetch("gpt2")
+    assert content_of(folder) == CONTENTS
+    weights = "model.safetensors"
+    assert (folder / weights).samefile(snapshot / weights) == (len(refused) == 1)
+    assert len(stand_in.requests) == 1
+
+
+def test_a_link_that_leads_nowhere_any_more_is_downloaded(cached_repo, stand_in):
+    snapshot = place(cached_repo / "snapshots" / REVISION, "config.json")
+    folder = hub.fetch("gpt2")
+    shutil.rmtree(snapshot)
+    assert hub.locate("gpt2") is None
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+    assert not any(path.is_symlink() for path in folder.iterdir())
 
 
 def test_a_snapshot_with_weights_of_another_size_is_passed_over(cached_repo, stand_in):

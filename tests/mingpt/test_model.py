@@ -1,5 +1,7 @@
 """GPT: the formulas of GPT-2, and activation patching inside the forward pass."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -213,6 +215,27 @@ def test_sampling_draws_from_the_softmax_of_the_top_k_at_a_temperature(gpt):
 def test_sampling_from_the_single_likeliest_is_greedy_and_top_k_may_exceed_the_vocabulary(gpt):
     assert torch.equal(gpt.generate(batch(), 4, do_sample=True, top_k=1), gpt.generate(batch(), 4))
     assert gpt.generate(batch(), 2, do_sample=True, top_k=1000).shape == (1, 7)
+
+
+def test_at_temperature_zero_sampling_is_greedy_and_near_it_too(gpt):
+    for temperature in (0, 1e-45):
+        sampled = gpt.generate(batch(), 4, temperature=temperature, do_sample=True)
+        assert torch.equal(sampled, gpt.generate(batch(), 4))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"temperature": -1.0}, "temperature must be 0 or more, not -1.0"),
+        ({"temperature": math.nan}, "temperature must be 0 or more, not nan"),
+        ({"top_k": 0}, "top_k must be 1 or more, or None for all tokens, not 0"),
+        ({"top_k": -3}, "not -3"),
+    ],
+)
+def test_a_temperature_or_top_k_that_is_none_is_refused(gpt, options, text):
+    for do_sample in (False, True):
+        with pytest.raises(ValueError, match=text):
+            gpt.generate(batch(), 1, do_sample=do_sample, **options)
 
 
 def configured(**settings) -> CfgNode:

@@ -191,9 +191,7 @@ def interrupted_at(monkeypatch):
     monkeypatch.setattr(running, "_SHOW_AFTER", -1)
     monkeypatch.setattr(running, "_BAR_EVERY", -1)
     monkeypatch.setattr(running, "_MAP_EVERY", -1)
-    monkeypatch.setattr(
-        "core.engine.plan.WORKING_MEMORY", 1
-    )  # as many steps as there are cells
+    monkeypatch.setattr("core.engine.plan.WORKING_MEMORY", 1)  # as many steps as there are cells
     still_heatmap = answer_part.still_heatmap
     drawings, last = [], [None]
 

@@ -71,7 +71,9 @@ def test_every_head_is_a_cell(open_app, answer):
 
 def test_a_chosen_head_shows_where_it_reads_on_both_runs(open_app, study):
     app = open_app().go_to("components").choose("2", 3)
-    assert any("the output z of head 3 in layer 2 at every position replaced" in text for text in app.texts)
+    assert any(
+        "the output z of head 3 in layer 2 at every position replaced" in text for text in app.texts
+    )
     for shown, table, side in zip(app.maps[4:], app.tables, SIDES, strict=True):
         pattern = study.plain.attention(side, layer=2, head=3)
         np.testing.assert_allclose(values(shown), pattern, atol=1e-5)

@@ -24,6 +24,7 @@ EXPERIMENTS = st.builds(
     direction=st.sampled_from(list(DIRECTIONS)),
     bos=st.booleans(),
     embedding=st.booleans(),
+    window=st.integers(0, 99),
 )
 
 
@@ -78,12 +79,21 @@ def test_what_a_link_leaves_out_is_the_default_and_what_it_adds_is_ignored():
         ),
         ({"bos": "yes"}, "bos", "bos is 0 or 1, not 'yes'."),
         ({"embedding": ""}, "embedding", "embedding is 0 or 1, not ''."),
+        ({"window": ""}, "window", "window is a number of layers, not ''."),
+        ({"window": "-1"}, "window", "window is a number of layers, not '-1'."),
+        ({"window": "1.0"}, "window", "window is a number of layers, not '1.0'."),
+        ({"window": "1\n"}, "window", "window is a number of layers, not '1\\n'."),
+        ({"window": "²"}, "window", "window is a number of layers, not '²'."),
+        ({"window": "٣"}, "window", "window is a number of layers, not '٣'."),
+        ({"window": "9" * 5000}, "window", "window is a number of layers, not '99999"),
+        ({"bos": "1" * 5000}, "bos", "bos is 0 or 1, not '11111"),
     ],
 )
 def test_a_link_with_a_value_that_is_none_names_the_field(changes, field, text):
     with pytest.raises(UserError) as refusal:
         Experiment.from_query(experiment().to_query() | changes)
     assert str(refusal.value).startswith(text)
+    assert len(str(refusal.value)) < 200
     assert refusal.value.field == field
 
 

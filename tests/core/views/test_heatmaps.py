@@ -168,15 +168,15 @@ def test_an_ablation_has_no_other_run(result, direction, corrupted):
     trace = map_of(heatmap(wanted))
     assert [trace.zmin, trace.zmax] == pytest.approx([clean - strongest, clean + strongest])
     assert [trace.colorscale[end][1] for end in (0, 2)] == [rgba(ORANGE), rgba(BLUE)]
-    ends = [f"{value:.3f}" for value in (trace.zmin, trace.zmax)]
-    assert list(trace.colorbar.ticktext) == [ends[0], "clean<br>0.500", ends[1]]
+    ends = [f"{value:z.4g}" for value in (trace.zmin, trace.zmax)]
+    assert list(trace.colorbar.ticktext) == [ends[0], "clean<br>0.5", ends[1]]
     assert list(trace.colorbar.tickvals) == [trace.zmin, clean, trace.zmax]
 
 
 def test_names_too_close_to_stand_side_by_side_stand_over_each_other(result):
     baselines = result.baselines | {"logit_diff": Baseline(0.5, 0.501)}
     bar = map_of(heatmap(replace(result, baselines=baselines))).colorbar
-    assert list(bar.ticktext) == ["clean 0.500<br>corrupted 0.501"]
+    assert list(bar.ticktext) == ["clean 0.5<br>corrupted 0.501"]
     assert list(bar.tickvals) == [0.501]
 
 

@@ -45,7 +45,7 @@ def test_a_picture_says_what_it_is_of(loaded, asked):
     assert f"Logit difference after patching {summary(result)} · tiny" in title
     assert "clean: Anna·Lee·met" in title and "corrupted: Anna·Poe·met" in title
     assert colours_mean(result) in title
-    clean, corrupted = (f"{result.plain('logit_diff', run):.3f}" for run in ("clean", "corrupted"))
+    clean, corrupted = (f"{result.plain('logit_diff', run):z.4g}" for run in ("clean", "corrupted"))
     assert clean in title
     assert (corrupted in title) == (result.other is not None)
 

@@ -51,6 +51,14 @@ def test_the_report_says_what_the_numbers_are(result):
     assert "corrupted into the clean run (noise)" in report(noise)
 
 
+def test_the_report_says_what_took_how_long_and_nothing_of_what_took_no_time(result):
+    seconds = {"load": 0.0, "plain_runs": 0.0018642, "sweep": 1234.56, "any": 0.5}
+    last = report(replace(result, seconds=seconds)).splitlines()[-1]
+    assert last.endswith("): plain runs 0.00186 s, sweep 1230 s, any 0.5 s")
+    last = report(replace(result, seconds={"load": 0.0})).splitlines()[-1]
+    assert last == f"{result.model.name} ({result.model.fingerprint})"
+
+
 def test_the_grid_has_a_line_for_each_layer_and_both_tokens_where_they_differ(result):
     numbers, clean, corrupted, *layers = grid_of(report(result))
     assert numbers.split() == ["layer", *map(str, range(7))]
