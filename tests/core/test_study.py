@@ -11,7 +11,6 @@ import torch
 
 from core import study as module
 from core.engine import plan
-from core.engine.runs import Recording
 from core.engine.sweep import Sweep
 from core.errors import UserError
 from core.models import LoadedModel
@@ -107,22 +106,14 @@ def test_every_question_is_answered_without_running_anything_again(loaded, monke
 
 
 def test_studies_of_one_pair_share_its_plain_runs(loaded, monkeypatch):
-    recorded = []
-
-    def recording(*arguments):
-        recorded.append(arguments)
-        return Recording(*arguments)
-
-    monkeypatch.setattr(module, "Recording", recording)
     plain = PlainRuns(experiment(), loaded)
-    assert not plain.recorded and not recorded
+    list(Study(experiment(), loaded, plain))
+    monkeypatch.setattr(module, "Recording", None)
     for direction, site in product(DIRECTIONS, ("resid_post", "head_z")):
         asked = experiment(direction=direction, site=site)
         study = Study(asked, loaded, plain)
         list(study)
         assert np.isfinite(study.read(asked).values).all()
-        assert {study.sweep.base} <= {plain.run("clean"), plain.run("corrupted")}
-    assert len(recorded) == 1
 
 
 def test_before_the_sweep_the_plain_runs_are_known_and_cost_their_own_time(loaded):
