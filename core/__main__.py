@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -15,21 +16,21 @@ from pathlib import Path
 from reprlib import repr as brief  # a person may type thousands of digits
 from typing import NoReturn
 
-try:
-    from core import models
-    from core.checks import bench, verify
-    from core.engine import work
-    from core.errors import UserError
-    from core.question.experiment import DIRECTIONS, Experiment
-    from core.question.metrics import METRICS
-    from core.question.sites import SITES
-    from core.study import Study
-    from core.views import exports
-    from core.views.terminal import bench_table, check_line, model_table, report
-    from mingpt.hub import Progress
-except KeyboardInterrupt:  # importing torch takes a second or two
-    print("patchboard: stopped.", file=sys.stderr)
-    sys.exit(130)
+if __name__ == "__main__":  # Ctrl-C; a KeyboardInterrupt gets lost while torch is being imported
+    _LAST_LINE = b"\r\x1b[K" * os.isatty(2) + b"patchboard: stopped.\n"
+    signal.signal(signal.SIGINT, lambda *_: (os.write(2, _LAST_LINE), os._exit(130)))
+
+from core import models
+from core.checks import bench, verify
+from core.engine import work
+from core.errors import UserError
+from core.question.experiment import DIRECTIONS, Experiment
+from core.question.metrics import METRICS
+from core.question.sites import SITES
+from core.study import Study
+from core.views import exports
+from core.views.terminal import bench_table, check_line, model_table, report
+from mingpt.hub import Progress
 
 _LONGEST_LINE = 2000  # characters of a message
 
@@ -47,8 +48,6 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.flush()
     except UserError as error:
         return _end(2, str(error))
-    except KeyboardInterrupt:
-        return _end(130, "stopped.")
     except BrokenPipeError:
         return _end(141)
     except OSError as error:
