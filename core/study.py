@@ -6,6 +6,7 @@ for fraction in study:
 result = study.read(experiment)
 """
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -170,6 +171,7 @@ class Study:
             experiment.window,
         )
         self.seconds = 0.0
+        self._making = threading.Lock()  # one thread may sweep while another reads
         self._sweep: Sweep | None = None
         self._states: States | None = None
 
@@ -184,13 +186,14 @@ class Study:
     @property
     def sweep(self) -> Sweep:
         """Made when it is first asked for: it needs both plain runs."""
-        if self._sweep is None:
-            e, (base, source) = self.experiment, self._sides
-            base = self.plain.run(base)
-            source = self.plain.run(source) if source in SIDES else source
-            self._sweep = Sweep(self.model.gpt, base, source, e.site, e.embedding, e.window)
-            self._states = States(self._sweep.states, self.plain.unembedding)
-        return self._sweep
+        with self._making:
+            if self._sweep is None:
+                e, (base, source) = self.experiment, self._sides
+                base = self.plain.run(base)
+                source = self.plain.run(source) if source in SIDES else source
+                self._sweep = Sweep(self.model.gpt, base, source, e.site, e.embedding, e.window)
+                self._states = States(self._sweep.states, self.plain.unembedding)
+            return self._sweep
 
     @property
     def states(self) -> torch.Tensor:

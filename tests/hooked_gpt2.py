@@ -1,32 +1,105 @@
 """Hugging Face's GPT-2 with hooks, as an oracle: another model, patched another way."""
 
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from functools import cache
+from itertools import product
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from core.question.sites import SITES
 from mingpt.model import GPT
+from tests.builders import random_gpt
 
 V = 31
+Edit = tuple[str, int, Callable[[torch.Tensor], torch.Tensor]]
+_TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 
 
-def twins(folder: Path, L: int, H: int, C: int) -> tuple[GPT2LMHeadModel, GPT]:
-    """Hugging Face's model and ours of the same random weights, by way of a folder."""
-    torch.manual_seed(0)
-    config = GPT2Config(n_layer=L, n_head=H, n_embd=C, vocab_size=V, n_positions=16)
-    config.bos_token_id = config.eos_token_id = V - 1
+def hugging_face(ours: GPT) -> GPT2LMHeadModel:
+    """Hugging Face's model with our weights."""
+    of = ours.config
+    config = GPT2Config(n_layer=of.n_layer, n_head=of.n_head, n_embd=of.n_embd)
+    config.vocab_size, config.n_positions = of.vocab_size, of.block_size
+    config.bos_token_id = config.eos_token_id = of.vocab_size - 1
     config._attn_implementation = "eager"
     theirs = GPT2LMHeadModel(config).eval().requires_grad_(False)
-    for parameter in theirs.parameters():
-        parameter.normal_(std=0.3)
-    theirs.save_pretrained(folder)
-    return theirs, GPT.from_pretrained(folder).requires_grad_(False)
+    state = ours.state_dict()
+    theirs.load_state_dict(
+        {name: x.t() if name.endswith(_TRANSPOSED) else x for name, x in state.items()}
+    )
+    return theirs
 
 
-def texts(T: int, first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    base = torch.randint(V, (T,), generator=torch.Generator().manual_seed(1)).tolist()
+@cache
+def twins(L: int, H: int, C: int) -> tuple[GPT2LMHeadModel, GPT]:
+    """Hugging Face's model and ours of the same random weights, which nobody may write to."""
+    ours = random_gpt(L, H, C, vocab_size=V).requires_grad_(False)
+    return hugging_face(ours), ours
+
+
+def texts(T: int, first: int, seed: int = 1, V: int = V) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Two texts that differ from `first` on."""
+    base = torch.randint(V, (T,), generator=torch.Generator().manual_seed(seed)).tolist()
     source = [(id + 1 + i % 2) % V if i >= first else id for i, id in enumerate(base)]
     return tuple(base), tuple(source)
+
+
+def hook_loop(
+    model: GPT2LMHeadModel,
+    base: tuple[int, ...],
+    source: tuple[int, ...] | str,
+    site: str = "resid_post",
+    window: int = 0,
+    embedding: bool = False,
+) -> torch.Tensor:
+    """The plain way to patch: one hooked run for each cell of the site's axes, and of each the last
+    position's logits, (*axes, V). `source` is a text, or "zero" or "mean" to ablate; `window` and
+    the `embedding` row are those of `core.engine.sweep.Sweep`."""
+    hooked, axes, T = Hooked(model), SITES[site].axes, len(base)
+
+    def source_of(site: str) -> dict[int, torch.Tensor]:
+        if not isinstance(source, str):
+            return hooked.kept(source, site)
+        return {layer: ablated(x, source, site) for layer, x in hooked.kept(base, site).items()}
+
+    L = len(hooked.blocks)
+    within = [range(max(0, layer - window), min(L, layer + window + 1)) for layer in range(L)]
+    new = source_of(site)
+    rows = [(site, layers, new) for layers in within]
+    if embedding:
+        rows.insert(0, ("resid_pre", [0], source_of("resid_pre")))
+    positions = range(T) if "position" in axes else [slice(None)]
+    heads = [(h,) for h in range(hooked.heads)] if "head" in axes else [()]
+    sizes = [len(rows)] + [hooked.heads] * ("head" in axes) + [T] * ("position" in axes)
+
+    grid = []
+    for (where, layers, new), head, position in product(rows, heads, positions):
+        at = position, *head
+        grid.append(hooked.run(base, [(where, layer, put(at, new[layer])) for layer in layers]))
+    return torch.stack(grid).view(*sizes, -1)
+
+
+def put(at, new: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A change of an activation: in the places `at` it becomes `new`."""
+
+    def change(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone()
+        x[at] = new[at]
+        return x
+
+    return change
+
+
+def ablated(x: torch.Tensor, how: str, site: str) -> torch.Tensor:
+    """What an ablation puts in for an activation x, positions first."""
+    if how == "zero":
+        return torch.zeros_like(x)
+    mean = x.mean(dim=0, keepdim=True).expand_as(x)
+    if site != "head_pattern":
+        return mean
+    mean = mean.transpose(0, 1).tril()  # (H, T, T), no query sees a later key
+    return (mean / mean.sum(dim=-1, keepdim=True)).transpose(0, 1)
 
 
 class Hooked:
@@ -37,51 +110,79 @@ class Hooked:
         self.blocks = model.transformer.h
         self.heads = model.config.n_head
 
-    def run(self, ids: tuple[int, ...], site: str, change) -> torch.Tensor:
-        """The last position's logits, where `change(layer, activation)` gives the activation of
-        `site` to go on with: (T, C), or (T, H, D) of a head's site."""
-        hooks = [self.hook(block, site, layer, change) for layer, block in enumerate(self.blocks)]
+    def run(self, ids: tuple[int, ...], edits: Iterable[Edit] = ()) -> torch.Tensor:
+        """The last position's logits (V,). An edit (site, layer, change) makes of an activation
+        the one to go on with: (T, C), or of a head's site (T, H, D), of its pattern (T, H, T)."""
+        hooks = [hook for edit in edits for hook in self._hooks(*edit)]
         logits = self.model(torch.tensor([ids])).logits[0, -1]
         for hook in hooks:
             hook.remove()
         return logits
 
-    def kept(self, ids: tuple[int, ...], site: str) -> dict[int, torch.Tensor]:
+    def kept(
+        self, ids: tuple[int, ...], site: str, edits: Iterable[Edit] = ()
+    ) -> dict[int, torch.Tensor]:
+        """The activations of a run with `edits`, layer by layer."""
         kept = {}
-        self.run(ids, site, lambda layer, x: kept.setdefault(layer, x.clone()))
+        keep = [
+            (site, layer, lambda x, layer=layer: kept.setdefault(layer, x.clone()))
+            for layer in range(len(self.blocks))
+        ]
+        self.run(ids, [*edits, *keep])
         return kept
 
-    def hook(self, block, site, layer, change):
-        def of(x):
-            return change(layer, x)
+    def _hooks(self, site: str, layer: int, change: Callable) -> list:
+        block = self.blocks[layer]
+        attn, seen = block.attn, []
 
-        if site == "resid_pre":
-            return block.register_forward_pre_hook(
-                lambda _, args: (of(args[0][0])[None], *args[1:])
-            )
-        if site.startswith("head_z"):
-            return block.attn.c_proj.register_forward_pre_hook(
-                lambda _, args: (of(args[0][0].unflatten(-1, (self.heads, -1))).flatten(1)[None],)
-            )
-        if site in ("head_q", "head_k", "head_v", "head_pattern"):
-            # The pattern is made of queries and keys, and of nothing else.
-            parts = {"head_q": [0], "head_k": [1], "head_v": [2], "head_pattern": [0, 1]}[site]
-            return block.attn.c_attn.register_forward_hook(
-                lambda _, args, out: self._in_qkv(out, parts, layer, change)
-            )
-        module = {"resid_post": block, "attn_out": block.attn, "mlp_out": block.mlp}[site]
+        def remember(x):
+            seen.append(x)
+            return x
 
-        def replace_output(_, args, out):
-            first = out[0] if isinstance(out, tuple) else out
-            new = of(first[0])[None]
-            return (new, *out[1:]) if isinstance(out, tuple) else new
+        def by_head(x):
+            return change(x.unflatten(-1, (self.heads, -1))).flatten(1)
 
-        return module.register_forward_hook(replace_output)
+        def in_qkv(x):
+            parts = list(x.chunk(3, dim=-1))
+            part = "qkv".index(site[-1])
+            parts[part] = by_head(parts[part])
+            return torch.cat(parts, dim=-1)
 
-    def _in_qkv(self, out, parts, layer, change):
-        qkv = out[0].unflatten(-1, (3, self.heads, -1))  # (T, 3, H, D)
-        chosen = torch.stack([qkv[:, part] for part in parts], dim=-1)  # (T, H, D, parts)
-        qkv = qkv.clone()
-        for part, new in zip(parts, change(layer, chosen).unbind(-1), strict=True):
-            qkv[:, part] = new
-        return qkv.flatten(1)[None]
+        def from_pattern(_):
+            parts = seen[0].chunk(3, dim=-1)
+            q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(0, 1) for x in parts)
+            scores = q @ k.mT / q.shape[-1] ** 0.5
+            later = torch.ones_like(scores).triu(1) > 0
+            pattern = scores.masked_fill(later, -torch.inf).softmax(dim=-1)  # (H, T, T)
+            pattern = change(pattern.transpose(0, 1)).transpose(0, 1)
+            return (pattern @ v).transpose(0, 1).flatten(1)
+
+        match site:
+            case "resid_pre":
+                return [_on_input(block, change)]
+            case "resid_mid":  # what the attention would have to put out for it
+                return [
+                    _on_input(block, remember),
+                    _on_output(attn, lambda x: change(seen[0] + x) - seen[0]),
+                ]
+            case "head_q" | "head_k" | "head_v":
+                return [_on_output(attn.c_attn, in_qkv)]
+            case "head_pattern":
+                return [_on_output(attn.c_attn, remember), _on_input(attn.c_proj, from_pattern)]
+            case "head_z" | "head_z_position":
+                return [_on_input(attn.c_proj, by_head)]
+        module = {"resid_post": block, "attn_out": attn, "mlp_out": block.mlp}[site]
+        return [_on_output(module, change)]
+
+
+def _on_input(module, change):
+    return module.register_forward_pre_hook(lambda _, args: (change(args[0][0])[None], *args[1:]))
+
+
+def _on_output(module, change):
+    def replace(_, args, out):
+        if isinstance(out, tuple):
+            return (change(out[0][0])[None], *out[1:])
+        return change(out[0])[None]
+
+    return module.register_forward_hook(replace)

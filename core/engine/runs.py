@@ -79,7 +79,7 @@ class Recording:
                 x = _keep(block, x, resid[:, layer : layer + 2], qkv[:, layer])
         with torch.inference_mode():
             states = model.transformer.ln_f(x[:, -1])
-            check_finite(resid, states)
+            check_finite(resid, qkv, states)
             self.runs = [Run(*parts) for parts in zip(texts, resid, qkv, states, strict=True)]
         yield 1.0
 
@@ -113,10 +113,13 @@ def check_ready(model: GPT) -> None:
         )
 
 
-def check_finite(resid: torch.Tensor, states: torch.Tensor) -> None:
-    """Raise UserError if plain runs, their streams (B, L + 1, T, C) and final states (B, C), hold
-    anything that is no finite number."""
-    layers = resid.isfinite().all(dim=-1).all(dim=-1).all(dim=0).tolist()
+def check_finite(resid: torch.Tensor, qkv: torch.Tensor, states: torch.Tensor) -> None:
+    """Raise UserError if plain runs, their streams (B, L + 1, T, C), queries, keys and values
+    (B, L, 3, H, T, D) and final states (B, C), hold anything that is no finite number. Torch's own
+    attention makes zeros of some that are none."""
+    finite = resid.isfinite().flatten(2).all(dim=-1)  # (B, L + 1)
+    finite[:, 1:] &= qkv.isfinite().flatten(2).all(dim=-1)
+    layers = finite.all(dim=0).tolist()
     if all(layers) and states.isfinite().all():
         return
     first = layers.index(False) if False in layers else len(layers)

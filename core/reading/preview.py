@@ -18,8 +18,8 @@ from mingpt.model import GPT
 def head_preview(model: GPT, base: Run, source: Run, target: int, foil: int) -> torch.Tensor:
     """The estimated logit(foil) - logit(target) after patching each head's z at all positions,
     (L, H): the base's own, and the change."""
-    difference = Unembedding(model.lm_head.weight).difference(target, foil)
     with torch.inference_mode(False), torch.enable_grad():
+        difference = Unembedding(model.lm_head.weight).difference(target, foil)
         x = base.resid[0].clone()[None].requires_grad_()  # (1, T, C)
         outputs = []  # every block's z, (1, H, T, D)
         for block in model.transformer.h:

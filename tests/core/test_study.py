@@ -1,167 +1,282 @@
-"""A study: swept once, asked as many questions as you like."""
+"""A study: from texts to numbers, swept once, asked as many questions as you like."""
 
-from dataclasses import astuple
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
-from core.engine import patching
+from core import study as module
+from core.engine import plan
+from core.engine.runs import Recording
+from core.engine.sweep import Sweep
 from core.errors import UserError
+from core.models import LoadedModel
+from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
-from core.study import Study
-from mingpt.model import PatchParams
-from tests.builders import CLEAN, CORRUPTED, experiment, finished, loaded_model
+from core.question.sites import SITES
+from core.study import PlainRuns, Study
+from mingpt.bpe import END_OF_TEXT
+from tests.builders import experiment, finished, loaded_model
+from tests.hooked_gpt2 import Hooked, hook_loop, hugging_face
 
 LAYERS, POSITIONS = 3, 7  # of the shared model and text pair
+ROUNDING = 1e-4
+OPTIONS = [
+    *({"site": site} for site in SITES if site != "resid_post"),
+    *({"window": window, "embedding": row} for window in (0, 1, 9) for row in (False, True)),
+]
 
 
-def ids_of(loaded, text: str) -> torch.Tensor:
-    return torch.tensor([loaded.encoder.encode(text)])
+def ids_of(asked: Experiment, loaded: LoadedModel) -> dict[str, tuple[int, ...]]:
+    bos = [END_OF_TEXT] if asked.bos else []
+    vocabulary, encoder = loaded.encoder.encoder, loaded.encoder
+    return {
+        side: (*(vocabulary[token] for token in bos), *encoder.encode(getattr(asked, side)))
+        for side in ("clean", "corrupted")
+    }
 
 
-@torch.no_grad()
-def patched_logits(loaded, base: str, source: str, layer: int, position: int) -> torch.Tensor:
-    """What one plain patched forward pass says comes next: (V,)."""
-    gpt = loaded.gpt
-    gpt(ids_of(loaded, source), store_activations=True)
-    activation = gpt.layer_activations[layer][0, position]
-    logits, _ = gpt(ids_of(loaded, base), patch_params=PatchParams(layer, position, activation))
-    return logits[0, -1]
+def sides(direction: str) -> tuple[str, str]:
+    """What is patched into, and what is put in."""
+    if direction == "denoise":
+        return "corrupted", "clean"
+    return "clean", {"noise": "corrupted"}.get(direction, direction)
 
 
-@torch.no_grad()
-def plain_logits(loaded, text: str) -> torch.Tensor:
-    return loaded.gpt(ids_of(loaded, text))[0][0, -1]
+@pytest.fixture(scope="module")
+def twin(loaded):
+    return hugging_face(loaded.gpt)
 
 
-@pytest.mark.parametrize("direction", ["denoise", "noise"])
-def test_the_values_are_those_of_plain_patched_passes(loaded, direction):
-    asked = experiment(direction=direction)
-    result = finished(asked, loaded).read(asked)
-    base, source = (CORRUPTED, CLEAN) if direction == "denoise" else (CLEAN, CORRUPTED)
-    target, foil = loaded.encoder.encoder["ĠLee"], loaded.encoder.encoder["ĠPoe"]
-    for layer in range(LAYERS):
-        for position in range(POSITIONS):
-            logits = patched_logits(loaded, base, source, layer, position)
-            expected = (logits[foil] - logits[target]).item()
-            assert result.values[layer, position] == pytest.approx(expected, abs=1e-4)
-    assert np.ptp(result.values) > 0.05
-    assert result.unpatched == ("corrupted" if direction == "denoise" else "clean")
+@pytest.fixture(scope="module")
+def kept(loaded):
+    """Studies and plain runs as a session keeps them, each under the key that is to decide it."""
+    studies, runs = {}, {}
+
+    def study(asked: Experiment) -> Study:
+        plain = runs.setdefault(asked.texts, PlainRuns(asked, loaded))
+        if asked.sweep not in studies:
+            studies[asked.sweep] = Study(asked, loaded, plain)
+            list(studies[asked.sweep])
+        return studies[asked.sweep]
+
+    return study
 
 
-def test_noising_is_denoising_with_the_texts_swapped(loaded):
-    noise = finished(experiment(direction="noise"), loaded)
-    swapped = finished(experiment(clean=CORRUPTED, corrupted=CLEAN), loaded)
-    torch.testing.assert_close(noise.states, swapped.states)
+@pytest.mark.parametrize("bos", [False, True])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_every_experiment_is_hooked_runs_of_gpt2(loaded, twin, kept, direction, options, bos):
+    asked = experiment(direction=direction, bos=bos, **options)
+    study, ids = kept(asked), ids_of(asked, loaded)
+    result = study.read(asked)
+    target, foil = (loaded.encoder.encoder[token] for token in ("ĠLee", "ĠPoe"))
+
+    base, source = sides(direction)
+    expected = hook_loop(twin, ids[base], ids.get(source, source), **options)
+    expected = (expected[..., foil] - expected[..., target]).numpy()
+    np.testing.assert_allclose(result.values, expected, atol=ROUNDING)
+    assert np.ptp(expected) > 100 * ROUNDING  # there was something to get wrong
+    for side in ("clean", "corrupted"):
+        logits = Hooked(twin).run(ids[side])
+        assert result.plain("logit_diff", side) == pytest.approx(
+            (logits[foil] - logits[target]).item(), abs=ROUNDING
+        )
+
+    embedding = options.get("embedding", False)
+    assert result.rows == (*(["embedding"] if embedding else []), "0", "1", "2")
+    assert (result.clean[0].text == END_OF_TEXT) == bos
+    assert result.unpatched == base
+    if options == {"window": 0, "embedding": embedding}:
+        for cell in product(range(LAYERS + embedding), (1, POSITIONS - 1)):
+            tracing = study.tracing(cell, asked)
+            list(tracing)
+            assert tracing.trace.patched == pytest.approx(expected[cell], abs=ROUNDING)
 
 
-def test_every_metric_is_read_from_one_sweep(loaded, monkeypatch):
-    study = finished(experiment(), loaded)
-    monkeypatch.setattr(patching, "sweep", None)
-    monkeypatch.setattr(patching, "record", None)
+# --- Swept once, asked often --------------------------------------------------------------------
+
+
+def test_every_question_is_answered_without_running_anything_again(loaded, monkeypatch):
+    study = finished(experiment(target="", foil=""), loaded)
+    with pytest.raises(UserError, match="The target is empty"):
+        study.read(experiment(target=""))
+    for engine in ("Recording", "Sweep"):
+        monkeypatch.setattr(module, engine, None)
     for metric in METRICS:
         result = study.read(experiment(metric=metric, target=" Bob", foil=" Ray"))
         assert result.grids.keys() == METRICS.keys()
         assert result.values is result.grids[metric]
-        assert result.values.shape == (LAYERS, POSITIONS)
         assert (result.target.text, result.foil.text) == (" Bob", " Ray")
+    asked = experiment(metric="kl")
+    assert study.read(asked, metrics=("recovery",)).grids.keys() == {"kl", "recovery"}
 
 
-def test_the_baselines_are_the_plain_runs(loaded, result):
-    target, foil = result.target.id, result.foil.id
-    clean, corrupted = plain_logits(loaded, CLEAN), plain_logits(loaded, CORRUPTED)
-    for logits, side in ((clean, "clean"), (corrupted, "corrupted")):
-        difference = (logits[foil] - logits[target]).item()
-        probability = logits.softmax(-1)[target].item()
-        assert getattr(result.baselines["logit_diff"], side) == pytest.approx(difference, abs=1e-4)
-        assert getattr(result.baselines["target_prob"], side) == pytest.approx(
-            probability, abs=1e-5
-        )
-    assert result.baselines["recovery"].clean == pytest.approx(1)
-    assert result.baselines["recovery"].corrupted == pytest.approx(0)
+def test_studies_of_one_pair_share_its_plain_runs(loaded, monkeypatch):
+    recorded = []
+
+    def recording(*arguments):
+        recorded.append(arguments)
+        return Recording(*arguments)
+
+    monkeypatch.setattr(module, "Recording", recording)
+    plain = PlainRuns(experiment(), loaded)
+    assert not plain.recorded and not recorded
+    for direction, site in product(DIRECTIONS, ("resid_post", "head_z")):
+        asked = experiment(direction=direction, site=site)
+        study = Study(asked, loaded, plain)
+        list(study)
+        assert np.isfinite(study.read(asked).values).all()
+        assert {study.sweep.base} <= {plain.run("clean"), plain.run("corrupted")}
+    assert len(recorded) == 1
 
 
-def test_the_tables_are_the_twenty_likeliest_tokens(loaded, result):
-    for side, text in (("clean", CLEAN), ("corrupted", CORRUPTED)):
-        logits = plain_logits(loaded, text)
-        best = logits.topk(20)
-        table = result.top[side]
-        assert [row.rank for row in table] == list(range(1, 21))
-        assert [row.token.id for row in table] == best.indices.tolist()
-        np.testing.assert_allclose([row.logit for row in table], best.values, atol=1e-4)
-        probabilities = logits.softmax(-1)[best.indices]
-        np.testing.assert_allclose([row.prob for row in table], probabilities, atol=1e-5)
-
-
-@pytest.mark.parametrize("direction", ["denoise", "noise"])
-def test_a_cells_story_says_what_its_patch_makes_likely_and_how_far_that_rose(loaded, direction):
-    study = finished(experiment(direction=direction), loaded)
-    base, source = (CORRUPTED, CLEAN) if direction == "denoise" else (CLEAN, CORRUPTED)
-    patched = patched_logits(loaded, base, source, layer=1, position=1)
-    clean, corrupted = plain_logits(loaded, CLEAN), plain_logits(loaded, CORRUPTED)
-    story = study.story((1, 1))
-    assert [line.now.token.id for line in story] == patched.topk(20).indices.tolist()
-
-    def rank(logits: torch.Tensor, id: int) -> int:
-        return 1 + (logits > logits[id]).sum().item()
-
-    for place, line in enumerate(story, start=1):
-        id = line.now.token.id
-        assert line.now.rank == place
-        assert (line.clean_rank, line.corrupted_rank) == (rank(clean, id), rank(corrupted, id))
-        before = line.corrupted_rank if direction == "denoise" else line.clean_rank
-        assert line.risen == before - place
-
-
-def test_before_the_sweep_nothing_is_known_but_the_plain_runs(loaded):
+def test_before_the_sweep_the_plain_runs_are_known_and_cost_their_own_time(loaded):
     study = Study(experiment(), loaded)
     early = study.read(experiment())
     assert np.isnan(early.values[:, 1:]).all()
     assert np.isfinite(early.values[:, 0]).all()  # where the texts do not differ yet
-    late = finished(experiment(), loaded).read(experiment())
-    for metric, baseline in early.baselines.items():
-        assert astuple(baseline) == pytest.approx(astuple(late.baselines[metric]), abs=1e-4)
-
-
-@pytest.mark.parametrize("direction", ["denoise", "noise"])
-def test_the_plain_runs_are_computed_along_with_the_sweep(loaded, monkeypatch, direction):
-    """In one pass, so that the weights are read once for all."""
-    asked = experiment(direction=direction)
-    expected = finished(asked, loaded).read(asked)
-    monkeypatch.setattr(patching, "finish", None)
-    result = finished(asked, loaded).read(asked)
-    assert result.top == expected.top
-    assert result.seconds["clean"] == result.seconds["corrupted"] == 0
+    assert early.seconds.keys() == {"load", "plain_runs", "sweep"}
+    assert early.seconds["plain_runs"] > early.seconds["sweep"] == 0
+    list(study)
+    late = study.read(experiment())
+    assert late.baselines == early.baselines and late.top == early.top
+    assert late.seconds["sweep"] > 0
+    assert late.seconds["plain_runs"] == early.seconds["plain_runs"]
 
 
 def test_a_sweep_can_be_read_half_way(loaded, monkeypatch):
-    monkeypatch.setattr(patching, "WORKING_MEMORY", 1)
+    monkeypatch.setattr(plan, "WORKING_MEMORY", 1)
     study = Study(experiment(), loaded)
-    unknown = []
-    for _ in study.steps():
-        unknown.append(np.isnan(study.read(experiment()).values).sum())
-    assert unknown[0] == LAYERS * POSITIONS
-    assert (LAYERS - 1) * (POSITIONS - 1) in unknown  # once the plain runs are computed
-    assert unknown == sorted(unknown, reverse=True)
+    unknown, fractions = [], []
+    for fraction in study:
+        fractions.append(fraction)
+        if study.plain.recorded:
+            unknown.append(np.isnan(study.read(experiment()).values).sum())
+    assert (fractions[0], fractions[-1]) == (0, 1) and fractions == sorted(fractions)
+    assert unknown[0] == LAYERS * (POSITIONS - 1)
+    assert len(set(unknown)) > 10 and unknown == sorted(unknown, reverse=True)
     assert unknown[-1] == 0
 
 
-def test_the_embedding_is_a_row_above_the_layers(loaded, result):
-    asked = experiment(embedding=True)
-    with_embedding = finished(asked, loaded).read(asked)
-    assert result.rows == ("0", "1", "2")
-    assert with_embedding.rows == ("embedding", "0", "1", "2")
-    np.testing.assert_allclose(with_embedding.values[1:], result.values, atol=1e-5)
+def test_who_reads_while_another_sweeps_sees_the_same_sweep(loaded, monkeypatch):
+    def slowly(*arguments):
+        time.sleep(0.02)
+        return Sweep(*arguments)
+
+    monkeypatch.setattr(module, "Sweep", slowly)
+    study = Study(experiment(), loaded)
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        found = list(threads.map(lambda _: (study.read(experiment()), study.sweep), range(4)))
+    assert len({sweep for _, sweep in found}) == 1
 
 
-def test_bos_adds_a_position_where_both_texts_are_alike(loaded):
-    asked = experiment(bos=True)
-    result = finished(asked, loaded).read(asked)
-    assert result.values.shape == (LAYERS, POSITIONS + 1)
-    assert result.clean[0].text == "<|endoftext|>"
-    baseline = result.baselines["logit_diff"].corrupted
-    np.testing.assert_allclose(result.values[:, :2], baseline, atol=1e-5)
+@pytest.mark.parametrize("site", ["resid_post", "head_z"])
+def test_what_is_still_to_be_done_is_said_before(loaded, site):
+    study = Study(experiment(site=site), loaded)
+    before, _, memory = study.estimate
+    assert (before, memory) == (
+        study.plain.work + study.plan.work,
+        study.plain.nbytes + sum(study.plan.memory),
+    )
+    list(study)
+    after, seconds, left = study.estimate
+    assert after == study.plan.work == study.sweep.work
+    assert left == sum(study.sweep.memory)
+    assert seconds == study.plain.seconds_for(after) > 0
+    assert study.nbytes == study.states.nbytes
+    assert study.plain.nbytes == sum(study.plain.run(side).nbytes for side in module.SIDES)
+
+
+# --- Tables -------------------------------------------------------------------------------------
+
+
+def at_a_level(dtype: torch.dtype) -> LoadedModel:
+    """A model whose logits are near -70, as GPT-2's are: a channel of every state is 7 and of
+    every token's vector -10, which the positions take out of the stream again."""
+    loaded = loaded_model(padding=4)
+    parts = loaded.gpt.transformer
+    with torch.no_grad():
+        parts.wte.weight[:, 0], parts.wpe.weight[:, 0] = -10, 10
+        parts.ln_f.weight[0], parts.ln_f.bias[0] = 0, 7
+    return replace(loaded, gpt=loaded.gpt.to(dtype))
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+@pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16, torch.half])
+def test_tables_are_in_the_order_of_exact_products(dtype, direction):
+    loaded = at_a_level(dtype)
+    asked = experiment(direction=direction)
+    study = finished(asked, loaded)
+    result, weight = study.read(asked), loaded.gpt.lm_head.weight.double()
+
+    def exactly(state: torch.Tensor) -> torch.Tensor:
+        assert -80 < (weight @ state.double()).mean() < -60
+        return weight @ state.double()
+
+    def check(table, logits: torch.Tensor) -> None:
+        best = logits.argsort(descending=True, stable=True)[:20]
+        assert [row.rank for row in table] == list(range(1, 21))
+        assert [row.token.id for row in table] == best.tolist()
+        np.testing.assert_allclose([row.logit for row in table], logits[best], atol=ROUNDING)
+        np.testing.assert_allclose([row.prob for row in table], logits.softmax(-1)[best], atol=1e-5)
+
+    plain = {side: exactly(study.plain.state(side).states) for side in module.SIDES}
+    for side, logits in plain.items():
+        check(result.top[side], logits)
+    moved = study.patched_next_tokens((1, 1))
+    check([row.now for row in moved], exactly(study.states[1, 1]))
+    for row in moved:
+        ranks = {
+            side: 1 + (logits > logits[row.now.token.id]).sum().item()
+            for side, logits in plain.items()
+        }
+        assert (row.clean_rank, row.corrupted_rank) == (ranks["clean"], ranks["corrupted"])
+        assert row.risen == ranks[result.unpatched] - row.now.rank
+
+
+def test_a_vocabulary_row_without_a_token_has_a_name():
+    model = loaded_model(padding=4)
+    unused = len(model.encoder.encoder)
+    plain = PlainRuns(experiment(), model)
+    state = plain.state("clean").states
+    with torch.no_grad():
+        model.gpt.lm_head.weight[unused] = 100 * state  # now the likeliest
+    assert plain.top(state, count=1)[0].token.text == f"<unused {unused}>"
+
+
+@pytest.mark.parametrize("side", ["clean", "corrupted"])
+def test_plain_runs_are_read_from_inside_for_the_text_that_was_named(loaded, twin, side):
+    plain, ids = PlainRuns(experiment(), loaded), ids_of(experiment(), loaded)[side]
+    output = twin(torch.tensor([ids]), output_attentions=True)
+    for layer, head in product(range(LAYERS), range(2)):
+        found = plain.attention(side, layer, head)
+        np.testing.assert_allclose(found, output.attentions[layer][0, head], atol=1e-5)
+    logits = output.logits[0, -1]
+    reading = plain.reading_lens(side, (5, 9))
+    list(reading)
+    np.testing.assert_allclose(reading.lens.logits[-1], logits[[5, 9]], atol=ROUNDING)
+    assert plain.attribution(side, 5, 9).total == pytest.approx(
+        (logits[9] - logits[5]).item(), abs=ROUNDING
+    )
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+def test_a_preview_begins_at_the_run_that_is_patched(loaded, direction):
+    asked = experiment(direction=direction, site="head_z")
+    study = Study(asked, loaded)
+    estimate = study.head_preview(asked)
+    exact = finished(asked, loaded).read(asked)
+    unpatched = exact.plain("logit_diff")
+    assert estimate.shape == exact.values.shape
+    assert np.corrcoef(estimate.ravel() - unpatched, exact.values.ravel() - unpatched)[0, 1] > 0.7
+
+
+# --- What cannot be -----------------------------------------------------------------------------
 
 
 def test_a_metric_that_cannot_be_measured_is_left_out_unless_it_was_asked_for():
@@ -178,35 +293,23 @@ def test_a_metric_that_cannot_be_measured_is_left_out_unless_it_was_asked_for():
 
 
 def test_texts_that_cannot_be_patched_are_refused_before_anything_runs(loaded, monkeypatch):
-    monkeypatch.setattr(patching, "record", None)
+    monkeypatch.setattr(module, "Recording", None)
     with pytest.raises(UserError, match="same number of tokens"):
         Study(experiment(corrupted="Anna"), loaded)
 
 
-def test_target_and_foil_matter_to_reading_only(loaded):
-    study = finished(experiment(target="", foil=""), loaded)
-    with pytest.raises(UserError, match="The target is empty"):
-        study.read(experiment(target=""))
-    assert np.isfinite(study.read(experiment()).values).all()
-
-
-def test_a_vocabulary_row_without_a_token_has_a_name():
-    model = loaded_model(padding=4)
-    unused = len(model.encoder.encoder)
-    rows = model.gpt.lm_head.weight
-    study = Study(experiment(), model)
+@pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16])
+def test_a_row_of_the_unembedding_that_is_no_number_is_found_whatever_the_texts(dtype):
+    model = loaded_model()
     with torch.no_grad():
-        rows[unused] = 100 * study.clean_state  # now the likeliest
-    assert study.top(study.clean_state, count=1)[0].token.text == f"<unused {unused}>"
-
-
-def test_the_seconds_of_every_part_are_kept(result):
-    assert set(result.seconds) == {"load", "clean", "corrupted", "sweep"}
-    assert all(seconds >= 0 for seconds in result.seconds.values())
-
-
-def test_plain_runs_that_are_asked_for_before_the_sweep_have_seconds_of_their_own(loaded):
-    study = Study(experiment(), loaded)
-    seconds = study.read(experiment()).seconds
-    assert seconds["clean"] == seconds["corrupted"] > 0
-    assert seconds["sweep"] == 0
+        model.gpt.lm_head.weight[7] = torch.nan
+    model = replace(model, gpt=model.gpt.to(dtype))
+    assert 7 not in {id for text in ids_of(experiment(), model).values() for id in text}
+    plain = PlainRuns(experiment(), model)
+    with pytest.raises(UserError) as refusal:
+        list(Study(experiment(), model, plain))
+    assert str(refusal.value) == (
+        "The model's numbers are not finite after the unembedding; the weights are damaged, or"
+        " hold values that are no numbers: load another copy."
+    )
+    assert not plain.recorded

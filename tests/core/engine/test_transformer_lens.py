@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.engine import patching
+from core.engine.runs import record
+from core.engine.sweep import Sweep
+from core.reading.unembed import Unembedding
 from tests import builders, hooked_gpt2
 
 transformer_lens = pytest.importorskip(
@@ -33,7 +35,9 @@ def pair(tmp_path_factory):
     from transformer_lens.model_bridge import TransformerBridge
 
     folder: Path = tmp_path_factory.mktemp("twins")
-    theirs, ours = hooked_gpt2.twins(folder, 3, 2, 12)
+    ours = hooked_gpt2.twins(3, 2, 12)[1]
+    theirs = hooked_gpt2.hugging_face(ours)  # which it changes
+    theirs.config.save_pretrained(folder)
     builders.write_tokenizer(builders.tiny_encoder(), folder)  # it wants one; nobody will use it
     bridge = TransformerBridge.boot_transformers(str(folder), hf_model=theirs)
     bridge.enable_compatibility_mode(no_processing=True)
@@ -56,7 +60,8 @@ def test_a_map_is_that_of_transformer_lens(pair, site, T):
         )
     if site == "head_z_position":
         expected = expected.movedim(1, 2)  # theirs is by layer, position, head
-    *_, (_, states) = patching.sweep(ours, *patching.record(ours, base, source), site=site)
-    weight = ours.lm_head.weight
-    found = states @ (weight[FOIL] - weight[TARGET])
+    sweep = Sweep(ours, *record(ours, base, source), site)
+    for _ in sweep:
+        pass
+    found = sweep.states @ Unembedding(ours.lm_head.weight).difference(TARGET, FOIL)
     torch.testing.assert_close(found, expected, atol=ROUNDING, rtol=0)

@@ -1,46 +1,37 @@
-"""Reading a run from inside: the lens ends in the prediction, the attributions sum to it."""
-
-from itertools import product
+"""The logit lens is Hugging Face's own end of the model, put after every layer."""
 
 import pytest
 import torch
 
-from core.engine import patching
-from core.reading import lens
-from tests.hooked_gpt2 import texts
+from core.engine.runs import record
+from core.reading import unembed
+from core.reading.lens import ReadingLens
+from tests.hooked_gpt2 import Hooked, texts, twins
 
-ROUNDING = 1e-4
-
-
-def test_attributions_sum_to_the_logit_difference(twins):
-    _, ours = twins(3, 5, 20)
-    (run,) = patching.record(ours, texts(6, 1)[0])
-    parts = lens.attribute(ours, run, target=3, foil=8)
-    total = sum([parts.embedding, parts.final_bias]) + sum(
-        part.sum().item() for part in (parts.heads, parts.attention_bias, parts.mlp)
-    )
-    logits = ours.lm_head(run.state)
-    assert total == pytest.approx((logits[8] - logits[3]).item(), abs=ROUNDING)
-    assert parts.total == pytest.approx(total, abs=ROUNDING)
+IDS = (3, 8, 20)
 
 
-def test_the_last_row_of_the_logit_lens_is_the_prediction(twins):
+@pytest.mark.parametrize("tokens_at_once", [7, 8192])
+def test_every_row_is_the_end_of_gpt2_after_that_layer(monkeypatch, tokens_at_once):
+    monkeypatch.setattr(unembed, "_TOKENS_AT_ONCE", tokens_at_once)
     theirs, ours = twins(3, 2, 12)
-    ids = texts(6, 1)[0]
-    (run,) = patching.record(ours, ids)
-    seen = lens.logit_lens(ours, run, [3, 8])
-    expected = theirs(torch.tensor([ids])).logits[0]
-    assert torch.equal(seen.top_ids[-1], expected.argmax(-1))
-    torch.testing.assert_close(seen.logits[-1], expected[-1][[3, 8]], atol=ROUNDING, rtol=0)
-    ranks = [1 + (expected[-1] > expected[-1][id]).sum().item() for id in (3, 8)]
-    assert seen.ranks[-1].tolist() == ranks
+    ids, hooked = texts(6, 1)[0], Hooked(theirs)
+    streams = [hooked.kept(ids, "resid_pre")[0], *hooked.kept(ids, "resid_post").values()]
+    expected = theirs.lm_head(theirs.transformer.ln_f(torch.stack(streams)))  # (L + 1, T, V)
 
-
-def test_the_attention_pattern_is_that_of_the_model(twins):
-    theirs, ours = twins(2, 2, 12)
-    ids = texts(6, 1)[0]
-    (run,) = patching.record(ours, ids)
-    expected = theirs(torch.tensor([ids]), output_attentions=True).attentions
-    for layer, head in product(range(2), range(2)):
-        found = lens.attention(ours, run, layer, head)
-        torch.testing.assert_close(found, expected[layer][0, head], atol=1e-5, rtol=0)
+    reading, fractions = ReadingLens(ours, *record(ours, ids), IDS), []
+    for fraction in reading:
+        fractions.append(fraction)
+        assert (reading.lens is None) == (fraction < 1)
+        assert not torch.is_inference_mode_enabled()
+    assert fractions == [0, 0.25, 0.5, 0.75, 1]
+    lens = reading.lens
+    assert torch.equal(lens.top_ids, expected.argmax(dim=-1))
+    for found, exact in (
+        (lens.top_probs, expected.softmax(dim=-1).amax(dim=-1)),
+        (lens.logits, expected[:, -1, IDS]),
+    ):
+        torch.testing.assert_close(found, exact, atol=1e-4, rtol=0)
+    last = expected[:, -1]
+    ranks = [[1 + (row > row[id]).sum().item() for id in IDS] for row in last]
+    assert lens.ranks.tolist() == ranks

@@ -1,136 +1,77 @@
-"""What became of a patch, against hooked runs of Hugging Face's GPT-2 and against whole sweeps."""
+"""What became of a patch, against hooked runs of Hugging Face's GPT-2."""
 
 from itertools import product
 
 import pytest
 import torch
 
-from core.engine import patching
-from core.reading.trace import PARTS, trace
-from tests.hooked_gpt2 import Hooked, texts
+from core.engine.runs import record
+from core.reading.trace import PARTS, Trace, Tracing
+from tests.hooked_gpt2 import Edit, Hooked, ablated, put, texts, twins
 
-ROUNDING = 1e-4
 TARGET, FOIL = 3, 8
-LAYERS, POSITIONS = 3, 6
+L, H, T = 3, 2, 6
+BASE, SOURCE = texts(T, 1)
 
 
-@pytest.fixture
-def pair(twins):
-    """Hugging Face's model, ours, and the plain runs of a text pair."""
-    theirs, ours = twins(LAYERS, 2, 12)
-    return theirs, ours, *patching.record(ours, *texts(POSITIONS, 1))
+def difference(logits: torch.Tensor) -> torch.Tensor:
+    return logits[..., FOIL] - logits[..., TARGET]
 
 
-def logit_difference(ours, states: torch.Tensor) -> torch.Tensor:
-    return states @ (ours.lm_head.weight[FOIL] - ours.lm_head.weight[TARGET])
+def close(found: torch.Tensor | float, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(torch.as_tensor(found), expected, atol=1e-4, rtol=0)
 
 
-def swept(ours, base, source, site: str, **options) -> torch.Tensor:
-    *_, (_, states) = patching.sweep(ours, base, source, site=site, **options)
-    return logit_difference(ours, states)
+def traced(ours, source: str, layer: int, position: int) -> Trace:
+    base, other = record(ours, BASE, SOURCE)
+    tracing = Tracing(
+        ours, base, other if source == "run" else source, layer, position, TARGET, FOIL
+    )
+    fractions = []
+    for fraction in tracing:
+        fractions.append(fraction)
+        assert (tracing.trace is None) == (fraction < 1)
+        assert not torch.is_inference_mode_enabled()
+    assert fractions == sorted(set(fractions)) and fractions[-1] == 1
+    return tracing.trace
 
 
-@pytest.mark.parametrize("site", ["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out"])
-def test_a_patched_run_ends_as_its_cell(pair, site):
-    _, ours, base, source = pair
-    *_, (_, states) = patching.sweep(ours, base, source, site=site)
-    for layer, position in product(range(LAYERS), range(POSITIONS)):
-        options = {"site": site, "layer": layer, "position": position}
-        run = patching.record_patched(ours, base, source, **options)
-        torch.testing.assert_close(run.state, states[layer, position], atol=1e-5, rtol=0)
-
-
-def test_a_patched_run_is_that_of_gpt2_at_every_layer(pair):
-    theirs, ours, base, source = pair
+@pytest.mark.parametrize("source", ["run", "zero", "mean"])
+@pytest.mark.parametrize("layer", [-1, 0, 1, 2])
+@pytest.mark.parametrize("position", [0, 1, T - 1])
+def test_a_patch_is_followed_through_layers_parts_and_readers(source, layer, position):
+    theirs, ours = twins(L, H, 12)
     hooked = Hooked(theirs)
-    run = patching.record_patched(ours, base, source, site="resid_post", layer=1, position=2)
-    streams = hooked.kept(source.ids, "resid_post")
-    expected = {}
 
-    def change(layer, x):
-        if layer == 1:
-            x = x.clone()
-            x[2] = streams[1][2]
-        expected[layer] = x
-        return x
+    def patch(site: str, at: int) -> Edit:
+        if source == "run":
+            return site, at, put(position, hooked.kept(SOURCE, site)[at])
+        return site, at, put(position, ablated(hooked.kept(BASE, site)[at], source, site))
 
-    hooked.run(base.ids, "resid_post", change)
-    for layer, stream in expected.items():
-        torch.testing.assert_close(run.resid[layer + 1], stream, atol=ROUNDING, rtol=0)
+    edits = [patch("resid_post", layer) if layer >= 0 else patch("resid_pre", 0)]
+    found = traced(ours, source, layer, position)
 
+    def by_layer(ids: tuple[int, ...], edits=()) -> torch.Tensor:
+        streams = [hooked.kept(ids, "resid_pre", edits)[0]]
+        streams += hooked.kept(ids, "resid_post", edits).values()
+        ends = theirs.transformer.ln_f(torch.stack([stream[-1] for stream in streams]))
+        return difference(theirs.lm_head(ends))
 
-def test_layer_by_layer_a_patch_parts_from_its_base_and_ends_in_its_cell(pair):
-    _, ours, base, source = pair
-    followed = trace(ours, base, source, 0, 1, TARGET, FOIL)
-    by_layer = followed.by_layer
-    assert torch.equal(by_layer["patched"][:2], by_layer["base"][:2])  # embedding and layer 0
-    assert (by_layer["patched"][2:] != by_layer["base"][2:]).all()
-    cell = swept(ours, base, source, "resid_post")[0, 1].item()
-    assert by_layer["patched"][-1].item() == pytest.approx(cell, abs=1e-5)
-    assert followed.patched == pytest.approx(cell, abs=1e-5)
-    plain = [logit_difference(ours, run.state).item() for run in (base, source)]
-    assert [by_layer[name][-1].item() for name in ("base", "source")] == pytest.approx(plain)
-    assert followed.base == pytest.approx(plain[0])
+    expected = {"base": by_layer(BASE), "patched": by_layer(BASE, edits)}
+    if source == "run":
+        expected["source"] = by_layer(SOURCE)
+    assert found.by_layer.keys() == expected.keys()
+    for name, line in expected.items():
+        close(found.by_layer[name], line)
+    close(found.base, difference(hooked.run(BASE)))
+    close(found.patched, difference(hooked.run(BASE, edits)))
 
+    assert tuple(found.parts) == (PARTS if layer >= 0 else ())
+    for part, value in found.parts.items():
+        close(value, difference(hooked.run(BASE, [patch(part, layer)])))
 
-def test_the_parts_are_the_cells_of_their_own_maps(pair):
-    _, ours, base, source = pair
-    for layer, position in product(range(LAYERS), range(POSITIONS)):
-        parts = trace(ours, base, source, layer, position, TARGET, FOIL).parts
-        assert tuple(parts) == PARTS
-        for site, value in parts.items():
-            expected = swept(ours, base, source, site)[layer, position].item()
-            assert value == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_embedding_has_readers_but_no_parts(pair):
-    _, ours, base, source = pair
-    followed = trace(ours, base, source, -1, 1, TARGET, FOIL)
-    cell = swept(ours, base, source, "resid_post", embedding=True)[0, 1].item()
-    assert followed.patched == pytest.approx(cell, abs=1e-5)
-    assert followed.parts == {}
-    assert (followed.readers[0] != followed.base).all()
-
-
-def test_a_reader_is_one_head_as_it_is_in_the_patched_run(pair):
-    """Path patching with hooks: keep every head's z of the patched run, put one into the base."""
-    theirs, ours, base, source = pair
-    hooked, layer, position = Hooked(theirs), 0, 1
-    stream = hooked.kept(source.ids, "resid_post")[layer]
-
-    def patched(at, x):
-        if at == layer:
-            x = x.clone()
-            x[position] = stream[position]
-        return x
-
-    kept = {}
-    hooks = [
-        hooked.hook(block, "head_z", at, lambda at, x: kept.setdefault(at, x.clone()))
-        for at, block in enumerate(hooked.blocks)
-    ]
-    hooked.run(base.ids, "resid_post", patched)
-    for hook in hooks:
-        hook.remove()
-
-    readers = trace(ours, base, source, layer, position, TARGET, FOIL).readers
-    for reader, head in product(range(LAYERS), range(2)):
-
-        def one_head(at, z, reader=reader, head=head):
-            if at == reader:
-                z = z.clone()
-                z[:, head] = kept[at][:, head]
-            return z
-
-        logits = hooked.run(base.ids, "head_z", one_head)
-        expected = (logits[FOIL] - logits[TARGET]).item()
-        assert readers[reader, head].item() == pytest.approx(expected, abs=ROUNDING)
-    assert (readers[layer + 1 :] - readers[0, 0]).abs().max() > 100 * ROUNDING
-
-
-def test_an_ablation_can_be_followed_too(pair):
-    _, ours, base, _ = pair
-    followed = trace(ours, base, "zero", 1, 2, TARGET, FOIL)
-    assert set(followed.by_layer) == {"base", "patched"}
-    expected = swept(ours, base, "zero", "resid_post")[1, 2].item()
-    assert followed.patched == pytest.approx(expected, abs=1e-5)
+    # Path patching: every head's z as it is in the patched run, alone put into the base.
+    kept = hooked.kept(BASE, "head_z", edits)
+    for reader, head in product(range(L), range(H)):
+        alone = [("head_z", reader, put((slice(None), head), kept[reader]))]
+        close(found.readers[reader, head], difference(hooked.run(BASE, alone)))

@@ -1,0 +1,86 @@
+"""A plain run is GPT-2's forward pass, kept; and one that cannot be used is refused in words."""
+
+import re
+
+import pytest
+import torch
+
+from core.engine.runs import Recording, record, run_bytes
+from core.engine.sweep import Sweep
+from core.errors import UserError
+from tests.builders import random_gpt
+from tests.hooked_gpt2 import Hooked, texts, twins
+
+ROUNDING = 1e-5
+FLOAT16 = "float16 reaches no further than 65,504: load the model in bfloat16 or float32."
+DAMAGED = "the weights are damaged, or hold values that are no numbers: load another copy."
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected, atol=ROUNDING, rtol=0)
+
+
+def test_runs_recorded_together_are_those_of_gpt2():
+    theirs, ours = twins(3, 2, 12)
+    both, hooked = texts(6, 1), Hooked(theirs)
+    for run, ids in zip(record(ours, *both), both, strict=True):
+        assert run.ids == ids
+        after = hooked.kept(ids, "resid_post")
+        for layer in range(3):
+            for i, site in enumerate(("head_q", "head_k", "head_v")):
+                close(run.qkv[layer, i], hooked.kept(ids, site)[layer].transpose(0, 1))
+            close(run.resid[layer], hooked.kept(ids, "resid_pre")[layer])
+            close(run.resid[layer + 1], after[layer])
+        close(run.state, theirs.transformer.ln_f(after[2][-1]))
+
+
+def test_recording_in_steps_says_how_much_is_done(gpt):
+    recording = Recording(gpt, *texts(6, 1, V=23))
+    seen = []
+    for fraction in recording:
+        seen.append(fraction)
+        assert bool(recording.runs) == (fraction == 1)
+        assert not torch.is_inference_mode_enabled()
+    assert seen == pytest.approx([0, 1 / 3, 2 / 3, 1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16])
+def test_a_run_takes_the_bytes_it_says(dtype):
+    model = random_gpt(3, 2, 8).to(dtype)
+    (run,) = record(model, (1, 2, 3, 4, 5))
+    assert run.nbytes == run_bytes(3, 5, 8, dtype.itemsize)
+
+
+@pytest.mark.parametrize("attempt", [record, lambda gpt, ids: Sweep(gpt, *record(gpt, ids) * 2)])
+def test_a_model_in_training_mode_is_refused(attempt, monkeypatch):
+    """Every run would be another one; also where the runs were recorded before."""
+    model = random_gpt()
+    if attempt is not record:
+        (run,) = record(model, (1, 2))
+        attempt = lambda gpt, ids: Sweep(gpt, run, run)  # noqa: E731
+    text = "training mode, in which dropout makes every run another one: call model.eval() first."
+    with pytest.raises(UserError, match=re.escape(text)) as refusal:
+        attempt(model.train(), (1, 2))
+    assert refusal.value.field == "model"
+
+
+@pytest.mark.parametrize(
+    ("weight", "value", "dtype", "where"),
+    [
+        ("transformer.wte.weight", torch.nan, torch.float, "the embedding"),
+        ("transformer.h.0.attn.c_attn.bias", torch.nan, torch.bfloat16, "layer 0"),
+        ("transformer.h.1.mlp.c_fc.weight", torch.inf, torch.float, "layer 1"),
+        ("transformer.ln_f.weight", torch.nan, torch.float, "the final LayerNorm"),
+        ("transformer.h.1.mlp.c_proj.bias", 60_000, torch.half, "layer 2"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_one_clear_line(weight, value, dtype, where):
+    model = random_gpt(3).to(dtype)
+    with torch.no_grad():
+        model.get_parameter(weight)[1].fill_(value)
+        model.transformer.h[2].mlp.c_proj.bias[1] = 60_000 if dtype == torch.half else 0
+    reason = FLOAT16 if dtype == torch.half else DAMAGED
+    with pytest.raises(UserError) as refusal:
+        record(model, (1, 2, 3), (3, 2, 4))
+    assert str(refusal.value) == f"The model's numbers are not finite after {where}; {reason}"
+    assert refusal.value.field == "model"

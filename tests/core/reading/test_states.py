@@ -1,0 +1,55 @@
+"""What takes the whole vocabulary is computed once for each state, when it is there."""
+
+import pytest
+import torch
+
+from core.question.metrics import METRICS
+from core.reading.states import States, measure
+from core.reading.unembed import Unembedding
+
+V, C = 11, 5
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[int]:
+    """How many states the whole vocabulary was gone through for, time by time."""
+    counts, products = [], Unembedding._slices
+
+    def counted(self, states):
+        counts.append(states[..., 0].numel())
+        return products(self, states)
+
+    monkeypatch.setattr(Unembedding, "_slices", counted)
+    return counts
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_vocabulary_is_gone_through_once_for_all_metrics_and_only_for_new_states(asked):
+    read = Unembedding(random(V, C))
+    clean, corrupted = (States(random(C, seed=seed), read) for seed in (1, 2))
+    final = random(3, 4, C, seed=3)
+    filling = torch.full_like(final, torch.nan)
+    grid = States(filling, read)
+
+    def all_metrics(known: int) -> None:
+        for metric in (*METRICS, *METRICS):
+            for target, foil in ((3, 7), (5, 2)):
+                values = measure(metric, grid, clean, corrupted, target, foil)
+                assert (~torch.tensor(values).isnan()).sum() == known
+
+    all_metrics(known=0)
+    assert len(asked) == 3 and sum(asked) == 3  # log Z of the clean run, and its expected row: 2
+    del asked[:]
+    for row, rows in enumerate(final):
+        filling[row] = rows
+        all_metrics(known=4 * (row + 1))
+    assert asked == [4, 4, 4]
+    whole = States(final, read)
+    for metric in METRICS:
+        together, apart = (
+            torch.tensor(measure(metric, of, clean, corrupted, 3, 7)) for of in (whole, grid)
+        )
+        torch.testing.assert_close(apart, together)
