@@ -79,8 +79,6 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     def sweep() -> torch.Tensor:
         return swept(gpt, clean, corrupted, site)
 
-    for parameter in gpt.parameters():  # weights mapped from a file are read when first touched
-        parameter.sum()
     before = _resident_bytes("VmRSS")
     _forget_peak()
     states = sweep()
