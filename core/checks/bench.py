@@ -145,7 +145,7 @@ def _packed_rows(planned: Plan, device: torch.device) -> list[tuple[int, int]]:
         pack = Pack(chunk, [planned], device)
         for r in range(L):
             rows = pack.rows(r, is_last=r == L - 1)
-            counts.append((len(rows.run[rows.new]), len(rows.run[rows.read])))
+            counts.append((len(rows.run[rows.new]), len(rows.run[rows.wanted])))
     return counts
 
 
