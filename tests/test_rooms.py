@@ -4,48 +4,47 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-THE_APP = {"streamlit", "pages", "app"}
+THE_APP = {"streamlit", "pages", "app", "pandas", "transformers"}
 DRAWING = {"plotly", "matplotlib"}
+TEXTS = {f"core.question.{name}" for name in ("experiment", "tokens", "pair")} | {"mingpt.bpe"}
+MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.checks"}
 
-# What code that goes from token ids to numbers has no business with.
-BEYOND_THE_NETWORK = {
-    *(
-        "core.question.experiment",
-        "core.question.tokens",
-        "core.question.pair",
-        "core.models",
-        "core.study",
-        "core.result",
-    ),
-    *("mingpt.bpe", "mingpt.hub", "mingpt.checkpoint"),
-} | DRAWING
+# Within core imports go downwards only: to rooms that stand before in this list.
+ORDER = (
+    "errors question engine reading teaching result models presets study views checks __main__"
+).split()
 
-# Room (a file, or all files of a folder) -> what it may not import, whole packages or modules.
-RULES = {
-    "mingpt": {"core", "pandas", "plotly", "matplotlib"} | THE_APP,
-    "core": {"transformers", "pandas"} | THE_APP,
-    "core/patching.py": BEYOND_THE_NETWORK,
-    "core/suffix.py": BEYOND_THE_NETWORK | {"core"},
-    "core/sites.py": BEYOND_THE_NETWORK | {"core"},
-    "core/lens.py": BEYOND_THE_NETWORK,
-    "core/preview.py": BEYOND_THE_NETWORK,
-    "core/metrics.py": {"core.question.pair", "core.question.tokens", "core.models", "mingpt"}
-    | DRAWING,
-    "core/tokens.py": {"torch", "core.models", "core.engine.patching", "mingpt.model"},
-    "core/pair.py": {"torch", "core.models", "core.engine.patching", "mingpt.model"},
-    "core/experiment.py": {"torch", "mingpt", "core.models", "core.question.pair"},
-    "core/result.py": {"torch", "mingpt", "core.models", "core.engine.patching"} | DRAWING,
-    "core/looks.py": {"torch", "mingpt", "core.models", "core.engine.patching", "core.study"}
-    | DRAWING,
-    "core/figures.py": {"torch", "mingpt", "core.models", "core.engine.patching", "core.study"},
-    "core/picture.py": {"torch", "mingpt", "core.models", "core.engine.patching", "core.study"},
-    "core/exports.py": {"torch", "mingpt", "core.models", "core.engine.patching", "core.study"}
-    | DRAWING,
+# Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
+# a list are imported one after the other, so that torch has to be loaded only once.
+LOADED = [
+    {
+        "core/errors.py": {"core.question", "mingpt", "torch"},
+        "core/question": {"torch", "mingpt.model"} | MODELS | DRAWING,
+        "core/result.py": {"torch", "mingpt.model"} | MODELS | DRAWING,
+        "core/views": {"torch", "mingpt.model"} | MODELS,
+    },
+    {
+        "mingpt": {"core"} | DRAWING,
+        "core/engine": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
+        "core/reading": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
+        "core/teaching": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
+        "core/models.py": DRAWING,
+        "core/presets.py": DRAWING,
+        "core/study.py": DRAWING | {"core.views"},
+        "core/checks": DRAWING | {"core.views"},
+        "core/__main__.py": {"torch._dynamo"},
+    },
+]
+# What the files of a room do not import themselves, whatever they load by way of others.
+IMPORTED = {
+    "core/engine": TEXTS,
+    "core/reading": TEXTS,
     "pages": {"torch", "mingpt", "matplotlib", "app"},
     "app.py": {"torch", "mingpt", "core"},
 }
@@ -62,27 +61,79 @@ def imported(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def trespasses(source: str, forbidden: set[str]) -> list[str]:
-    return [
+def trespasses(modules: set[str], forbidden: set[str]) -> set[str]:
+    return {
         module
-        for module in imported(source)
+        for module in modules
         if any(module == room or module.startswith(room + ".") for room in forbidden)
-    ]
+    }
 
 
 def files_of(room: str) -> list[Path]:
     path = ROOT / room
-    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+    found = [path] if path.is_file() else sorted(path.rglob("*.py"))
+    assert found, room
+    return found
 
 
-@pytest.mark.parametrize("room", RULES)
-def test_a_room_imports_nothing_that_is_not_below_it(room):
-    assert files_of(room)
-    found = {
-        str(path.relative_to(ROOT)): trespasses(path.read_text(encoding="utf-8"), RULES[room])
-        for path in files_of(room)
-    }
-    assert not {path: modules for path, modules in found.items() if modules}
+def imports_of(room: str) -> set[str]:
+    sources = [path.read_text(encoding="utf-8") for path in files_of(room)]
+    return {module for source in sources for module in imported(source)}
+
+
+def modules_after(*statements: str) -> list[set[str]]:
+    """What a fresh Python has loaded after each of some statements."""
+    tell = "print(*sys.modules)"
+    lines = [line for statement in statements for line in (statement, tell)]
+    ran = subprocess.run(
+        [sys.executable, "-c", "\n".join(["import sys", *lines])],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return [set(line.split()) for line in ran.stdout.splitlines()]
+
+
+@cache
+def loaded(chain: int) -> dict[str, set[str]]:
+    """Room -> what is loaded once it has been imported, and those before it in its list."""
+
+    def everything(room: str) -> str:
+        paths = [path.relative_to(ROOT).with_suffix("") for path in files_of(room)]
+        names = [".".join(path.parts).removesuffix(".__init__") for path in paths]
+        return "import " + ", ".join(names)
+
+    rooms = LOADED[chain]
+    return dict(zip(rooms, modules_after(*map(everything, rooms)), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("chain", "room"), [(chain, room) for chain, rooms in enumerate(LOADED) for room in rooms]
+)
+def test_nothing_is_loaded_that_a_room_has_no_business_with(chain, room):
+    modules = loaded(chain)[room]
+    assert room.removesuffix(".py").replace("/", ".") in modules
+    assert not trespasses(modules, LOADED[chain][room] | THE_APP)
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_imports_within_core_go_downwards_only(room):
+    folder = ROOT / "core" / room
+    above = {f"core.{name}" for name in ORDER[ORDER.index(room) + 1 :]}
+    assert not trespasses(imports_of(f"core/{room}" + ".py" * (not folder.is_dir())), above)
+
+
+def test_every_room_of_core_has_its_place():
+    rooms = {path.stem for path in (ROOT / "core").iterdir() if "__" not in path.name}
+    assert rooms | {"__main__"} == set(ORDER)
+    tables = {Path(room).stem for rooms in LOADED for room in rooms}
+    assert tables == {*ORDER, "mingpt"}
+
+
+@pytest.mark.parametrize("room", IMPORTED)
+def test_a_room_imports_nothing_that_is_not_its_own(room):
+    assert not trespasses(imports_of(room), IMPORTED[room])
 
 
 @pytest.mark.parametrize(
@@ -91,64 +142,20 @@ def test_a_room_imports_nothing_that_is_not_below_it(room):
         "import torch",
         "import torch.nn as nn",
         "from torch import nn",
-        "from torch.nn import functional as F",
-        "def late():\n    import torch",
+        "def late():\n    from torch.nn import functional as F",
         "if True:\n    from torch import *",
     ],
 )
 def test_no_import_escapes_the_rule(source):
-    assert trespasses(source, {"torch"})
-    assert not trespasses(source.replace("torch", "torchvision"), {"torch"})
-
-
-def test_a_module_imported_from_its_package_is_found():
-    assert trespasses("from core import models", {"core.models"})
-    assert not trespasses("from core import modelsmith", {"core.models"})
-
-
-def modules_after(statement: str) -> set[str]:
-    """What a fresh Python has loaded after a statement: modules, and the packages they are in."""
-    tell = "import sys; print(*sys.modules, *{name.partition('.')[0] for name in sys.modules})"
-    ran = subprocess.run(
-        [sys.executable, "-c", f"{statement}\n{tell}"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    return set(ran.stdout.split())
-
-
-def every_module(package: str) -> str:
-    """A statement that imports all of a package, but for its programs."""
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in files_of(package)
-        if not path.stem.startswith("__")
-    ]
-    return "import " + ", ".join(names)
-
-
-def test_core_runs_without_the_app():
-    loaded = modules_after(every_module("core"))
-    assert {"core", "mingpt", "torch"} <= loaded
-    assert not loaded & (THE_APP | {"transformers", "pandas"})
-
-
-def test_mingpt_stands_alone():
-    loaded = modules_after(every_module("mingpt"))
-    assert {"mingpt", "torch"} <= loaded
-    assert not loaded & ({"core", "pandas", "transformers"} | THE_APP | DRAWING)
+    assert trespasses(set(imported(source)), {"torch"})
+    assert not trespasses(set(imported(source.replace("torch", "torchvision"))), {"torch"})
+    assert trespasses(set(imported("from core import models")), {"core.models"})
 
 
 def test_what_a_first_visitor_waits_for_has_nothing_slow_in_it():
     """Half a second is matplotlib, two seconds are torch's compiler."""
-    load = "from core import figures, models; models.load(models.TEACHING)"
-    assert not modules_after(load) & {"matplotlib", "torch._dynamo"}
-    assert "torch._dynamo" in modules_after("import torch._dynamo")
-
-
-def test_what_is_loaded_would_be_noticed():
-    assert "colorsys" in modules_after("import colorsys")
-    assert "colorsys" not in modules_after("")
-    assert "streamlit" in modules_after("import sys; sys.modules['streamlit.web'] = sys")
+    load = "from core import models; from core.views import heatmaps; models.load(models.TEACHING)"
+    found = modules_after(load, "import colorsys")
+    assert not trespasses(found[0], {"matplotlib", "torch._dynamo"})
+    assert {"core.views.heatmaps", "torch"} <= found[0]
+    assert "colorsys" in found[1] - found[0]  # what is loaded would be noticed

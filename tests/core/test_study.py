@@ -11,7 +11,6 @@ import torch
 
 from core import study as module
 from core.engine import plan
-from core.engine.runs import Recording
 from core.engine.sweep import Sweep
 from core.errors import UserError
 from core.models import LoadedModel
@@ -32,19 +31,9 @@ OPTIONS = [
 
 
 def ids_of(asked: Experiment, loaded: LoadedModel) -> dict[str, tuple[int, ...]]:
-    bos = [END_OF_TEXT] if asked.bos else []
-    vocabulary, encoder = loaded.encoder.encoder, loaded.encoder
-    return {
-        side: (*(vocabulary[token] for token in bos), *encoder.encode(getattr(asked, side)))
-        for side in ("clean", "corrupted")
-    }
-
-
-def sides(direction: str) -> tuple[str, str]:
-    """What is patched into, and what is put in."""
-    if direction == "denoise":
-        return "corrupted", "clean"
-    return "clean", {"noise": "corrupted"}.get(direction, direction)
+    encoder = loaded.encoder
+    bos = [encoder.encoder[END_OF_TEXT]] * asked.bos
+    return {side: (*bos, *encoder.encode(getattr(asked, side))) for side in module.SIDES}
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +65,16 @@ def test_every_experiment_is_hooked_runs_of_gpt2(loaded, twin, kept, direction, 
     result = study.read(asked)
     target, foil = (loaded.encoder.encoder[token] for token in ("ĠLee", "ĠPoe"))
 
-    base, source = sides(direction)
+    ends = {"denoise": ("corrupted", "clean"), "noise": ("clean", "corrupted")}
+    base, source = ends.get(direction, ("clean", direction))
     expected = hook_loop(twin, ids[base], ids.get(source, source), **options)
     expected = (expected[..., foil] - expected[..., target]).numpy()
     np.testing.assert_allclose(result.values, expected, atol=ROUNDING)
     assert np.ptp(expected) > 100 * ROUNDING  # there was something to get wrong
-    for side in ("clean", "corrupted"):
+    for side in module.SIDES:
         logits = Hooked(twin).run(ids[side])
-        assert result.plain("logit_diff", side) == pytest.approx(
-            (logits[foil] - logits[target]).item(), abs=ROUNDING
-        )
+        plain = (logits[foil] - logits[target]).item()
+        assert result.plain("logit_diff", side) == pytest.approx(plain, abs=ROUNDING)
 
     embedding = options.get("embedding", False)
     assert result.rows == (*(["embedding"] if embedding else []), "0", "1", "2")
@@ -117,22 +106,14 @@ def test_every_question_is_answered_without_running_anything_again(loaded, monke
 
 
 def test_studies_of_one_pair_share_its_plain_runs(loaded, monkeypatch):
-    recorded = []
-
-    def recording(*arguments):
-        recorded.append(arguments)
-        return Recording(*arguments)
-
-    monkeypatch.setattr(module, "Recording", recording)
     plain = PlainRuns(experiment(), loaded)
-    assert not plain.recorded and not recorded
+    list(Study(experiment(), loaded, plain))
+    monkeypatch.setattr(module, "Recording", None)
     for direction, site in product(DIRECTIONS, ("resid_post", "head_z")):
         asked = experiment(direction=direction, site=site)
         study = Study(asked, loaded, plain)
         list(study)
         assert np.isfinite(study.read(asked).values).all()
-        assert {study.sweep.base} <= {plain.run("clean"), plain.run("corrupted")}
-    assert len(recorded) == 1
 
 
 def test_before_the_sweep_the_plain_runs_are_known_and_cost_their_own_time(loaded):
@@ -178,18 +159,15 @@ def test_who_reads_while_another_sweeps_sees_the_same_sweep(loaded, monkeypatch)
 @pytest.mark.parametrize("site", ["resid_post", "head_z"])
 def test_what_is_still_to_be_done_is_said_before(loaded, site):
     study = Study(experiment(site=site), loaded)
+    plain, swept = study.plain, study.plan
     before, _, memory = study.estimate
-    assert (before, memory) == (
-        study.plain.work + study.plan.work,
-        study.plain.nbytes + sum(study.plan.memory),
-    )
+    assert before == plain.work + swept.work > swept.work > 0
+    assert memory == plain.nbytes + sum(swept.memory)
     list(study)
-    after, seconds, left = study.estimate
-    assert after == study.plan.work == study.sweep.work
-    assert left == sum(study.sweep.memory)
-    assert seconds == study.plain.seconds_for(after) > 0
+    assert study.estimate == (swept.work, plain.seconds_for(swept.work), sum(swept.memory))
+    assert (study.sweep.work, study.sweep.memory) == (swept.work, swept.memory)
     assert study.nbytes == study.states.nbytes
-    assert study.plain.nbytes == sum(study.plain.run(side).nbytes for side in module.SIDES)
+    assert plain.nbytes == sum(plain.run(side).nbytes for side in module.SIDES)
 
 
 # --- Tables -------------------------------------------------------------------------------------
@@ -198,11 +176,10 @@ def test_what_is_still_to_be_done_is_said_before(loaded, site):
 def at_a_level(dtype: torch.dtype) -> LoadedModel:
     """A model whose logits are near -70, as GPT-2's are: a channel of every state is 7 and of
     every token's vector -10, which the positions take out of the stream again."""
-    loaded = loaded_model(padding=4)
+    loaded = loaded_model()
     parts = loaded.gpt.transformer
-    with torch.no_grad():
-        parts.wte.weight[:, 0], parts.wpe.weight[:, 0] = -10, 10
-        parts.ln_f.weight[0], parts.ln_f.bias[0] = 0, 7
+    parts.wte.weight[:, 0], parts.wpe.weight[:, 0] = -10, 10
+    parts.ln_f.weight[0], parts.ln_f.bias[0] = 0, 7
     return replace(loaded, gpt=loaded.gpt.to(dtype))
 
 
@@ -231,10 +208,8 @@ def test_tables_are_in_the_order_of_exact_products(dtype, direction):
     moved = study.patched_next_tokens((1, 1))
     check([row.now for row in moved], exactly(study.states[1, 1]))
     for row in moved:
-        ranks = {
-            side: 1 + (logits > logits[row.now.token.id]).sum().item()
-            for side, logits in plain.items()
-        }
+        id = row.now.token.id
+        ranks = {side: 1 + (of > of[id]).sum().item() for side, of in plain.items()}
         assert (row.clean_rank, row.corrupted_rank) == (ranks["clean"], ranks["corrupted"])
         assert row.risen == ranks[result.unpatched] - row.now.rank
 
@@ -244,8 +219,7 @@ def test_a_vocabulary_row_without_a_token_has_a_name():
     unused = len(model.encoder.encoder)
     plain = PlainRuns(experiment(), model)
     state = plain.state("clean").states
-    with torch.no_grad():
-        model.gpt.lm_head.weight[unused] = 100 * state  # now the likeliest
+    model.gpt.lm_head.weight[unused] = 100 * state  # now the likeliest
     assert plain.top(state, count=1)[0].token.text == f"<unused {unused}>"
 
 
@@ -282,8 +256,8 @@ def test_a_preview_begins_at_the_run_that_is_patched(loaded, direction):
 def test_a_metric_that_cannot_be_measured_is_left_out_unless_it_was_asked_for():
     model = loaded_model(seed=1)
     rows = model.gpt.lm_head.weight
-    with torch.no_grad():  # all but the same unembedding: LD is about 0 everywhere
-        rows[model.encoder.encoder["ĠPoe"]] = rows[model.encoder.encoder["ĠLee"]] + 1e-5
+    # All but the same unembedding: LD is about 0 everywhere.
+    rows[model.encoder.encoder["ĠPoe"]] = rows[model.encoder.encoder["ĠLee"]] + 1e-5
     asked = experiment(clean="Anna Bob met", corrupted="Anna Ray met")
     study = finished(asked, model)
     assert METRICS.keys() - study.read(asked).grids.keys() == {"recovery"}
@@ -301,8 +275,7 @@ def test_texts_that_cannot_be_patched_are_refused_before_anything_runs(loaded, m
 @pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16])
 def test_a_row_of_the_unembedding_that_is_no_number_is_found_whatever_the_texts(dtype):
     model = loaded_model()
-    with torch.no_grad():
-        model.gpt.lm_head.weight[7] = torch.nan
+    model.gpt.lm_head.weight[7] = torch.nan
     model = replace(model, gpt=model.gpt.to(dtype))
     assert 7 not in {id for text in ids_of(experiment(), model).values() for id in text}
     plain = PlainRuns(experiment(), model)

@@ -51,17 +51,25 @@ def test_a_run_takes_the_bytes_it_says(dtype):
     assert run.nbytes == run_bytes(3, 5, 8, dtype.itemsize)
 
 
-@pytest.mark.parametrize("attempt", [record, lambda gpt, ids: Sweep(gpt, *record(gpt, ids) * 2)])
-def test_a_model_in_training_mode_is_refused(attempt, monkeypatch):
-    """Every run would be another one; also where the runs were recorded before."""
-    model = random_gpt()
-    if attempt is not record:
-        (run,) = record(model, (1, 2))
-        attempt = lambda gpt, ids: Sweep(gpt, run, run)  # noqa: E731
+def test_heads_attend_by_exact_scores_however_sharply():
+    """Scores in half precision would be off by tenths."""
+    model = random_gpt(3, 2, 32, seed=1)
+    model.transformer.h[1].attn.c_attn.weight.data.mul_(5)
+    (run,) = record(model.bfloat16(), (1, 2, 3, 4, 5))
+    q, k, _ = run.qkv[1].double()
+    scores = (q @ k.mT / 4).masked_fill(torch.ones(5, 5).triu(1) > 0, -torch.inf)
+    found, expected = run.layer(model, 1).pattern.double(), scores.softmax(dim=-1)
+    torch.testing.assert_close(found, expected, atol=0, rtol=2**-8)
+
+
+def test_a_model_in_training_mode_is_refused_even_where_the_runs_are_recorded(gpt):
+    (run,) = record(gpt, (1, 2))
+    gpt.train()
     text = "training mode, in which dropout makes every run another one: call model.eval() first."
-    with pytest.raises(UserError, match=re.escape(text)) as refusal:
-        attempt(model.train(), (1, 2))
-    assert refusal.value.field == "model"
+    for attempt in (lambda: record(gpt, (1, 2)), lambda: Sweep(gpt, run, run)):
+        with pytest.raises(UserError, match=re.escape(text)) as refusal:
+            attempt()
+        assert refusal.value.field == "model"
 
 
 @pytest.mark.parametrize(

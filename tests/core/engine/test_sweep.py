@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.question.sites import SITES
 from mingpt.model import GPT
 from tests.builders import random_gpt
-from tests.hooked_gpt2 import Hooked, hook_loop, put, texts, twins
+from tests.hooked_gpt2 import hook_loop, texts, twins
 from tests.live_bytes import LiveBytes
 
 ROUNDING = 1e-4
@@ -61,25 +61,18 @@ def test_a_sweep_is_a_hooked_run_for_each_cell(site, L, H, C, T, first):
         )
 
 
-def test_the_plain_loop_of_our_own_model_says_the_same():
-    model = random_gpt(3, 2, 8)
-    base, source = texts(6, 1, V=23)
-    loop, states = PlainLoop(model, base, source), swept(Sweep(model, *record(model, base, source)))
-    for cell in loop.cells:
-        close(logits(model, states[cell]), loop.logits(*cell))
-
-
-def test_half_precision_loses_no_more_than_its_own_plain_loop():
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float, ROUNDING), (torch.bfloat16, 0.1)])
+def test_the_plain_loop_of_our_own_model_says_the_same(dtype, apart):
     """Where heads attend sharply: scores rounded to three digits would be off by tenths."""
     model = random_gpt(3, 2, 32)
     with torch.no_grad():
         for block in model.transformer.h:
             block.attn.c_attn.weight.mul_(5)
-    model.bfloat16()
     base, source = texts(8, 2, V=23)
-    loop, states = PlainLoop(model, base, source), swept(Sweep(model, *record(model, base, source)))
+    loop = PlainLoop(model.to(dtype), base, source)
+    states = swept(Sweep(model, *record(model, base, source)))
     for cell in loop.cells:
-        close(logits(model, states[cell]), loop.logits(*cell), atol=0.1)
+        close(logits(model, states[cell]), loop.logits(*cell), apart)
 
 
 def test_a_text_patched_with_itself_is_its_own_run_in_every_cell_and_no_work(gpt):
@@ -111,24 +104,13 @@ OPTIONS = [*({"site": site} for site in SITES), {"window": 1, "embedding": True}
 @pytest.mark.parametrize("source", ["run", "zero", "mean"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_recorded_run_ends_as_its_cell(options, source):
+    """What it is on the way is claimed of the trace."""
     _, ours = twins(3, 2, 12)
     base, other = record(ours, *texts(6, 1))
     sweep = Sweep(ours, base, other if source == "run" else source, **options)
     swept(sweep)
     for index in product(*map(range, sweep.shape)):
         close(sweep.record(*index).state, sweep.states[index], atol=1e-5)
-
-
-def test_a_recorded_run_is_that_of_gpt2_at_every_layer():
-    theirs, ours = twins(3, 2, 12)
-    base, source = record(ours, *texts(6, 1))
-    hooked = Hooked(theirs)
-    run = Sweep(ours, base, source).record(1, 2)
-    assert run.ids == (*base.ids[:2], None, *base.ids[3:])
-    edits = [("resid_post", 1, put(2, hooked.kept(source.ids, "resid_post")[1]))]
-    for site, kept in (("resid_post", run.resid[1:]), ("head_k", run.qkv[:, 1].transpose(1, 2))):
-        for layer, expected in hooked.kept(base.ids, site, edits).items():
-            close(kept[layer], expected)
 
 
 # --- Several sweeps together --------------------------------------------------------------------
@@ -221,13 +203,10 @@ def test_a_sweep_writes_nothing_to_the_model_nor_to_how_the_caller_computes(gpt,
         return str(modules), hooks, writes, torch.is_inference_mode_enabled()
 
     before = everything()
-    weights = {name: tensor.clone() for name, tensor in gpt.state_dict().items()}
     for _ in Sweep(gpt, *runs_of(gpt), embedding=True):  # also in the middle of a sweep
         assert everything() == before
         assert torch.is_grad_enabled()
     assert gpt.layer_activations == {} and gpt.last_token_logits is None
-    for name, tensor in gpt.state_dict().items():
-        assert torch.equal(tensor, weights[name])
 
 
 def test_sweeps_at_once_are_the_same_sweeps_in_turn(gpt, in_steps):

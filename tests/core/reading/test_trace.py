@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.engine.runs import record
-from core.reading.trace import PARTS, Trace, Tracing
+from core.reading.trace import PARTS, Tracing
 from tests.hooked_gpt2 import Edit, Hooked, ablated, put, texts, twins
 
 TARGET, FOIL = 3, 8
@@ -22,20 +22,6 @@ def close(found: torch.Tensor | float, expected: torch.Tensor) -> None:
     torch.testing.assert_close(torch.as_tensor(found), expected, atol=1e-4, rtol=0)
 
 
-def traced(ours, source: str, layer: int, position: int) -> Trace:
-    base, other = record(ours, BASE, SOURCE)
-    tracing = Tracing(
-        ours, base, other if source == "run" else source, layer, position, TARGET, FOIL
-    )
-    fractions = []
-    for fraction in tracing:
-        fractions.append(fraction)
-        assert (tracing.trace is None) == (fraction < 1)
-        assert not torch.is_inference_mode_enabled()
-    assert fractions == sorted(set(fractions)) and fractions[-1] == 1
-    return tracing.trace
-
-
 @pytest.mark.parametrize("source", ["run", "zero", "mean"])
 @pytest.mark.parametrize("layer", [-1, 0, 1, 2])
 @pytest.mark.parametrize("position", [0, 1, T - 1])
@@ -49,7 +35,15 @@ def test_a_patch_is_followed_through_layers_parts_and_readers(source, layer, pos
         return site, at, put(position, ablated(hooked.kept(BASE, site)[at], source, site))
 
     edits = [patch("resid_post", layer) if layer >= 0 else patch("resid_pre", 0)]
-    found = traced(ours, source, layer, position)
+    base, other = record(ours, BASE, SOURCE)
+    other = other if source == "run" else source
+    tracing, fractions = Tracing(ours, base, other, layer, position, TARGET, FOIL), []
+    for fraction in tracing:
+        fractions.append(fraction)
+        assert (tracing.trace is None) == (fraction < 1)
+        assert not torch.is_inference_mode_enabled()
+    assert fractions == sorted(set(fractions)) and fractions[-1] == 1
+    found = tracing.trace
 
     def by_layer(ids: tuple[int, ...], edits=()) -> torch.Tensor:
         streams = [hooked.kept(ids, "resid_pre", edits)[0]]
