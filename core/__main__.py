@@ -1,43 +1,40 @@
 """The command line: `python -m core patch`, `verify`, `bench` or `models`."""
 
 import argparse
-import io
 import json
 import math
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import fields
-from pathlib import Path
 from reprlib import repr as brief  # a person may type thousands of digits
 from typing import NoReturn
 
-try:
-    from core import models
-    from core.checks import bench, verify
-    from core.engine import work
-    from core.errors import UserError
-    from core.question.experiment import DIRECTIONS, Experiment
-    from core.question.metrics import METRICS
-    from core.question.sites import SITES
-    from core.study import Study
-    from core.views import exports
-    from core.views.terminal import bench_table, check_line, model_table, report
-    from mingpt.hub import Progress
-except KeyboardInterrupt:  # importing torch takes a second or two
-    print("patchboard: stopped.", file=sys.stderr)
-    sys.exit(130)
+if __name__ == "__main__":  # Ctrl-C; a KeyboardInterrupt gets lost while torch is being imported
+    _LAST_LINE = b"\r\x1b[K" * os.isatty(2) + b"patchboard: stopped.\n"
+    signal.signal(signal.SIGINT, lambda *_: (os.write(2, _LAST_LINE), os._exit(130)))
 
-_LONGEST_LINE = 2000  # characters of a message
+from core import models, output
+from core.checks import bench, verify
+from core.engine import work
+from core.errors import UserError
+from core.question.experiment import DIRECTIONS, Experiment
+from core.question.metrics import METRICS
+from core.question.sites import SITES
+from core.study import Study
+from core.views import exports
+from core.views.terminal import bench_table, check_line, model_table, report
+from mingpt.hub import Progress
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. The exit status is 0; 1 if a check failed; 2 for a mistake, with one line
     on standard error; 130 after Ctrl-C; 141 if nobody reads on what is printed."""
-    _prepare_streams()
+    output.prepare_streams()
     try:
         try:
             work.choose_threads()
@@ -46,40 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except UserError as error:
-        return _end(2, str(error))
-    except KeyboardInterrupt:
-        return _end(130, "stopped.")
+        return output.end(2, str(error))
     except BrokenPipeError:
-        return _end(141)
+        return output.end(141)
     except OSError as error:
         if error.filename is not None:
             raise
-        return _end(2, f"cannot write to standard output: {error.strerror}.")
-
-
-def _prepare_streams() -> None:
-    """Let both streams exist, and take any text whatever the locale is."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started this
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
-        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-
-
-def _end(status: int, message: str = "") -> int:
-    """The exit status, after a message in one line."""
-    line = " ".join(message.split())
-    if len(line) > _LONGEST_LINE:
-        line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is sys.stderr and line:
-                _redraw()
-                print(f"patchboard: {line}", file=stream)
-            stream.flush()
-        except OSError:  # Python would try once more on its way out, and complain
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return status
+        return output.end(2, f"cannot write to standard output: {error.strerror}.")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,7 +136,7 @@ def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.
 def _patch(options: argparse.Namespace) -> int:
     names = {field.name for field in fields(Experiment)}
     experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
-    files = _files(options)  # what cannot be written shows before the sweep
+    files = _files(options)
     if "png" in files and len(SITES[experiment.site].axes) > 2:
         raise UserError(f"a PNG has two axes and {options.site} has three; use --csv or --json.")
     if files.get("png") == "-" and sys.stdout.isatty():
@@ -176,13 +146,13 @@ def _patch(options: argparse.Namespace) -> int:
     _with_progress(study)
     result = study.read(experiment)
     if "csv" in files:
-        _write(files["csv"], exports.grid_csv(result))
+        output.write(files["csv"], exports.grid_csv(result))
     if "png" in files:
         from core.views.pictures import picture  # only here: matplotlib takes half a second
 
-        _write(files["png"], picture(result, "png"))
+        output.write(files["png"], picture(result, "png"))
     if "json" in files:
-        _write(files["json"], exports.to_json(result) + "\n")
+        output.write(files["json"], exports.to_json(result) + "\n")
     if "-" not in files.values():
         print(report(result))
     return 0
@@ -206,7 +176,7 @@ def _bench(options: argparse.Namespace) -> int:
     numbers = {"model": options.random or options.model}
     numbers |= bench.measure(gpt, options.tokens, options.site, options.budget)
     if "json" in files:
-        _write(files["json"], json.dumps(numbers, indent=1) + "\n")
+        output.write(files["json"], json.dumps(numbers, indent=1) + "\n")
     if "-" not in files.values():
         print(bench_table(numbers))
     return 0
@@ -215,6 +185,14 @@ def _bench(options: argparse.Namespace) -> int:
 def _models(options: argparse.Namespace) -> int:
     print(model_table(models.catalogue().values()))
     return 0
+
+
+def _files(options: argparse.Namespace) -> dict[str, str]:
+    """What is to be written, and where to: what cannot be shows before anything runs."""
+    given = {kind: getattr(options, kind, None) for kind in ("csv", "png", "json")}
+    files = {kind: path for kind, path in given.items() if path is not None}
+    output.check_places(files)
+    return files
 
 
 def _with_progress(fractions: Iterable[float]) -> None:
@@ -238,58 +216,7 @@ def _draw_download(progress: Progress) -> None:
 def _draw_bar(fraction: float, text: str, width: int = 30) -> None:
     """A full bar wipes itself."""
     bar = ("█" * round(fraction * width)).ljust(width, "·")
-    _redraw(f"{bar} {fraction:4.0%}, {text}" if fraction < 1 else "")
-
-
-def _redraw(line: str = "") -> None:
-    """Draw over the line before, on a terminal only."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-
-def _files(options: argparse.Namespace) -> dict[str, str]:
-    """What to write ("csv", "png", "json") and where to ("-" is standard output). Raises UserError
-    for what cannot be written, and for two to one place."""
-    given = {kind: getattr(options, kind, None) for kind in ("csv", "png", "json")}
-    files = {kind: path for kind, path in given.items() if path is not None}
-    kinds: dict[object, str] = {}
-    for kind, path in files.items():
-        if (other := kinds.setdefault(_place(path), kind)) != kind:
-            raise UserError(f"--{other} and --{kind} cannot both be written to {path}.")
-    return files
-
-
-def _place(path: str) -> object:
-    """What all spellings of a path have in common. Raises UserError if it cannot be written."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if path == "-":
-        return path
-    if os.path.isdir(path):
-        raise UserError(f"cannot write {path}: it is a folder.")
-    if not os.path.isdir(folder):
-        raise UserError(f"cannot write {path}: there is no folder {folder}.")
-    place: object = os.path.realpath(path)
-    try:
-        with suppress(FileNotFoundError):
-            place, folder = os.stat(path)[1:3], path  # inode and device
-    except OSError as error:  # a name that is too long, say
-        raise UserError(f"cannot write {path}: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"cannot write {path}: permission denied.")
-    return place
-
-
-def _write(path: str, content: str | bytes) -> None:
-    """To a file, or as it is to standard output, for "-"."""
-    if isinstance(content, str):
-        content = content.encode("utf-8", "backslashreplace")
-    if path == "-":
-        sys.stdout.buffer.write(content)
-        return
-    try:
-        Path(path).write_bytes(content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}.") from error
+    output.redraw(f"{bar} {fraction:4.0%}, {text}" if fraction < 1 else "")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class PlainRuns:
     def __init__(self, experiment: Experiment, model: LoadedModel):
         self.model = model
         self.unembedding = Unembedding(model.gpt.lm_head.weight)
-        self.tokens = dict(zip(SIDES, read(experiment, model).texts, strict=True))
+        self.tokens = dict(zip(SIDES, draft_for(experiment, model).texts, strict=True))
         self.ids = {side: tuple(t.id for t in text) for side, text in self.tokens.items()}
         self.seconds = 0.0
         self._runs: dict[str, Run] = {}
@@ -243,7 +243,7 @@ class Study:
         Raises UserError if target and foil are not two tokens, or its own metric cannot be
         measured; of the others, one that cannot be measured is left out.
         """
-        pair = read(experiment, self.model).pair
+        pair = draft_for(experiment, self.model).pair
         clean, corrupted = (self.plain.state(side) for side in SIDES)
         grid = self._states if self.sweep else None
         grids, baselines = {}, {}
@@ -296,7 +296,7 @@ class Study:
 
     def tracing(self, cell: tuple[int, int], experiment: Experiment) -> Tracing:
         """What became of one patch of resid_post, given as (row, position), in steps."""
-        pair = read(experiment, self.model).pair
+        pair = draft_for(experiment, self.model).pair
         row, position = cell
         base, source = self.sweep.base, self.sweep.source
         layer = row - self.experiment.embedding
@@ -306,11 +306,11 @@ class Study:
         """The estimated map of logit differences for patching heads, (layers, heads): see
         `core.reading.preview`. An ablation, which has no second run, has none."""
         base, source = self.sweep.base, self.sweep.source
-        pair = read(experiment, self.model).pair
+        pair = draft_for(experiment, self.model).pair
         estimate = head_preview(self.model.gpt, base, source, pair.target.id, pair.foil.id)
         return estimate.cpu().numpy()
 
 
-def read(experiment: Experiment, model: LoadedModel) -> Draft:
+def draft_for(experiment: Experiment, model: LoadedModel) -> Draft:
     """What of an experiment a model can read, and what not."""
     return draft(experiment, model.encoder, model.gpt.block_size)

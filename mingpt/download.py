@@ -180,7 +180,7 @@ def _attempt(url: str, file: File, part: _Part, report: Report, token: str | Non
         if response.status_code != 200 and not _continues(response, offset, etag):
             part.discard()
             raise _Interrupted(f"{_site(url)} sent another part of the file", "Try again.")
-        _check_room(part, size)
+        _check_disk_space(part, size)
         if response.status_code == 200:
             part.restart(_strong_etag(response))
         _append(response, part, size, report)
@@ -340,7 +340,7 @@ def _verify(part: _Part, checksum: str, url: str) -> None:
         )
 
 
-def _check_room(part: _Part, size: int | None) -> None:
+def _check_disk_space(part: _Part, size: int | None) -> None:
     needed = (size or 0) - part.size
     free = shutil.disk_usage(part.path.parent).free
     if needed > free:

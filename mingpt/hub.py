@@ -243,8 +243,8 @@ def _complete(what: str, name: str, files: Sequence[File], on_progress: OnProgre
 
 
 def _link(source: Path, target: Path) -> None:
-    """Make `target` a link to the file `source`, or a copy where the system has no links. Where it
-    lets nothing be written, there will be none."""
+    """Make `target` a link to the file `source`, or a copy where the system has no links. Where
+    nothing can be written there will be none: the download that follows says why."""
     made = target.with_name(f"{target.name}.{os.urandom(4).hex()}.link")
     for make in (os.symlink, os.link, shutil.copyfile):
         with suppress(OSError, NotImplementedError):

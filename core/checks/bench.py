@@ -79,8 +79,6 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     def sweep() -> torch.Tensor:
         return swept(gpt, clean, corrupted, site)
 
-    for parameter in gpt.parameters():  # weights mapped from a file are read when first touched
-        parameter.sum()
     before = _resident_bytes("VmRSS")
     _forget_peak()
     states = sweep()
@@ -147,7 +145,7 @@ def _packed_rows(planned: Plan, device: torch.device) -> list[tuple[int, int]]:
         pack = Pack(chunk, [planned], device)
         for r in range(L):
             rows = pack.rows(r, is_last=r == L - 1)
-            counts.append((len(rows.run[rows.new]), len(rows.run[rows.read])))
+            counts.append((len(rows.run[rows.new]), len(rows.run[rows.wanted])))
     return counts
 
 

@@ -63,7 +63,7 @@ class Pack:
         """The rows that go through `block`. Of the last one only the ends of runs are read."""
         N, before = self.runs_until(block), self.runs_until(block - 1)
         R, device = self._rows[N], self.run.device
-        new = read = slice(R)
+        new = wanted = slice(R)
         if not all(self._everywhere[before:N]):  # those that join are changed at their p alone
             parts = [torch.arange(self._rows[before], device=device)]
             for n in range(before, N):
@@ -71,9 +71,9 @@ class Pack:
                 parts.append(torch.arange(self._rows[n], end, device=device))
             new = torch.cat(parts)
         if is_last:
-            read = self.ends[:N]
+            wanted = self.ends[:N]
         base = self.base[:N] if len(self.sweeps) > 1 else None
-        return suffix.Rows(self.run[:R], self.position[:R], base, N, self._first, new, read)
+        return suffix.Rows(self.run[:R], self.position[:R], base, N, self._first, new, wanted)
 
     def joining(self, block: int) -> Iterator[tuple[int, slice]]:
         """The runs that begin before `block`, as a slice of them for each sweep."""

@@ -127,8 +127,8 @@ class Plan:
         """What the sweep's tensors take above the weights and the plain runs, in bytes: what stays
         to its end (the states, a chunk's stream and its largest tensors), and what the largest
         step takes besides."""
-        stream, room, step = largest(chunks([self]))
-        return self.states_bytes + stream + room, step
+        stream, buffer, step = largest(chunks([self]))
+        return self.states_bytes + stream + buffer, step
 
 
 class Chunk(NamedTuple):
@@ -165,8 +165,8 @@ def chunks(plans: Iterable[Plan], budget: int | None = None) -> list[Chunk]:
 
 def _bytes(plan: Plan, R: int, N: int, first: int) -> tuple[int, int, int]:
     C, itemsize = plan.sizes.C, plan.sizes.itemsize
-    room = itemsize * suffix.room_for(R, N, plan.T, C)
-    return itemsize * R * C, room, suffix.step_bytes(R, N, first, plan.T, *plan.sizes[1:])
+    buffer = itemsize * suffix.buffer_size(R, N, plan.T, C)
+    return itemsize * R * C, buffer, suffix.step_bytes(R, N, first, plan.T, *plan.sizes[1:])
 
 
 def largest(parts: list[Chunk]) -> tuple[int, int, int]:

@@ -72,7 +72,7 @@ class Recording:
         model, texts = self._model, self._texts
         with torch.inference_mode():
             x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))
-            resid, qkv = room_for_runs(model, x, model.config.n_layer)
+            resid, qkv = empty_runs(model, x, model.config.n_layer)
         for layer, block in enumerate(model.transformer.h):
             yield layer / len(model.transformer.h)
             with torch.inference_mode():
@@ -84,7 +84,7 @@ class Recording:
         yield 1.0
 
 
-def room_for_runs(model: GPT, x: torch.Tensor, blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
+def empty_runs(model: GPT, x: torch.Tensor, blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Where the streams and the queries, keys and values of so many blocks will be kept for texts
     whose stream is x (B, T, C): (B, blocks + 1, T, C) and (B, blocks, 3, H, T, D)."""
     (B, T, C), H = x.shape, model.config.n_head

@@ -37,33 +37,33 @@ class Rows(NamedTuple):
     runs: int  # N
     first: int  # no run begins before this position
     new: torch.Tensor | slice  # the R' rows that differ from the base already before this block
-    read: torch.Tensor | slice  # the R'' rows of which the stream after the block is wanted
+    wanted: torch.Tensor | slice  # the R'' rows of which the stream after the block is wanted
 
 
 def step(
-    block: Block, x: torch.Tensor, rows: Rows, bases: torch.Tensor, room: torch.Tensor
+    block: Block, x: torch.Tensor, rows: Rows, bases: torch.Tensor, buffer: torch.Tensor
 ) -> torch.Tensor:
-    """One block over the stream x (R, C) of the rows; gives that of the rows that are read,
+    """One block over the stream x (R, C) of the rows; gives that of the rows that are wanted,
     (R'', C): x itself, overwritten, where all of them are.
 
-    `bases` (3, P, H, T, D) are the queries, keys and values of P bases in this block. `room` has
-    `room_for` numbers or more, to write the largest tensors to.
+    `bases` (3, P, H, T, D) are the queries, keys and values of P bases in this block. `buffer` has
+    `buffer_size` numbers or more, to write the largest tensors to.
     """
-    x = x[rows.read].add_(_attend(block.attn, block.ln_1(x[rows.new]), rows, bases, room))
-    return x.add_(_mlp(block.mlp, block.ln_2(x), room))
+    x = x[rows.wanted].add_(_attend(block.attn, block.ln_1(x[rows.new]), rows, bases, buffer))
+    return x.add_(_mlp(block.mlp, block.ln_2(x), buffer))
 
 
-def room_for(R: int, N: int, T: int, C: int) -> int:
+def buffer_size(R: int, N: int, T: int, C: int) -> int:
     """How many numbers a step's largest tensors hold: in the attention queries, keys and values,
     of the rows and once more at their places among the base's; in the MLP the four-fold hidden
-    layer. They are written to one buffer that lasts a whole sweep: fresh memory for each takes a
-    fifth of the time, and since steps grow from block to block, an allocator cannot give a larger
-    one what smaller ones gave back and would take twice the memory."""
+    layer. They are written to one buffer that lasts a whole sweep, since steps grow from block to
+    block, and an allocator cannot give a larger one what smaller ones gave back: it would take
+    twice the memory."""
     return C * max(3 * N * T + 3 * R, 4 * R)
 
 
 def step_bytes(R: int, N: int, first: int, T: int, C: int, H: int, itemsize: int) -> int:
-    """What a step takes up at its peak, in the attention, besides the rows' stream and its room,
+    """What a step takes up at its peak, in the attention, besides the rows' stream and its buffer,
     in bytes: LayerNorm's output, and in float32 the scores before and after the softmax and what
     comes of them; in half precision also float32 copies of what the scores are made of."""
     S = T - first
@@ -77,13 +77,13 @@ def _attend(
     x: torch.Tensor,
     rows: Rows,
     bases: torch.Tensor,
-    room: torch.Tensor,
+    buffer: torch.Tensor,
 ) -> torch.Tensor:
-    """What attention adds to the stream of the rows that are read, (R'', C); x (R', C) are the
+    """What attention adds to the stream of the rows that are wanted, (R'', C); x (R', C) are the
     new rows after LayerNorm."""
     N, (_, _, H, T, D) = rows.runs, bases.shape
-    qkv = _linear(attn.c_attn, x, room)  # (R', 3 C)
-    places = room[qkv.numel() :][: 3 * N * T * H * D].view(3, N, H, T, D)
+    qkv = _linear(attn.c_attn, x, buffer)  # (R', 3 C)
+    places = buffer[qkv.numel() :][: 3 * N * T * H * D].view(3, N, H, T, D)
     if rows.base is None:
         places.copy_(bases)
     else:
@@ -91,7 +91,7 @@ def _attend(
     places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv.unflatten(-1, (3, H, D))
     q, k, v = places
     z = _mix(q[:, :, rows.first :], k, v)  # (N, H, S, D)
-    z = z[rows.run[rows.read], :, rows.position[rows.read] - rows.first]  # (R'', H, D)
+    z = z[rows.run[rows.wanted], :, rows.position[rows.wanted] - rows.first]  # (R'', H, D)
     return attn.c_proj(z.flatten(1))
 
 
@@ -112,16 +112,16 @@ def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return (scores.softmax(1).transpose(1, 2) @ v).view(shape).to(dtype)
 
 
-def _mlp(mlp: MLP, x: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
+def _mlp(mlp: MLP, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     """What the MLP adds to the stream, (R, C), from the rows after LayerNorm."""
-    hidden = _linear(mlp.c_fc, x, room)  # (R, 4 C)
+    hidden = _linear(mlp.c_fc, x, buffer)  # (R, 4 C)
     gelu_(hidden)
     return mlp.c_proj(hidden)
 
 
-def _linear(layer: nn.Linear, x: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
-    """The layer's output for x (R, in), (R, out), written to the beginning of `room`."""
-    out = room[: len(x) * layer.out_features].view(len(x), -1)
+def _linear(layer: nn.Linear, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
+    """The layer's output for x (R, in), (R, out), written to the beginning of `buffer`."""
+    out = buffer[: len(x) * layer.out_features].view(len(x), -1)
     return torch.addmm(layer.bias, x, layer.weight.t(), out=out)
 
 

@@ -17,7 +17,7 @@ from core.engine import plan, suffix
 from core.engine.layer import Ablated, Layer
 from core.engine.pack import Pack
 from core.engine.plan import Plan, Sizes
-from core.engine.runs import Run, check_ready, not_finite, room_for_runs, run_block
+from core.engine.runs import Run, check_ready, empty_runs, not_finite, run_block
 from mingpt.model import GPT
 
 
@@ -84,7 +84,7 @@ class Sweep:
         at = cell.p if "position" in self.plan.site.axes else slice(None)
         x = self.base.resid[cell.start].clone()
         x[at] = self.patched_stream(cell.start)[cell.lane, at]
-        resid, qkv = room_for_runs(model, x[None], L)
+        resid, qkv = empty_runs(model, x[None], L)
         resid[0, : cell.start], qkv[0, : cell.start] = (
             self.base.resid[: cell.start],
             self.base.qkv[: cell.start],
@@ -122,7 +122,7 @@ class Sweep:
             return Ablated(self.base.layer(self.model, layer), run)
         return run.layer(self.model, layer)
 
-    def begin(self, block: int, pack: Pack, rows: slice | torch.Tensor) -> torch.Tensor:
+    def joining_stream(self, block: int, pack: Pack, rows: slice | torch.Tensor) -> torch.Tensor:
         """The stream before `block` in some rows of runs that begin there: (rows, C)."""
         run, position = pack.run[rows], pack.position[rows]
         patched = self.patched_stream(block)[pack.lane[run], position]
@@ -133,8 +133,8 @@ class Sweep:
 
     def patch_again(self, block: int, pack: Pack, number: int, rows: suffix.Rows, x) -> None:
         """After `block`, put the source back into those of this sweep's runs whose window is still
-        open: into the stream x (R'', C) of the rows that are read."""
-        run, position = rows.run[rows.read], rows.position[rows.read]
+        open: into the stream x (R'', C) of the rows that are wanted."""
+        run, position = rows.run[rows.wanted], rows.position[rows.wanted]
         own = pack.base[run] == pack.sweeps.index(number)
         again = own & (position == pack.p[run]) & (pack.until[run] >= block)
         x[again] = self.patched_stream(block + 1)[0, position[again]]
@@ -146,10 +146,10 @@ def together(sweeps: Sequence[Sweep]) -> Iterator[float]:
     model, plans = sweeps[0].model, [sweep.plan for sweep in sweeps]
     L, C, _, itemsize = plans[0].sizes
     parts = plan.chunks(plans)
-    stream, room, _ = plan.largest(parts)
+    stream, buffer, _ = plan.largest(parts)
     new = sweeps[0].base.state.new_empty
     x = new(stream // itemsize).view(-1, C)  # (R, C) the rows of the chunk under way
-    room = new(room // itemsize)
+    buffer = new(buffer // itemsize)
     done, total = 0, sum(plan.rows for plan in plans)
     for chunk in parts:
         pack = Pack(chunk, plans, x.device)
@@ -159,10 +159,10 @@ def together(sweeps: Sequence[Sweep]) -> Iterator[float]:
             with torch.inference_mode():
                 for number, runs in pack.joining(r):
                     begun = pack.rows_of(runs)
-                    x[begun] = sweeps[number].begin(r, pack, begun)
+                    x[begun] = sweeps[number].joining_stream(r, pack, begun)
                 rows = pack.rows(r, is_last=r == L - 1)
                 bases = _side_by_side([sweeps[number].base.qkv[r] for number in pack.sweeps])
-                read = suffix.step(model.transformer.h[r], x[: pack.size(r)], rows, bases, room)
+                read = suffix.step(model.transformer.h[r], x[: pack.size(r)], rows, bases, buffer)
                 done += pack.size(r)
                 for number in pack.sweeps:
                     if plans[number].window:
@@ -170,7 +170,8 @@ def together(sweeps: Sequence[Sweep]) -> Iterator[float]:
         with torch.inference_mode():
             # Of a patch after the last block only the last position is read.
             late = [
-                sweeps[number].begin(L, pack, pack.ends[runs]) for number, runs in pack.joining(L)
+                sweeps[number].joining_stream(L, pack, pack.ends[runs])
+                for number, runs in pack.joining(L)
             ]
             ends = model.transformer.ln_f(torch.cat((read, *late)))
             if not ends.isfinite().all():

@@ -51,11 +51,11 @@ def bench_table(numbers: dict) -> str:
     lines = [
         f"{n['model']}, {n['site']}, {n['tokens']} tokens, {n['cells']:,} cells,"
         f" {n['device']}, {n['threads']} threads; medians, rounds: {n['rounds']}",
-        f"sweep                  {_seconds(n['sweep_seconds'])}, both plain runs included",
+        f"sweep                  {n['sweep_seconds']:.4f} s, both plain runs included",
     ]
     if "plain_loop_seconds" in n:
         lines.append(
-            f"plain loop             {_seconds(n['plain_loop_seconds'])}, scaled to all cells from"
+            f"plain loop             {n['plain_loop_seconds']:.2f} s, scaled to all cells from"
             f" {n['plain_cells_timed']} timed runs:"
             f" {n['times_faster_than_plain_loop']:.1f} times as long,"
             f" logits at most {n['largest_logit_difference']:.1e} apart"

@@ -6,6 +6,7 @@ session before the next run begins. A callback writes no field but those it is a
 typed may arrive together with its click.
 """
 
+import time
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -18,22 +19,32 @@ from core.question.experiment import Experiment
 
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST_ADDRESS = 60_000
+_ON_ITS_WAY = 0.5  # seconds that an address may take to the browser
 
 
 def begin() -> None:
-    """At the start of every run: take over the address, where it is not the one that was written
-    last (at the very first run, and when a person goes back or forward), or what was entered."""
+    """At the start of every run: take over the address, at the very first run and when a person
+    has gone back or forward; else what was entered."""
     address = st.query_params.to_dict()
     st.session_state.is_first_run = "experiment" not in st.session_state
-    if st.session_state.is_first_run or address not in ({}, st.session_state.address):
+    if st.session_state.is_first_run or _walked_to(address):
         experiment, st.session_state.notes = _first_that_holds(address)
+        st.session_state.address = (address, 0.0)
     else:
         entered = _entered()
         if entered["site"] != "resid_post":
             entered |= {"embedding": False, "window": 0}  # which no other site has
         experiment = Experiment.from_dict(entered)
     _show(experiment)
-    st.session_state.address = address
+
+
+def _walked_to(address: dict[str, str]) -> bool:
+    """Whether a person has gone back or forward to `address`. It is not the last one then; but nor
+    is it while that is still on its way to the browser, or where something was entered before it
+    came there. Another page has none at first."""
+    last, since = st.session_state.address
+    on_its_way = time.monotonic() - since < _ON_ITS_WAY
+    return address not in ({}, last) and not on_its_way and _entered() == current().to_dict()
 
 
 def publish() -> None:
@@ -47,8 +58,8 @@ def publish() -> None:
     query = current().to_query()
     too_long = len(urlencode(query)) > _LONGEST_ADDRESS
     if st.query_params.to_dict() != query and not too_long:
+        st.session_state.address = (query, time.monotonic())  # first: writing may end this run
         st.query_params.from_dict(query)
-        st.session_state.address = query
 
 
 def current() -> Experiment:

@@ -7,7 +7,7 @@ from core.models import named
 from core.question.experiment import Experiment
 from core.question.pair import Draft
 from core.result import Result
-from core.study import Study, read
+from core.study import Study, draft_for
 from pages.parts import answer, download, experiment, html, keeping, running
 from pages.parts.keeping import Shelf
 
@@ -31,7 +31,7 @@ def own_model() -> tuple[Shelf | None, Draft]:
     if on is None:
         return None, Draft()
     experiment.settle(on.model.card.layers)
-    return on, read(experiment.current(), on.model)
+    return on, draft_for(experiment.current(), on.model)
 
 
 def given() -> tuple[Experiment, Shelf] | None:

@@ -15,24 +15,24 @@ from pages.parts.keeping import Shelf
 _WANTED = "wanted_top"
 
 
-def texts(read: Draft) -> None:
+def texts(draft: Draft) -> None:
     """Both texts side by side, and under them their tokens, position under position."""
     for column, field in zip(st.columns(2), ("clean", "corrupted"), strict=True):
         with column:
             st.text_area(f"{field.title()} text", height=68, **experiment.widget(field))
-            _problem(read, field)
-    if read.clean or read.corrupted:
-        html.show(html.ribbon(read.clean or (), read.corrupted or ()))
+            _problem(draft, field)
+    if draft.clean or draft.corrupted:
+        html.show(html.ribbon(draft.clean or (), draft.corrupted or ()))
 
 
-def question(read: Draft, model: LoadedModel | None) -> None:
+def question(draft: Draft, model: LoadedModel | None) -> None:
     """What is asked of the two runs: target and foil, the metric, what is patched and which way."""
     now = experiment.current()
     target, foil, metric, site, direction = st.columns(5)
     with target:
-        _contender("target", "clean", read, model)
+        _contender("target", "clean", draft, model)
     with foil:
-        _contender("foil", "corrupted", read, model)
+        _contender("foil", "corrupted", draft, model)
     with metric:
         st.selectbox(
             "Metric",
@@ -80,12 +80,12 @@ def question(read: Draft, model: LoadedModel | None) -> None:
             )
 
 
-def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) -> None:
+def _contender(field: str, side: str, draft: Draft, model: LoadedModel | None) -> None:
     """Target or foil, and ways to have it filled in."""
     st.text_input(f"{field.title()} token", **experiment.widget(field))
-    _problem(read, field)
+    _problem(draft, field)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if token := getattr(read, field):
+        if token := getattr(draft, field):
             html.show(html.token(token, side), width="content")
         st.button(
             f"{side.title()} top token",
@@ -95,7 +95,7 @@ def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) ->
             type="tertiary",
             icon=":material/low_priority:",
             help=f"Put in what the model expects most after the {side} text.",
-            disabled=not read.texts_fit,
+            disabled=not draft.texts_fit,
         )
     typed = getattr(experiment.current(), field)
     if model and with_leading_space(typed, model.encoder):
@@ -109,9 +109,9 @@ def _contender(field: str, side: str, read: Draft, model: LoadedModel | None) ->
         )
 
 
-def _problem(read: Draft, field: str) -> None:
-    if field in read.problems:
-        html.show(html.problem(str(read.problems[field])))
+def _problem(draft: Draft, field: str) -> None:
+    if field in draft.problems:
+        html.show(html.problem(str(draft.problems[field])))
 
 
 def _want_top(field: str, side: str) -> None:

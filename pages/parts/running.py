@@ -37,7 +37,7 @@ def drive(
             if too_large := _more_than_there_is(job):
                 html.show(html.problem(too_large))
                 return False
-            with _queue().turn(lambda before: place.markdown(f"Before yours: {before}")):
+            with _queue().turn(lambda n: place.markdown(f"Work that comes before yours: {n}")):
                 _run(job, place, draw_partly, max(1.0, tokens / _TOKENS_DRAWN_AT_ONCE))
             place.empty()
             return drive(job)

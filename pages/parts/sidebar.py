@@ -10,7 +10,8 @@ from pages.parts import experiment, html
 _WITH_STATE = {"ready": "", "partial": " (partly downloaded)", "absent": " (needs a download)"}
 
 
-def show() -> None:
+def show(page: str) -> None:
+    """`page` is the address of the page that is open: an example opens the main one, ""."""
     entries = models.catalogue()
     with st.sidebar:
         st.selectbox(
@@ -21,14 +22,14 @@ def show() -> None:
         )
         entry = entries[experiment.current().model]
         html.show(html.note(entry.about))
-        _examples(entry)
+        _examples(entry, page)
 
 
 def _title(entry: Entry) -> str:
     return entry.title + _WITH_STATE[entry.state]
 
 
-def _examples(entry: Entry) -> None:
+def _examples(entry: Entry, page: str) -> None:
     try:
         offered = presets.offered(entry, models.load_tokenizer(entry))
     except UserError:
@@ -42,5 +43,5 @@ def _examples(entry: Entry) -> None:
             width="stretch",
         )
         st.caption(preset.look_for)
-        if chosen:
+        if chosen and page:
             st.switch_page("pages/patching/patch.py")

@@ -5,6 +5,8 @@ import streamlit as st
 from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Result
+from core.study import draft_for
+from core.views import words
 from pages.parts import answer, experiment, frame, html, inputs, keeping, running
 from pages.parts.keeping import Shelf
 
@@ -18,13 +20,13 @@ def page() -> None:
     )
     for message in st.session_state.notes:
         html.show(html.note(message))
-    on, read = frame.own_model()
-    inputs.texts(read)
-    if on and read.texts_fit:
+    on, draft = frame.own_model()
+    inputs.texts(draft)
+    if on and draft.texts_fit:
         inputs.fill_in(experiment.current(), on)
-        read = frame.read(experiment.current(), on.model)
-    inputs.question(read, on and on.model)
-    if on and not read.problems:
+        draft = draft_for(experiment.current(), on.model)
+    inputs.question(draft, on and on.model)
+    if on and not draft.problems:
         _answer(experiment.current(), on)
 
 
@@ -53,6 +55,7 @@ def _answer(wanted: Experiment, on: Shelf) -> None:
         return
     with chart:
         answer.heatmap(result)
+    st.caption(words.colours_mean(result))
     if finished:
         answer.numbers(result)
         answer.downloads(study, wanted, result)

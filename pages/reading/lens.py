@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.result import EMBEDDING
-from core.study import SIDES
+from core.study import SIDES, draft_for
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
 from pages.parts import frame, html, keeping, running
 from pages.parts.jobs import Job
@@ -18,8 +18,8 @@ def page() -> None:
     if not running.drive(keeping.plain_job(wanted, on)):
         return
     plain = keeping.plain_runs(wanted, on)
-    read = frame.read(wanted, on.model)
-    pair = read.target, read.foil
+    draft = draft_for(wanted, on.model)
+    pair = draft.target, draft.foil
     rows = (EMBEDDING, *map(str, range(on.model.card.layers)))
 
     st.subheader("Logit lens")

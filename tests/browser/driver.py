@@ -39,15 +39,26 @@ class Server:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://localhost:{port}"
-        command = [sys.executable, "-m", "streamlit", "run", "app.py"]
-        options = ["--server.headless", "true", "--server.port", str(port)]
+        self._root = root
+        self._command = [sys.executable, "-m", "streamlit", "run", "app.py"]
+        self._command += ["--server.headless", "true", "--server.port", str(port)]
         env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         env |= {"HOME": str(home), "PATCHBOARD_CACHE": str(home / "cache")}
         env |= {"XDG_CACHE_HOME": str(home / "cache"), "PATCHBOARD_MODELS": str(home / "models")}
-        with self.log.open("wb") as log:
+        self._env = env
+        self._start()
+
+    def _start(self) -> None:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command + options, cwd=root, env=env, stdout=log, stderr=subprocess.STDOUT
+                self._command, cwd=self._root, env=self._env, stdout=log, stderr=subprocess.STDOUT
             )
+
+    def restart(self) -> None:
+        """As when whoever runs it stops and starts it again, while pages stay open."""
+        self.stop()
+        self._start()
+        self.wait_until_up()
 
     def wait_until_up(self) -> None:
         while self.process.poll() is None:

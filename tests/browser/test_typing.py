@@ -52,6 +52,30 @@ def test_a_direction_is_chosen_with_the_keyboard(visit, answer):
     visit.shows(answer(replace(DEFAULT, direction="noise")).values)
 
 
+@pytest.mark.parametrize(("field", "side"), [("Target", "clean"), ("Foil", "corrupted")])
+def test_what_was_typed_and_a_button_pressed_at_once_both_count(
+    visit, answer, another, field, side
+):
+    """Leaving a field and the click on a button arrive in one run of the page."""
+    visit.open().shows(answer(DEFAULT).values)
+    page = visit.page
+    page.get_by_role("textbox", name="Corrupted text").fill(another)
+    page.get_by_role("button", name=f"{side.title()} top token").click()
+    top = answer(replace(DEFAULT, corrupted=another)).top[side][0].token.text
+    asked = replace(DEFAULT, corrupted=another, **{field.lower(): top})
+    visit.asks(asked)
+    expect(page.get_by_role("textbox", name=f"{field} token")).to_have_value(top)
+    expect(page.get_by_role("textbox", name="Corrupted text")).to_have_value(another)
+
+
+def test_a_space_is_put_before_what_was_just_typed(visit, answer):
+    visit.open(target="Jones").settle()
+    page = visit.page
+    page.get_by_role("textbox", name="Target token").fill("Michelle")
+    page.get_by_role("button", name="Put a space before it").click()
+    visit.asks(replace(DEFAULT, target=" Michelle"))
+
+
 def test_unequal_counts_say_by_how_many_and_where(visit):
     visit.open()
     visit.type("Corrupted text", "Michelle Smith was a student. Michelle")
@@ -131,7 +155,7 @@ def test_of_two_people_who_sweep_at_once_the_second_sees_their_place(visitor):
     first.page.get_by_role("button", name="Run it").click()
     expect(first.page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
     second.page.get_by_role("button", name="Run it").click()
-    expect(second.page.get_by_text("Sweeps that come before yours: 1")).to_be_visible()
+    expect(second.page.get_by_text("Work that comes before yours: 1")).to_be_visible()
     first.page.get_by_role("button", name="Cancel", exact=True).click()
     expect(second.page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
     expect(second.page.get_by_text("Sweeps that come before yours")).to_have_count(0)

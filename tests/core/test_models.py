@@ -190,6 +190,12 @@ def test_any_change_of_a_models_files_is_another_version(folder, name, change):
     assert models.version(entry) != before
 
 
+def test_a_download_never_lacks_less_than_nothing(monkeypatch):
+    """How large a file is, is known about only."""
+    monkeypatch.setattr(models.hub, "state", lambda name: models.hub.State("partial", 10**12))
+    assert named("gpt2-xl").missing_bytes == 0
+
+
 def test_a_model_that_is_not_here_has_no_version():
     assert models.version(named("gpt2")) == ()
     assert len(models.version(models.TEACHING)) == 4

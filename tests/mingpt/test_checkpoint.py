@@ -257,6 +257,22 @@ def test_pickled_weights_with_a_broken_middle_are_damaged(folder, theirs):
     assert f"{path} is damaged or incomplete" in refused(folder)
 
 
+@pytest.mark.parametrize("content", [b"<html>", b"version https://git-lfs", b"\x80\x02\xff", b"."])
+def test_what_is_neither_a_pickle_nor_an_archive_is_damaged(folder, theirs, content):
+    path = folder / "pytorch_model.bin"
+    path.write_bytes(content)
+    (folder / WEIGHTS).unlink()
+    assert f"{path} is damaged or incomplete" in refused(folder)
+
+
+def test_a_legacy_pickle_with_a_broken_middle_is_damaged(folder, theirs):
+    path = folder / "pytorch_model.bin"
+    torch.save(theirs.state_dict(), path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"ctorch", b"\xfftorch"))  # no instruction
+    (folder / WEIGHTS).unlink()
+    assert f"{path} is damaged or incomplete" in refused(folder)
+
+
 def with_torch(content, path: Path) -> None:
     torch.save(content, path)
 

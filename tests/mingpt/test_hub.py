@@ -389,6 +389,14 @@ def test_the_tokenizer_of_another_model_makes_none_of_this_one(tmp_path, no_netw
     assert hub.state("gpt2-xl") == hub.State("absent", shared)
 
 
+def test_a_cache_may_be_named_relative_to_the_working_directory(monkeypatch, tmp_path, stand_in):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", "models")
+    place(tmp_path / "models/models--gpt2/snapshots" / REVISION, "config.json")
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+    assert len(stand_in.requests) == 1
+
+
 @pytest.mark.parametrize("refused", [["symlink"], ["symlink", "link"]])
 def test_without_links_files_are_copied(cached_repo, stand_in, monkeypatch, refused):
     """Windows has symbolic links for administrators alone, and hard links within one disk."""

@@ -8,7 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from core.__main__ import main
 from core.checks import bench
-from core.engine import patching
+from core.engine.plan import Plan
+from core.engine.sweep import Sweep, sizes_of
+from core.engine.work import run_work
 from core.errors import UserError
 from core.question.sites import SITES
 from mingpt.model import GPT
@@ -22,9 +24,9 @@ def numbers(model_folder) -> dict:
 
 def test_it_measures_the_sweep_of_its_texts(numbers, model_folder):
     gpt = GPT.from_pretrained(model_folder)
-    source, base = patching.begin(gpt, *bench.texts(gpt, 7))
-    options = {"site": "resid_post", "embedding": False, "window": 0}
-    assert numbers["operations"] == patching.sweep_work(gpt, base, source, **options)
+    sizes = sizes_of(gpt)
+    plain = sum(run_work(*sizes[:2], 7, 0, p, 7 - p) for p in (0, 1))  # they part at position 1
+    assert numbers["operations"] == Plan(sizes, 7, differ=1).work + plain
     assert numbers["cells"] == gpt.config.n_layer * 7
     assert (numbers["tokens"], numbers["rounds"], numbers["device"]) == (7, 1, "cpu")
 
@@ -38,13 +40,13 @@ def test_a_sweep_of_other_cells_is_told_apart(monkeypatch):
     """So that the difference of logits is one of the same cells."""
     gpt = random_gpt(2, 2, 8, block_size=16)
     gpt.requires_grad_(False)
-    sweep = patching.sweep
+    sweep = Sweep.__iter__
 
-    def shifted(*arguments, **options):
-        for fraction, states in sweep(*arguments, **options):
-            yield fraction, states.roll(1, dims=1)
+    def shifted(self):
+        yield from sweep(self)
+        self.states = self.states.roll(1, dims=1)
 
-    monkeypatch.setattr(patching, "sweep", shifted)
+    monkeypatch.setattr(Sweep, "__iter__", shifted)
     assert bench.measure(gpt, tokens=7, budget=0.05)["largest_logit_difference"] > 1e-2
 
 

@@ -8,7 +8,7 @@ import pytest
 from core import models
 from core.checks import verify
 from core.checks.verify import Check
-from core.engine import patching
+from core.engine.sweep import Sweep
 from core.result import ModelCard
 from mingpt.bpe import load_encoder
 from tests.builders import random_gpt
@@ -53,16 +53,25 @@ def test_on_a_model_of_that_name_every_published_case_is_run(gpt2_tokenizer_fold
         assert check.passed == (case["kind"] == "token_ids")
 
 
-def test_a_wrong_engine_is_found_out(teaching, monkeypatch):
-    right = patching.sweep
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_wrong_engine_is_found_out_in_every_precision(monkeypatch, dtype):
+    """In half precision what fits it: a shift that its rounding could hide is none."""
+    model = models.load(models.TEACHING, device="cpu", dtype=dtype)
+    assert all(check.passed for check in verify.invariants(model))
+    shift = 1e-3 if dtype == "float32" else 0.3
+    right = Sweep.__iter__
 
-    def wrong(model, base, source, **options):
-        for fraction, states in right(model, base, source, **options):
-            yield fraction, states + 1e-3 * (fraction == 1)
+    def wrong(self):
+        yield from right(self)
+        self.states += shift
 
-    monkeypatch.setattr(patching, "sweep", wrong)
-    failed = [check for check in verify.invariants(teaching) if not check.passed]
+    monkeypatch.setattr(Sweep, "__iter__", wrong)
+    failed = [check for check in verify.invariants(model) if not check.passed]
     assert any(check.title.startswith("The sweep gives what plain") for check in failed)
+
+
+def test_the_number_of_checks_is_known_beforehand(teaching):
+    assert len(list(verify.checks(teaching))) == verify.number_of_checks()
 
 
 def test_checking_leaves_the_shared_model_as_it_was(teaching):

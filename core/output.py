@@ -1,0 +1,84 @@
+"""Where a program's output goes: the standard streams, whatever they are, and files."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from core.errors import UserError
+
+_LONGEST_LINE = 2000  # characters of a message
+
+
+def prepare_streams() -> None:
+    """Let both streams exist, and take any text whatever the locale is."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open to the end
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def end(status: int, message: str = "") -> int:
+    """The exit status, after a message in one line."""
+    line = " ".join(message.split())
+    if len(line) > _LONGEST_LINE:
+        line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is sys.stderr and line:
+                redraw()
+                print(f"patchboard: {line}", file=stream)
+            stream.flush()
+        except OSError:  # Python would try once more on its way out, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return status
+
+
+def redraw(line: str = "") -> None:
+    """Draw over the line before, on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def check_places(files: dict[str, str]) -> None:
+    """`files` are kinds ("csv", "png", "json") and where to write them, "-" being standard output.
+    Raises UserError for a place that cannot be written to, and for two kinds at one."""
+    kinds: dict[object, str] = {}
+    for kind, path in files.items():
+        if (other := kinds.setdefault(_place(path), kind)) != kind:
+            raise UserError(f"--{other} and --{kind} cannot both be written to {path}.")
+
+
+def _place(path: str) -> object:
+    """What all spellings of a path have in common. Raises UserError if it cannot be written."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if path == "-":
+        return path
+    if os.path.isdir(path):
+        raise UserError(f"cannot write {path}: it is a folder.")
+    if not os.path.isdir(folder):
+        raise UserError(f"cannot write {path}: there is no folder {folder}.")
+    place: object = os.path.realpath(path)
+    try:
+        with suppress(FileNotFoundError):
+            place, folder = os.stat(path)[1:3], path  # inode and device
+    except OSError as error:  # a name that is too long, say
+        raise UserError(f"cannot write {path}: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write {path}: permission denied.")
+    return place
+
+
+def write(path: str, content: str | bytes) -> None:
+    """To a file, or as it is to standard output, for "-"."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", "backslashreplace")
+    if path == "-":
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        Path(path).write_bytes(content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}.") from error
