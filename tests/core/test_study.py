@@ -156,16 +156,17 @@ def test_who_reads_while_another_sweeps_sees_the_same_sweep(loaded, monkeypatch)
     assert len({sweep for _, sweep in found}) == 1
 
 
-@pytest.mark.parametrize("site", ["resid_post", "head_z"])
-def test_what_is_still_to_be_done_is_said_before(loaded, site):
-    study = Study(experiment(site=site), loaded)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("options", [{"site": "head_z"}, {"window": 1}, {"embedding": True}])
+def test_what_is_still_to_be_done_is_said_before(loaded, direction, options):
+    study = Study(experiment(direction=direction, **options), loaded)
     plain, swept = study.plain, study.plan
     before, _, memory = study.estimate
     assert before == plain.work + swept.work > swept.work > 0
     assert memory == plain.nbytes + sum(swept.memory)
     list(study)
     assert study.estimate == (swept.work, plain.seconds_for(swept.work), sum(swept.memory))
-    assert (study.sweep.work, study.sweep.memory) == (swept.work, swept.memory)
+    assert study.sweep.plan == swept
     assert study.nbytes == study.states.nbytes
     assert plain.nbytes == sum(plain.run(side).nbytes for side in module.SIDES)
 

@@ -1,7 +1,5 @@
 """What a sweep has to compute, counted row by row, and by torch while it is computed."""
 
-import os
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -73,20 +71,6 @@ def test_a_plain_run_is_a_run_of_all_positions_from_block_0_on(L, H, C, T, first
     attention = 4 * C * ((L - 1) * T * (T + 1) // 2 + T)
     unread = 20 * C**2 * (T - 1)  # of the last block
     assert work.run_work(L, C, T, 0, 0, T) == products + attention - unread
-
-
-def test_every_processor_gets_a_thread_unless_told_otherwise(monkeypatch):
-    before = torch.get_num_threads()
-    try:
-        monkeypatch.setenv("PATCHBOARD_THREADS", "1")
-        work.choose_threads()
-        assert torch.get_num_threads() == 1
-        monkeypatch.delenv("PATCHBOARD_THREADS")
-        work.choose_threads()
-        allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count()))
-        assert torch.get_num_threads() == len(allowed(0))
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_the_rate_is_measured_once_and_says_how_long_work_takes():
