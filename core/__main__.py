@@ -27,7 +27,7 @@ from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.study import Study
 from core.views import exports
-from core.views.terminal import bench_table, check_line, model_table, report
+from core.views.terminal import report
 from mingpt.hub import Progress
 
 
@@ -161,7 +161,7 @@ def _patch(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     failed = 0
     for check in verify.checks(_load(options)):
-        print(check_line(check), flush=True)
+        print(check.line, flush=True)
         failed += not (check.passed or check.skipped)
     print(f"\n{failed} failed." if failed else "\nNothing failed.")
     return 1 if failed else 0
@@ -178,12 +178,12 @@ def _bench(options: argparse.Namespace) -> int:
     if "json" in files:
         output.write(files["json"], json.dumps(numbers, indent=1) + "\n")
     if "-" not in files.values():
-        print(bench_table(numbers))
+        print(bench.table(numbers))
     return 0
 
 
 def _models(options: argparse.Namespace) -> int:
-    print(model_table(models.catalogue().values()))
+    print(models.table())
     return 0
 
 

@@ -101,6 +101,16 @@ def catalogue() -> dict[str, Entry]:
     return {entry.name: entry for entry in entries}
 
 
+def table() -> str:
+    """The catalogue: name, state on this machine, what it is."""
+    lines = [f"{'name':<14} {'on this machine':<26} what it is"]
+    for entry in catalogue().values():
+        missing = entry.missing_bytes / 1e6
+        state = f"{entry.state}, {missing:,.0f} MB to come" if missing else entry.state
+        lines.append(f"{entry.name:<14} {state:<26} {entry.about}")
+    return "\n".join(lines)
+
+
 def named(name: str) -> Entry:
     """The catalogue's entry. Raises UserError if there is none of that name."""
     entries = catalogue()

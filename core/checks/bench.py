@@ -136,6 +136,37 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     return report
 
 
+def table(numbers: dict) -> str:
+    """What was measured, in words."""
+    n = numbers
+    lines = [
+        f"{n['model']}, {n['site']}, {n['tokens']} tokens, {n['cells']:,} cells,"
+        f" {n['device']}, {n['threads']} threads; medians, rounds: {n['rounds']}",
+        f"sweep                  {n['sweep_seconds']:.4f} s, both plain runs included",
+    ]
+    if "plain_loop_seconds" in n:
+        lines.append(
+            f"plain loop             {n['plain_loop_seconds']:.2f} s, scaled to all cells from"
+            f" {n['plain_cells_timed']} timed runs:"
+            f" {n['times_faster_than_plain_loop']:.1f} times as long,"
+            f" logits at most {n['largest_logit_difference']:.1e} apart"
+        )
+    lines += [
+        f"least operations       {n['operations'] / 1e9:.2f} GFLOP",
+        f"achieved               {n['rate'] / 1e9:.1f} GFLOP/s",
+        f"bare products, own     {n['own_shapes_rate'] / 1e9:.1f} GFLOP/s:"
+        f" achieved {n['fraction_of_own_shapes_rate']:.0%}",
+        f"bare products, large   {n['large_rate'] / 1e9:.1f} GFLOP/s:"
+        f" achieved {n['fraction_of_large_rate']:.0%}",
+    ]
+    if n["peak_bytes"] is not None:
+        lines.append(
+            f"peak memory            {n['peak_bytes'] / 1e6:.0f} MB above the weights,"
+            f" {n['peak_bytes_predicted'] / 1e6:.0f} MB predicted"
+        )
+    return "\n".join(lines)
+
+
 def _packed_rows(planned: Plan, device: torch.device) -> list[tuple[int, int]]:
     """How many rows go together through each block of a sweep, chunk by chunk: through its product
     for query, key and value, and through those after the attention. The plain runs come first."""

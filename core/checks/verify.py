@@ -56,6 +56,18 @@ class Check:
     def passed(self) -> bool:
         return not self.skipped and self.difference <= self.tolerance
 
+    @property
+    def line(self) -> str:
+        """In words: the verdict, what was compared, and the numbers that are farthest apart."""
+        if self.skipped:
+            return f"  --   {self.title}: not run, {self.skipped}"
+        verdict = "  ok" if self.passed else "FAILED"
+        return (
+            f"{verdict:<6} {self.title}: {self.compared:,} numbers, at worst {self.ours:.6g}"
+            f" against {self.theirs:.6g}, {self.difference:.1e} apart (at most"
+            f" {self.tolerance:.0e}); {self.source}"
+        )
+
 
 def checks(model: LoadedModel) -> Iterator[Check]:
     """Everything that can be said about a model, one check at a time."""

@@ -1,16 +1,22 @@
 """What a run holds -> Plotly figures: next tokens, attention, the lens, attribution, a trace."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import plotly.graph_objects as go
 
 from core.question.tokens import Token
-from core.reading.attribution import Attribution
-from core.reading.lens import LogitLens
-from core.reading.trace import Trace
 from core.result import Ranked
 from core.views.colours import BLUE, BLUE_DOWN, GREY, ORANGE, RUNS, STRENGTH, Colour, Scale, rgba
 from core.views.heatmaps import axis, cells
 from core.views.words import layer_name, plotly_text, short
+
+if TYPE_CHECKING:  # a figure needs no torch, and takes what has been read as it is
+    from core.reading.attribution import Attribution
+    from core.reading.lens import LogitLens
+    from core.reading.trace import Trace
 
 _HEIGHT_OF_A_ROW = 26
 _CHART = {

@@ -112,7 +112,8 @@ def test_studies_of_one_pair_share_its_plain_runs(loaded, monkeypatch):
     for direction, site in product(DIRECTIONS, ("resid_post", "head_z")):
         asked = experiment(direction=direction, site=site)
         study = Study(asked, loaded, plain)
-        list(study)
+        fractions = list(study)
+        assert (fractions[0], fractions[-1]) == (0, 1)
         assert np.isfinite(study.read(asked).values).all()
 
 

@@ -42,12 +42,6 @@ def test_what_else_an_address_holds_is_kept_beside_an_unknown_value(open_app):
     assert (app.experiment.clean, app.experiment.bos) == (LONGER, True)
 
 
-def test_an_address_with_a_window_wider_than_the_model_is_opened(open_app):
-    app = open_app(window="99")
-    assert app.maps or app.problems or app.notes
-    assert app.query == app.experiment.to_query()
-
-
 def test_an_address_with_more_than_an_experiment_is_opened(open_app):
     app = open_app(utm_source="mail", metric="kl")
     assert app.experiment.metric == "kl"
@@ -80,17 +74,29 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: ", ".join(change))
-def test_the_address_holds_the_experiment_after_every_change(open_app, change):
+def test_the_address_holds_the_experiment_and_opens_as_the_page_it_was_taken_from(open_app, change):
     app = open_app().enter(**change)
     expected = replace(presets.PRESETS[0].experiment("teaching"), **change)
     assert app.experiment == expected
     assert app.query == expected.to_query()
-
-
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: ", ".join(change))
-def test_an_address_opens_as_the_page_it_was_taken_from(open_app, change):
-    app = open_app().enter(**change)
     again = open_app(**app.query)
     assert again.experiment == app.experiment
     assert again.problems == app.problems
     assert again.figures == app.figures
+
+
+def test_a_link_to_another_site_needs_no_word_about_the_embedding(open_app):
+    """Which the first example patches, and no other site has."""
+    app = open_app(site="attn_out")
+    assert not app.notes and app.maps
+    assert not app.experiment.embedding
+
+
+@pytest.mark.parametrize("window", ["5", "99", "9" * 5000, "²"])
+def test_a_window_wider_than_the_model_is_narrowed_before_anything_is_drawn(open_app, window):
+    app = open_app(window=window, embedding="0")
+    assert app.experiment.window == (5 if window in ("5", "99") else 0)
+    assert app.query == app.experiment.to_query()
+    assert app.widget("field_window").value == app.experiment.window
+    assert len(app.notes) == (window not in ("5", "99"))
+    assert app.maps

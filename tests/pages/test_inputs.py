@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -41,27 +42,19 @@ BAD_INPUTS = [
 
 
 @pytest.mark.parametrize("field, typed, says", BAD_INPUTS)
-def test_a_mistake_is_named_at_its_field(open_app, field, typed, says):
-    app = open_app().enter(**{field: typed})
-    assert len(app.problems) == 1
-    assert says in app.problems_at(field)[0]
-
-
-@pytest.mark.parametrize("field, typed, says", BAD_INPUTS)
-def test_a_mistake_loses_nothing_that_was_typed(open_app, field, typed, says):
-    app = open_app().enter(metric="kl", direction="noise", bos=True).enter(**{field: typed})
-    entered = {**presets.PRESETS[0].experiment("teaching").to_dict(), field: typed}
-    entered |= {"metric": "kl", "direction": "noise", "bos": True}
+def test_a_mistake_is_named_at_its_field_loses_nothing_and_is_gone_once_mended(
+    open_app, field, typed, says
+):
+    others = {"metric": "kl", "direction": "noise", "embedding": False}
+    app = open_app().enter(**others)
+    before = app.map
+    app.enter(**{field: typed})
+    assert len(app.problems) == 1 and says in app.problems_at(field)[0]
+    entered = presets.PRESETS[0].experiment("teaching").to_dict() | others | {field: typed}
     assert app.experiment.to_dict() == entered
     assert {name: app.widget(f"field_{name}").value for name in entered} == entered
     assert not app.maps
-
-
-@pytest.mark.parametrize("field, typed, says", BAD_INPUTS)
-def test_a_mistake_is_gone_once_it_is_mended(open_app, field, typed, says):
-    app = open_app()
-    before = app.map
-    app.enter(**{field: typed}).enter(**{field: getattr(presets.PRESETS[0], field)})
+    app.enter(**{field: getattr(presets.PRESETS[0], field)})
     assert not app.problems
     np.testing.assert_array_equal(app.map, before)
 
@@ -132,12 +125,33 @@ def test_the_top_token_of_a_run_is_put_in_with_one_click(open_app, answer, field
     assert getattr(app.experiment, field) == top.text
 
 
-@pytest.mark.parametrize("field, side", [("target", "clean"), ("foil", "corrupted")])
-def test_the_top_token_mends_a_field_that_cannot_be_read(open_app, answer, field, side):
-    app = open_app(**{field: "no token at all"})
-    app.widget(f"top_{field}").click()
+def test_what_was_typed_together_with_a_click_is_not_lost(open_app, answer):
+    """Both arrive in one run of the page: the click is answered for what was typed."""
+    app = open_app(target="Jones")
+    typed = presets.PRESETS[0].corrupted.replace("Smith", "Cook")
+    app.widget("field_corrupted").set_value(typed)
+    app.widget("top_foil").click()
     app.run()
-    assert app.problems_at(field) == []
+    assert app.experiment.corrupted == typed
+    top = answer(replace(app.experiment, target=" a")).top["corrupted"]
+    assert app.experiment.foil == top[0].token.text
+    app.widget("field_target").set_value("Smith")
+    app.press("Put a space before it")
+    assert app.experiment.target == " Smith"
+
+
+def test_a_likeliest_token_that_cannot_be_typed_is_not_put_in(open_app, monkeypatch):
+    untypable = {0: False}
+    monkeypatch.setattr(
+        "pages.parts.inputs.can_be_typed", lambda token, encoder: untypable.pop(0, True)
+    )
+    app = open_app(target=" the")
+    first, second = app.job.work.plain.top(app.job.work.plain.state("clean").states, count=2)
+    app.widget("top_target").click()
+    app.run()
+    assert app.experiment.target == second.token.text
+    (note,) = app.notes
+    assert f"{first.token.label} (id {first.token.id}), cannot be typed" in note
 
 
 def test_the_top_token_is_not_offered_for_texts_that_cannot_be_run(open_app):

@@ -82,7 +82,8 @@ def test_no_figure_is_forgotten(result):
         function
         for module in (heatmaps, run_figures)
         for name, function in inspect.getmembers(module, inspect.isfunction)
-        if not name.startswith("_") and function.__annotations__.get("return") is go.Figure
+        if not name.startswith("_")
+        and function.__annotations__.get("return") in (go.Figure, "go.Figure")
     }
     assert public == figures(result).keys() | SHOW_NO_TEXT
 
