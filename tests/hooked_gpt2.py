@@ -11,7 +11,6 @@ from core.question.sites import SITES
 from mingpt.model import GPT
 from tests.builders import random_gpt
 
-V = 31
 Edit = tuple[str, int, Callable[[torch.Tensor], torch.Tensor]]
 _TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 
@@ -33,12 +32,13 @@ def hugging_face(ours: GPT) -> GPT2LMHeadModel:
 @cache
 def twins(L: int, H: int, C: int) -> tuple[GPT2LMHeadModel, GPT]:
     """Hugging Face's model and ours of the same random weights, which nobody may write to."""
-    ours = random_gpt(L, H, C, vocab_size=V).requires_grad_(False)
+    ours = random_gpt(L, H, C).requires_grad_(False)
     return hugging_face(ours), ours
 
 
-def texts(T: int, first: int, seed: int = 1, V: int = V) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def texts(T: int, first: int, seed: int = 1) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Two texts that differ from `first` on."""
+    V = 23  # tokens of the small models
     base = torch.randint(V, (T,), generator=torch.Generator().manual_seed(seed)).tolist()
     source = [(id + 1 + i % 2) % V if i >= first else id for i, id in enumerate(base)]
     return tuple(base), tuple(source)

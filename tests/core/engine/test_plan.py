@@ -17,20 +17,16 @@ def test_every_cell_that_can_move_is_a_run_of_its_own(site, differ):
     plan = Plan(SIZES, T, differ, site)
     sizes = {"layer": L, "head": H, "position": T}
     assert plan.shape == tuple(sizes[axis] for axis in SITES[site].axes)
-    moving = [
-        index
-        for index in product(*map(range, plan.shape))
-        if (index[-1] if "position" in SITES[site].axes else T - 1) >= differ
-    ]
+    moving = list(product(*map(range, plan.shape)))
+    if "position" in SITES[site].axes or differ == T:
+        moving = [index for index in moving if index[-1] >= differ]
     assert sorted(cell.index for cell in plan.cells) == moving
+    starts = [cell.start for cell in plan.cells]
+    assert starts == sorted(starts, reverse=True)
     for cell in plan.cells:
         place = dict(zip(SITES[site].axes, cell.index, strict=True))
         assert cell.start == place["layer"] + (site != "resid_pre")
-        assert cell.p == place.get("position", differ)
-        assert cell.lane == place.get("head", 0)
-    assert [cell.start for cell in plan.cells] == sorted(
-        (cell.start for cell in plan.cells), reverse=True
-    )
+        assert (cell.p, cell.lane) == (place.get("position", differ), place.get("head", 0))
 
 
 def test_a_window_is_one_of_layers_and_ends_with_them():

@@ -35,7 +35,7 @@ def test_runs_recorded_together_are_those_of_gpt2():
 
 
 def test_recording_in_steps_says_how_much_is_done(gpt):
-    recording = Recording(gpt, *texts(6, 1, V=23))
+    recording = Recording(gpt, *texts(6, 1))
     seen = []
     for fraction in recording:
         seen.append(fraction)

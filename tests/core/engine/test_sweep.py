@@ -68,7 +68,7 @@ def test_the_plain_loop_of_our_own_model_says_the_same(dtype, apart):
     with torch.no_grad():
         for block in model.transformer.h:
             block.attn.c_attn.weight.mul_(5)
-    base, source = texts(8, 2, V=23)
+    base, source = texts(8, 2)
     loop = PlainLoop(model.to(dtype), base, source)
     states = swept(Sweep(model, *record(model, base, source)))
     for cell in loop.cells:
@@ -90,7 +90,7 @@ def test_texts_of_unequal_length_cannot_be_swept(gpt):
 
 
 def test_a_patch_whose_numbers_are_not_finite_is_one_clear_line(gpt):
-    base, source = record(gpt, *texts(6, 1, V=23))
+    base, source = record(gpt, *texts(6, 1))
     far = replace(source, resid=source.resid.clone().fill_(torch.inf))
     with pytest.raises(UserError, match="The model's numbers are not finite after a patch; the we"):
         swept(Sweep(gpt, base, far))
@@ -155,7 +155,7 @@ def in_steps(monkeypatch):
 
 
 def runs_of(model: GPT, seed: int = 1) -> list[Run]:
-    return record(model, *texts(6, 1, seed, V=23))
+    return record(model, *texts(6, 1, seed))
 
 
 def test_the_fraction_is_that_of_the_positions_to_be_run_through_blocks(gpt, in_steps):
@@ -231,15 +231,12 @@ def test_sweeps_at_once_are_the_same_sweeps_in_turn(gpt, in_steps):
 @pytest.mark.parametrize("site", ["resid_post", "mlp_out", "head_z"])
 @pytest.mark.parametrize(
     ("H", "C", "T", "first"),
-    [
-        pytest.param(2, 128, 32, 0, id="attention takes most"),
-        pytest.param(2, 128, 32, 20, id="the texts part late"),
-        pytest.param(1, 128, 8, 5, id="the MLP takes most"),
-    ],
+    [(2, 128, 32, 0), (2, 128, 32, 20), (1, 128, 8, 5)],
+    ids=["attention takes most", "the texts part late", "the MLP takes most"],
 )
 def test_a_sweep_takes_the_memory_it_says(monkeypatch, H, C, T, first, site, budget, dtype):
     model = random_gpt(4, H, C, block_size=T).to(dtype)
-    runs = record(model, *texts(T, first, V=23))
+    runs = record(model, *texts(T, first))
     monkeypatch.setattr(plan, "WORKING_MEMORY", budget)
     with LiveBytes() as live:
         sweep = Sweep(model, *runs, site)

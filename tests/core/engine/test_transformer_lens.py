@@ -16,17 +16,9 @@ transformer_lens = pytest.importorskip(
 
 ROUNDING = 1e-4
 TARGET, FOIL = 3, 8
-THEIRS = {
-    "resid_pre": "resid_pre",
-    "attn_out": "attn_out",
-    "mlp_out": "mlp_out",
-    "head_z": "attn_head_out_all_pos",
-    "head_q": "attn_head_q_all_pos",
-    "head_k": "attn_head_k_all_pos",
-    "head_v": "attn_head_v_all_pos",
-    "head_pattern": "attn_head_pattern_all_pos",
-    "head_z_position": "attn_head_out_by_pos",
-}
+THEIRS = {site: site for site in ("resid_pre", "attn_out", "mlp_out")}
+THEIRS |= {f"head_{part}": f"attn_head_{part}_all_pos" for part in ("q", "k", "v", "pattern")}
+THEIRS |= {"head_z": "attn_head_out_all_pos", "head_z_position": "attn_head_out_by_pos"}
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_the_work_of_a_sweep_is_that_of_its_runs(
     monkeypatch, L, H, C, T, first, options, one_by_one
 ):
     """Above all in the block before which a run begins, the base has all but what was patched."""
-    model = random_gpt(L, H, C, vocab_size=31)
+    model = random_gpt(L, H, C)
     sweep = Sweep(model, *record(model, *texts(T, first)), **options)
     site = sweep.plan.site_name
     assert sweep.work == by_hand(sweep, at_least=True)
@@ -66,7 +66,7 @@ def test_the_work_of_a_sweep_is_that_of_its_runs(
 
 @pytest.mark.parametrize("L, H, C, T, first", CASES)
 def test_a_plain_run_is_a_run_of_all_positions_from_block_0_on(L, H, C, T, first):
-    model = random_gpt(L, H, C, vocab_size=31)
+    model = random_gpt(L, H, C)
     products = counted(lambda: record(model, texts(T, 0)[0]))  # torch does not count its attention
     attention = 4 * C * ((L - 1) * T * (T + 1) // 2 + T)
     unread = 20 * C**2 * (T - 1)  # of the last block

@@ -11,7 +11,7 @@ V, C, N = 700, 9, 5
 DTYPES = [torch.float, torch.bfloat16, torch.half]
 
 
-def states_and_rows(dtype: torch.dtype, V: int = V) -> tuple[torch.Tensor, torch.Tensor]:
+def states_and_rows(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """States (N, C) and an unembedding (V, C) whose logits are near -70, as GPT-2's are."""
     generator = torch.Generator().manual_seed(0)
     states, rows = (torch.randn(n, C, generator=generator) for n in (N, V))
@@ -50,13 +50,8 @@ def test_everything_read_is_that_of_exact_products(tokens_at_once, dtype):
         ranks = read.ranks(state)
         assert ranks[best[:20]].tolist() == list(range(1, 21))
         assert sorted(ranks.tolist()) == list(range(1, V + 1))
-
-
-def test_a_rounded_product_would_mix_up_the_order():
-    """Had the products been in half precision, the test above would fail."""
-    states, rows = states_and_rows(torch.bfloat16)
-    rounded, exact = states @ rows.T, states.double() @ rows.double().T
-    assert (rounded.topk(20).indices != exact.topk(20).indices).any()
+    if dtype != torch.float:  # rounded products would have mixed up the order
+        assert ((states @ rows.T).topk(20).indices.numpy() != order[:, :20]).any()
 
 
 def test_of_equals_the_lower_id_comes_first(tokens_at_once):
