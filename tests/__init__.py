@@ -1,4 +1,5 @@
-"""The tests mirror the modules: `tests/core/test_pair.py` is about `core/pair.py`.
+"""The tests mirror the modules: `tests/core/question/test_pair.py` is about `core/question/pair.py`.
 
-They need no network. `numpy_gpt2` is the independent oracle, `builders` makes small models.
+They need no network. `numpy_gpt2` and `hooked_gpt2` are independent oracles,
+`builders` makes small models.
 """

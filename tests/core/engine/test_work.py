@@ -74,10 +74,9 @@ def test_a_plain_run_is_a_run_of_all_positions_from_block_0_on(L, H, C, T, first
 
 
 def test_the_rate_is_measured_once_and_says_how_long_work_takes():
-    work.rate.cache_clear()
-    assert work.rate("cpu", 0.01) > 1e8
-    assert work.rate("cpu", 0.01) == work.rate("cpu", 0.01)
-    assert work.seconds_for(2 * 10**9, "cpu") == 2 * work.seconds_for(10**9, "cpu") > 0
+    assert work.rate("cpu") == work.rate("cpu") > 1e8
+    # Somewhat longer than large products alone.
+    assert 10 < work.seconds_for(10 * work.rate("cpu"), "cpu") < 20
 
 
 def test_the_memory_that_is_left_is_less_than_the_machine_has():
