@@ -1,5 +1,5 @@
-"""The tests mirror the modules: `tests/core/question/test_pair.py` is about `core/question/pair.py`.
+"""The tests mirror the modules: `tests/core/test_study.py` is about `core/study.py`.
 
-They need no network. `numpy_gpt2` and `hooked_gpt2` are independent oracles,
-`builders` makes small models.
+They need no network. `numpy_gpt2` and `hooked_gpt2` are independent oracles, `builders`
+makes small models.
 """

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from core import study as module
 from core.engine import plan
@@ -134,11 +135,14 @@ def test_before_the_sweep_the_plain_runs_are_known_and_cost_their_own_time(loade
 def test_a_sweep_can_be_read_half_way(loaded, monkeypatch):
     monkeypatch.setattr(plan, "WORKING_MEMORY", 1)
     study = Study(experiment(), loaded)
-    unknown, fractions = [], []
+    unknown, fractions, reading, started = [], [], 0.0, time.perf_counter()
     for fraction in study:
+        paused = time.perf_counter()
         fractions.append(fraction)
         if study.plain.recorded:
             unknown.append(np.isnan(study.read(experiment()).values).sum())
+        reading += time.perf_counter() - paused
+    assert study.seconds < time.perf_counter() - started - reading  # it took no part in that
     assert (fractions[0], fractions[-1]) == (0, 1) and fractions == sorted(fractions)
     assert unknown[0] == LAYERS * (POSITIONS - 1)
     assert len(set(unknown)) > 10 and unknown == sorted(unknown, reverse=True)
@@ -165,6 +169,9 @@ def test_what_is_still_to_be_done_is_said_before(loaded, direction, options):
     before, _, memory = study.estimate
     assert before == plain.work + swept.work > swept.work > 0
     assert memory == plain.nbytes + sum(swept.memory)
+    with FlopCounterMode(display=False) as counter:
+        list(plain)
+    assert 0.7 * counter.get_total_flops() < plain.work < counter.get_total_flops()
     list(study)
     assert study.estimate == (swept.work, plain.seconds_for(swept.work), sum(swept.memory))
     assert study.sweep.plan == swept
