@@ -22,7 +22,6 @@ def hugging_face(ours: GPT) -> GPT2LMHeadModel:
     config = GPT2Config(n_layer=of.n_layer, n_head=of.n_head, n_embd=of.n_embd)
     config.vocab_size, config.n_positions = of.vocab_size, of.block_size
     config.bos_token_id = config.eos_token_id = of.vocab_size - 1
-    config._attn_implementation = "eager"
     theirs = GPT2LMHeadModel(config).eval().requires_grad_(False)
     state = ours.state_dict()
     theirs.load_state_dict(

@@ -70,11 +70,12 @@ def test_chunks_hold_all_runs_in_turn_and_no_more_than_the_budget(budget):
         assert len(parts) == 1
 
 
-@pytest.mark.parametrize("itemsize", [2, 4])
-def test_bytes_are_those_of_the_models_numbers(itemsize):
-    plan = Plan(Sizes(L, C, H, itemsize), T, 0)
-    assert plan.states_bytes == L * T * C * itemsize
-    assert chunks([plan])[0].bytes[0] == chunks([plan])[0].R * C * itemsize
+def test_bytes_are_those_of_the_models_numbers():
+    whole, half = (Plan(Sizes(L, C, H, itemsize), T, 0) for itemsize in (4, 2))
+    assert whole.states_bytes == 2 * half.states_bytes == 4 * L * T * C
+    (of_whole,), (of_half,) = chunks([whole]), chunks([half])
+    assert of_whole.bytes[:2] == tuple(2 * size for size in of_half.bytes[:2])
+    assert of_whole.bytes[0] == 4 * of_whole.R * C
 
 
 def test_texts_differ_from_the_first_other_token_on():

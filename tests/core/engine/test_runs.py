@@ -89,6 +89,6 @@ def test_numbers_that_are_not_finite_are_one_clear_line(weight, value, dtype, wh
         model.transformer.h[2].mlp.c_proj.bias[1] = 60_000 if dtype == torch.half else 0
     reason = FLOAT16 if dtype == torch.half else DAMAGED
     with pytest.raises(UserError) as refusal:
-        record(model, (1, 2, 3), (3, 2, 4))
+        record(model, (5, 2, 3), (3, 2, 1))
     assert str(refusal.value) == f"The model's numbers are not finite after {where}; {reason}"
     assert refusal.value.field == "model"

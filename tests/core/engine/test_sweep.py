@@ -244,6 +244,7 @@ def test_a_sweep_takes_the_memory_it_says(monkeypatch, H, C, T, first, site, bud
     with LiveBytes() as live:
         sweep = Sweep(model, *runs, site)
         swept(sweep)
+        assert live.now == sweep.states.nbytes
     with LiveBytes() as of_a_site, torch.inference_mode():
         sweep.patched_stream(3)
     said = sum(sweep.memory)

@@ -37,6 +37,7 @@ def pair(tmp_path_factory):
     folder: Path = tmp_path_factory.mktemp("twins")
     ours = hooked_gpt2.twins(3, 2, 12)[1]
     theirs = hooked_gpt2.hugging_face(ours)  # which it changes
+    theirs.set_attn_implementation("eager")
     theirs.config.save_pretrained(folder)
     builders.write_tokenizer(builders.tiny_encoder(), folder)  # it wants one; nobody will use it
     bridge = TransformerBridge.boot_transformers(str(folder), hf_model=theirs)
