@@ -50,7 +50,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep of two texts of T tokens that differ from position `differ` on; none for an
+    """A sweep of texts of T tokens whose first difference is at position `differ`, which for an
     ablation is 0. `embedding` and `window` are those of `core.engine.sweep.Sweep`."""
 
     sizes: Sizes

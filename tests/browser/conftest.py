@@ -15,6 +15,7 @@ from core import models
 from core.question.experiment import Experiment
 from core.result import Result
 from tests import builders
+from tests.browser import driver
 from tests.browser.driver import CHROMIUM, PATIENCE, WINDOW, Server, Visit
 
 expect.set_options(timeout=PATIENCE)
@@ -32,6 +33,7 @@ def pytest_collection_modifyitems(items) -> None:
 def server(pytestconfig, tmp_path_factory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("home")
     write_slow_model(home / "models" / "slow")
+    builders.write_model_folder(home / "models" / driver.NAME_OF_MARKUP)
     server = Server(pytestconfig.rootpath, home)
     server.wait_until_up()
     yield server

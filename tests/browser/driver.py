@@ -17,6 +17,7 @@ from core.question.experiment import Experiment
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 DEFAULT = PRESETS[0].experiment("teaching")
+NAME_OF_MARKUP = "![i](x.png) <img src=x.png> :red[x] $y$"  # of a model's folder
 WINDOW = {"width": 1280, "height": 900}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 PATIENCE = 60_000  # milliseconds, for a busy machine

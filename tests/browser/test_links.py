@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from core.presets import PRESETS
-from tests.browser.driver import DEFAULT, PHONE, Server, Visit
+from tests import builders
+from tests.browser.driver import DEFAULT, NAME_OF_MARKUP, PHONE, Server, Visit
 
 ASKED = replace(
     PRESETS[4].experiment("teaching"), metric="target_prob", direction="noise", embedding=False
@@ -30,6 +31,19 @@ def test_a_page_opens_cold_from_its_address_and_fits_a_phone(visitor, tmp_path, 
     assert visit.page.url.startswith(f"{visit.server.url}{path}?")
     visit.page.screenshot(path=tmp_path / "page.png")
     visit.assert_fits()
+
+
+def test_a_name_in_a_link_is_shown_as_it_is_on_every_page(visit):
+    """What looks like an image in it would make the browser ask for one."""
+    name = f"local/{NAME_OF_MARKUP}"
+    asked = builders.experiment(model=name)
+    for path in HEADINGS:
+        visit.open(path, **asked.to_query()).asks(asked)
+        expect(visit.page.get_by_role("combobox", name="Model")).to_have_value(name)
+    visit.page.get_by_role("button", name="Check it").click()
+    expect(visit.page.get_by_text("checks passed")).to_be_visible()
+    assert not [url for url in visit.requests if url.endswith("x.png")]
+    assert visit.page.locator("img[src*='x.png']").count() == 0
 
 
 def test_a_link_to_another_page_may_be_the_first_visit_to_a_server(browser, pytestconfig, tmp_path):
