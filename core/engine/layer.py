@@ -11,7 +11,7 @@ import torch
 from mingpt.model import Block, merge_heads
 
 # Rows that go through an MLP together: enough for full speed, and bounded whatever the length.
-_ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 1024
 
 
 class Layer:
@@ -58,17 +58,18 @@ class Layer:
 
     def after_mlp(self, resid_mid: torch.Tensor) -> torch.Tensor:
         """The stream after the layer if it were `resid_mid` (N, T, C) before the MLP: (N, T, C)."""
-        some = max(1, _ROWS_AT_ONCE // resid_mid.shape[1])
-        block = self.block
-        parts = [part + block.mlp(block.ln_2(part)) for part in resid_mid.split(some)]
-        return torch.cat(parts)
+        some = max(1, ROWS_AT_ONCE // resid_mid.shape[1])
+        after, block = torch.empty_like(resid_mid), self.block
+        for part, out in zip(resid_mid.split(some), after.split(some), strict=True):
+            torch.add(part, block.mlp(block.ln_2(part)), out=out)
+        return after
 
     def after_heads(self, z: torch.Tensor) -> torch.Tensor:
         """The stream after the layer if head h alone had put out z[h]: (H, T, D) -> (H, T, C)."""
         H, _, D = z.shape
         weight = self.block.attn.c_proj.weight  # (C, H D): columns h D to (h + 1) D are head h's
         changes = (z - self.z) @ weight.view(-1, H, D).permute(1, 2, 0)  # (H, T, C)
-        return self.after_mlp(self.resid_mid + changes)
+        return self.after_mlp(changes.add_(self.resid_mid))
 
 
 class Ablated:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from core.engine import suffix
+from core.engine import layer, suffix
 from core.engine.work import run_work
 from core.question.sites import SITES, Site
 
@@ -91,14 +91,14 @@ class Plan:
         positions = range(self.differ, self.T)
         if "position" not in self.site.axes:
             positions = positions[:1]  # a patch of all begins to matter at the first that differs
-        for layer in reversed(range(self.lowest, self.sizes.L)):
+        for row in reversed(range(self.lowest, self.sizes.L)):
             # A window is one of layers: it never reaches the embedding, nor does that have one.
-            first = max(layer - self.window, 0) if layer >= 0 else layer
-            until = min(layer + self.window, self.sizes.L - 1) if self.window and layer >= 0 else -1
+            first = max(row - self.window, 0) if row >= 0 else row
+            until = min(row + self.window, self.sizes.L - 1) if self.window and row >= 0 else -1
             start = first if self.site.before_layer else first + 1
             for head in heads:
                 for p in positions:
-                    place = {"layer": layer - self.lowest, "head": head, "position": p}
+                    place = {"layer": row - self.lowest, "head": head, "position": p}
                     index = tuple(place[axis] for axis in self.site.axes)
                     yield Cell(index, start, p, head, until)
 
@@ -125,10 +125,16 @@ class Plan:
     @property
     def memory(self) -> tuple[int, int]:
         """What the sweep's tensors take above the weights and the plain runs, in bytes: what stays
-        to its end (the states, a chunk's stream and its largest tensors), and what the largest
-        step takes besides."""
+        to its end (the states, a chunk's stream and its largest tensors), and what is made between:
+        the largest step, and the streams that are patched in."""
+        (_, C, H, itemsize), T = self.sizes, self.T
         stream, buffer, step = largest(chunks([self]))
-        return self.states_bytes + stream + buffer, step
+        lanes = H if "head" in self.site.axes else 1
+        patched = itemsize * lanes * T * C  # the streams after a layer, one for each head
+        # Making the next ones takes twice as much, an MLP some rows at a time, and patterns.
+        rows = min(layer.ROWS_AT_ONCE, lanes * T)
+        making = 2 * patched + itemsize * 10 * C * rows + 4 * 3 * H * T * T
+        return self.states_bytes + stream + buffer, patched + max(step, making)
 
 
 class Chunk(NamedTuple):

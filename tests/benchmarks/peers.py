@@ -17,12 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from core.checks import bench
 from core.engine import work
 from core.reading.unembed import Unembedding
 from tests import builders
+from tests.hooked_gpt2 import hook_loop, hugging_face
 
 TOLERANCE = 1e-4
 OURS_A_ROUND = 5  # it is so short that a single one says little
@@ -39,7 +40,9 @@ def main() -> None:
     ours = bench.random_model(options.size)
     clean, corrupted = bench.texts(ours, options.tokens)
     theirs = hugging_face(ours)
-    peers = {"hooks on Hugging Face's GPT-2": lambda: hook_loop(theirs, clean, corrupted)}
+    peers = {
+        "hooks on Hugging Face's GPT-2": lambda: difference(hook_loop(theirs, corrupted, clean))
+    }
     if importlib.util.find_spec("transformer_lens"):
         lens = transformer_lens(hugging_face(ours))  # which it changes
         peers["TransformerLens"] = lambda: transformer_lens_sweep(lens, clean, corrupted)
@@ -72,64 +75,15 @@ def main() -> None:
         print(f"{name:<32} {median:8.3f} s   {median / ours_seconds:6.1f} times ours")
 
 
+def difference(logits: torch.Tensor) -> torch.Tensor:
+    return logits[..., FOIL] - logits[..., TARGET]
+
+
 def timed(work: Callable[[], torch.Tensor]) -> tuple[float, torch.Tensor]:
     started = time.perf_counter()
     with torch.no_grad():  # as people use these tools
         result = work()
     return time.perf_counter() - started, result
-
-
-def hugging_face(ours) -> GPT2LMHeadModel:
-    """Hugging Face's model with our weights."""
-    config = ours.config
-    theirs = GPT2LMHeadModel(
-        GPT2Config(n_layer=config.n_layer, n_head=config.n_head, n_embd=config.n_embd)
-    ).eval()
-    state = ours.state_dict()
-    transposed = (
-        "attn.c_attn.weight",
-        "attn.c_proj.weight",
-        "mlp.c_fc.weight",
-        "mlp.c_proj.weight",
-    )
-    theirs.load_state_dict(
-        {name: x.t() if name.endswith(transposed) else x for name, x in state.items()}
-    )
-    return theirs.requires_grad_(False)
-
-
-def hook_loop(
-    model: GPT2LMHeadModel, clean, corrupted, target: int = TARGET, foil: int = FOIL
-) -> torch.Tensor:
-    """A forward pass with one hook for each cell, (L, T) logit differences."""
-    kept = model(torch.tensor([clean]), output_hidden_states=True).hidden_states
-    blocks = model.transformer.h
-    last = {}
-    hook = blocks[-1].register_forward_hook(lambda _, args, out: last.update(x=first(out)))
-    model(torch.tensor([clean]))
-    hook.remove()
-    # The last of the hidden states has been through the final LayerNorm already.
-    streams = [*kept[1:-1], last["x"]]
-    base = torch.tensor([corrupted])
-    rows = []
-    for block, stream in zip(blocks, streams, strict=True):
-        row = []
-        for p in range(len(corrupted)):
-
-            def patch(_, args, out, p=p, stream=stream):
-                first(out)[0, p] = stream[0, p]
-                return out
-
-            hook = block.register_forward_hook(patch)
-            logits = model(base).logits[0, -1]
-            hook.remove()
-            row.append(logits[foil] - logits[target])
-        rows.append(torch.stack(row))
-    return torch.stack(rows)
-
-
-def first(out):
-    return out[0] if isinstance(out, tuple) else out
 
 
 def transformer_lens(model: GPT2LMHeadModel):
@@ -152,7 +106,7 @@ def transformer_lens_sweep(model, clean, corrupted) -> torch.Tensor:
         model,
         torch.tensor([corrupted]),
         cache,
-        lambda logits: logits[0, -1, FOIL] - logits[0, -1, TARGET],
+        lambda logits: difference(logits[0, -1]),
     )
     return grid[1:]  # the input of layer l + 1 is the output of layer l
 

@@ -18,7 +18,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests import builders
-from tests.benchmarks.peers import hook_loop
+from tests.hooked_gpt2 import hook_loop
 
 LOAD = """
 import sys
@@ -73,7 +73,9 @@ def farthest_cell(theirs: GPT2LMHeadModel, folder: Path) -> float:
     result = json.loads(said)
     ids = ([token["id"] for token in result["tokens"][side]] for side in ("clean", "corrupted"))
     target, foil = (result[name]["id"] for name in ("target", "foil"))
-    expected = hook_loop(theirs, *ids, target, foil)
+    clean, corrupted = map(tuple, ids)
+    logits = hook_loop(theirs, corrupted, clean)
+    expected = logits[..., foil] - logits[..., target]
     return (torch.tensor(result["values"]) - expected).abs().max().item()
 
 

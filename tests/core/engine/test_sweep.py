@@ -242,7 +242,4 @@ def test_a_sweep_takes_the_memory_it_says(monkeypatch, H, C, T, first, site, bud
         sweep = Sweep(model, *runs, site)
         swept(sweep)
         assert live.now == sweep.states.nbytes
-    with LiveBytes() as of_a_site, torch.inference_mode():
-        sweep.patched_stream(3)
-    said = sum(sweep.memory)
-    assert 0.95 * said < live.peak < 1.15 * said + of_a_site.peak
+    assert 0.85 * sum(sweep.memory) < live.peak < 1.15 * sum(sweep.memory)
