@@ -231,7 +231,7 @@ def test_sweeps_at_once_are_the_same_sweeps_in_turn(gpt, in_steps):
 @pytest.mark.parametrize("site", ["resid_post", "mlp_out", "head_z"])
 @pytest.mark.parametrize(
     ("H", "C", "T", "first"),
-    [(2, 128, 32, 0), (2, 128, 32, 20), (1, 128, 8, 5)],
+    [(16, 128, 32, 0), (2, 128, 32, 20), (1, 128, 8, 5)],
     ids=["attention takes most", "the texts part late", "the MLP takes most"],
 )
 def test_a_sweep_takes_the_memory_it_says(monkeypatch, H, C, T, first, site, budget, dtype):
