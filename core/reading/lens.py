@@ -44,4 +44,5 @@ class ReadingLens:
                 ranks = (last > asked[:, None]).sum(dim=-1) + 1
             rows.append((*unembedding.likeliest(states), asked, ranks))
         self.lens = LogitLens(*map(torch.stack, zip(*rows, strict=True)))
+        self._run = None  # which may be large, and is not needed any more
         yield 1.0

@@ -86,4 +86,5 @@ class Tracing:
                 parts=parts,
                 readers=readers.states.float() @ difference,
             )
+        self._base = self._source = None  # which may be large, and are not needed any more
         yield 1.0

@@ -38,7 +38,7 @@ def page() -> None:
     on = frame.model_of(wanted)
     if on is None:
         return
-    job = on.keep(("checks",), lambda: Job(_Checking(on.model), math.inf))
+    job = on.keep(None, "checks", lambda: Job(_Checking(on.model), math.inf))
     title = named(wanted.model).title
     if job.state is State.ASKS:
         html.show(html.note(f"{title} has not been checked yet."))

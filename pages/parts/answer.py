@@ -144,14 +144,14 @@ def followed(on: Shelf, study: Study, experiment: Experiment, result: Result) ->
     st.subheader("What became of the patch?")
     if not st.toggle("Follow it through the layers", key="follow"):
         return
-    key = "trace", experiment.sweep, at, result.target.id, result.foil.id
+    what = "trace", experiment.sweep, at, result.target.id, result.foil.id
 
     def make() -> Job:
         tracing = study.tracing(at, experiment)
         heads = replace(study.plan, site_name="head_z", embedding=False)
         return Job(tracing, study.plain.seconds_for(heads.work), sum(heads.memory))
 
-    job = on.keep(key, make)
+    job = on.keep(experiment.texts, what, make)
     if not running.drive(job):
         return
     trace = job.work.trace

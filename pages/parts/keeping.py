@@ -16,7 +16,9 @@ from pages.parts.jobs import Job
 
 # What a session may keep on one model, in bytes; what was used last stays, however large.
 BUDGET = 1 << 30
+_MOST = 200  # and how many things, since some are small
 _MODELS = 2
+_RUNS = "runs"
 
 Kept = TypeVar("Kept", Job, PlainRuns)
 
@@ -33,15 +35,23 @@ class Shelf:
         self.model = model
         self._of: WeakKeyDictionary[_Session, OrderedDict] = WeakKeyDictionary()
 
-    def keep(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
-        """What this session keeps under `key`, made if it is not there."""
+    def keep(self, texts: Experiment | None, what: Hashable, make: Callable[[], Kept]) -> Kept:
+        """What this session keeps of some texts (`Experiment.texts`) as `what`, made if it is not
+        there. Their plain runs, which all else of them holds, go last."""
         session = st.session_state.setdefault("session", _Session())
         own = self._of.setdefault(session, OrderedDict())
+        key, runs = (texts, what), (texts, _RUNS)
         if key not in own:
             own[key] = make()
-        own.move_to_end(key)
-        while len(own) > 1 and sum(kept.nbytes for kept in own.values()) > BUDGET:
-            own.popitem(last=False)
+        for used in (key, runs):
+            if used in own:
+                own.move_to_end(used)
+        for old in list(own):
+            if len(own) <= _MOST and sum(kept.nbytes for kept in own.values()) <= BUDGET:
+                break
+            # Who asks for the runs is about to ask for something else of these texts.
+            if old not in (key, runs) and (what != _RUNS or old[0] != texts):
+                del own[old]
         return own[key]
 
 
@@ -58,16 +68,15 @@ def _shelf(name: str, version: tuple) -> Shelf:
 
 
 def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:
-    """Both plain runs of the texts, shared by all that is asked of them. Whatever else is kept of
-    these texts is asked for later, and so goes earlier."""
-    return on.keep(("runs", experiment.texts), lambda: PlainRuns(experiment, on.model))
+    """Both plain runs of the texts, shared by all that is asked of them."""
+    return on.keep(experiment.texts, _RUNS, lambda: PlainRuns(experiment, on.model))
 
 
 def plain_job(experiment: Experiment, on: Shelf) -> Job:
-    """Recording both plain runs, for what needs no sweep."""
+    """Recording both plain runs, for what needs no sweep; its `work` is the PlainRuns."""
     plain = plain_runs(experiment, on)
     seconds = 0.0 if plain.recorded else plain.seconds_for(plain.work)
-    return on.keep(("recording", experiment.texts), lambda: Job(plain, seconds, plain.nbytes))
+    return on.keep(experiment.texts, "recording", lambda: Job(plain, seconds, plain.nbytes))
 
 
 def study_job(experiment: Experiment, on: Shelf) -> Job:
@@ -79,4 +88,4 @@ def study_job(experiment: Experiment, on: Shelf) -> Job:
         _, seconds, memory = study.estimate
         return Job(study, seconds, memory)
 
-    return on.keep(("sweep", experiment.sweep), make)
+    return on.keep(experiment.texts, experiment.sweep, make)

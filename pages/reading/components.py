@@ -88,6 +88,7 @@ def _preview(on: Shelf, study: Study, exact: Result) -> None:
         return
     asked = exact.experiment
     job = on.keep(
+        asked.texts,
         ("preview", asked.sweep, exact.target.id, exact.foil.id),
         lambda: Job(
             Once(lambda: study.head_preview(asked)),

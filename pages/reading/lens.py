@@ -32,7 +32,8 @@ def page() -> None:
     for side in SIDES:
         st.markdown(f"**{side.title()} run**")
         job = on.keep(
-            ("lens", wanted.texts, side, ids),
+            wanted.texts,
+            ("lens", side, ids),
             lambda side=side: Job(
                 plain.reading_lens(side, ids), plain.seconds_for(plain.lens_work)
             ),

@@ -87,7 +87,7 @@ class App:
     def job(self) -> Job:
         """That of the experiment's sweep."""
         kept = keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
-        return kept["sweep", self.experiment.sweep]
+        return kept[self.experiment.texts, self.experiment.sweep]
 
     @property
     def query(self) -> dict[str, str]:

@@ -158,3 +158,20 @@ def test_a_model_whose_files_have_changed_is_loaded_anew(open_app, monkeypatch, 
     other = builders.random_gpt(3, 2, 8, vocab_size=276, block_size=24, seed=7)
     other.save_pretrained(folder)
     assert (app.run().map != before).any()
+
+
+def test_the_runs_of_a_pair_go_after_all_that_needs_them(open_app, monkeypatch):
+    """Or they would be there still, uncounted."""
+    app = open_app()
+    kept = keeping.shelf("teaching")._of[app.at.session_state.session]
+    app.go_to("lens").go_to("components").go_to("patch")
+    monkeypatch.setattr(keeping, "_MOST", 3)
+    app.press(TITLES[1])
+    left = [what for texts, what in kept if texts.corrupted != app.experiment.corrupted]
+    assert left == ["runs"]
+
+
+def test_what_is_asked_for_stays_however_large(open_app, monkeypatch, sweeps):
+    monkeypatch.setattr(keeping, "BUDGET", 1)
+    app = open_app().enter(metric="kl").run()
+    assert app.maps and len(sweeps) == 1
