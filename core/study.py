@@ -15,7 +15,7 @@ import torch
 
 from core.engine import work
 from core.engine.plan import Plan, first_difference
-from core.engine.runs import Recording, Run, not_finite, run_bytes
+from core.engine.runs import Run, not_finite, recording, run_bytes
 from core.engine.sweep import Sweep, sizes_of
 from core.errors import UserError
 from core.models import LoadedModel
@@ -25,12 +25,13 @@ from core.question.pair import Draft, draft
 from core.question.sites import SITES
 from core.question.tokens import Token, token
 from core.reading.attribution import Attribution, attribute
-from core.reading.lens import ReadingLens
+from core.reading.lens import LogitLens, logit_lens
 from core.reading.preview import head_preview
 from core.reading.states import States, measure
-from core.reading.trace import Tracing
+from core.reading.trace import Trace, trace
 from core.reading.unembed import Unembedding
 from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
+from core.steps import Steps
 
 SIDES = ("clean", "corrupted")
 TOP = 20
@@ -81,19 +82,14 @@ class PlainRuns:
     def __iter__(self) -> Iterator[float]:
         """Record both runs in one pass, once."""
         if self.recorded:
-            yield 1.0
             return
         started = time.perf_counter()
-        recording = Recording(self.model.gpt, *self.ids.values())
-        yield from recording
-        states = {
-            side: States(run.state, self.unembedding)
-            for side, run in zip(SIDES, recording.runs, strict=True)
-        }
-        if not all(state.log_z.isfinite() for state in states.values()):
+        runs = yield from recording(self.model.gpt, *self.ids.values())
+        states = [States(run.state, self.unembedding) for run in runs]
+        if not all(state.log_z.isfinite() for state in states):
             raise not_finite(self.unembedding.weight.dtype, "the unembedding")
-        self._runs = dict(zip(SIDES, recording.runs, strict=True))
-        self._states = states
+        self._runs = dict(zip(SIDES, runs, strict=True))
+        self._states = dict(zip(SIDES, states, strict=True))
         self.seconds = time.perf_counter() - started
 
     def run(self, side: str) -> Run:
@@ -131,9 +127,9 @@ class PlainRuns:
         V, C = self.unembedding.weight.shape
         return 2 * V * C * self.T * (self.model.card.layers + 1)
 
-    def reading_lens(self, side: str, ids: tuple[int, ...]) -> ReadingLens:
+    def logit_lens(self, side: str, ids: tuple[int, ...]) -> Steps[LogitLens]:
         """The logit lens of a run in steps, and what it says of the tokens `ids`."""
-        return ReadingLens(self.model.gpt, self.run(side), ids)
+        return logit_lens(self.model.gpt, self.run(side), ids)
 
     def attribution(self, side: str, target: int, foil: int) -> Attribution:
         """Direct logit attribution of the logit difference on one run."""
@@ -294,13 +290,13 @@ class Study:
             for now in self.plain.top(self.states[cell])
         )
 
-    def tracing(self, cell: tuple[int, int], experiment: Experiment) -> Tracing:
+    def trace(self, cell: tuple[int, int], experiment: Experiment) -> Steps[Trace]:
         """What became of one patch of resid_post, given as (row, position), in steps."""
         pair = draft_for(experiment, self.model).pair
         row, position = cell
         base, source = self.sweep.base, self.sweep.source
         layer = row - self.experiment.embedding
-        return Tracing(self.model.gpt, base, source, layer, position, pair.target.id, pair.foil.id)
+        return trace(self.model.gpt, base, source, layer, position, pair.target.id, pair.foil.id)
 
     def head_preview(self, experiment: Experiment) -> np.ndarray:
         """The estimated map of logit differences for patching heads, (layers, heads): see

@@ -143,3 +143,15 @@ def of_shape(result: Result, rows: int, positions: int) -> Result:
         rows=tuple(map(str, range(rows))),
         grids={name: grid.reshape(rows, positions) for name, grid in grids.items()},
     )
+
+
+def steps_of(work) -> tuple[list[float], object]:
+    """The fractions that work in steps yields, and what comes out; whoever takes the steps can
+    compute with gradients in between."""
+    fractions, steps = [], iter(work)
+    while True:
+        try:
+            fractions.append(next(steps))
+        except StopIteration as end:
+            return fractions, end.value
+        assert not torch.is_inference_mode_enabled()

@@ -3,7 +3,6 @@
 Shapes: B texts of T tokens, L layers, C channels, H heads of D = C / H channels.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn import functional as F
 
 from core.engine.layer import Layer
 from core.errors import UserError
+from core.steps import Steps, finish
 from mingpt.model import GPT, Block, merge_heads
 
 
@@ -54,34 +54,25 @@ def record(model: GPT, *texts: tuple[int, ...]) -> list[Run]:
 
     Raises UserError for a model in training mode, and for runs whose numbers are not finite.
     """
-    recording = Recording(model, *texts)
-    for _ in recording:
-        pass
-    return recording.runs
+    return finish(recording(model, *texts))
 
 
-class Recording:
-    """`record` in steps: iterating yields the fraction that is done, and then there are `runs`."""
-
-    def __init__(self, model: GPT, *texts: tuple[int, ...]):
-        check_ready(model)
-        self._model, self._texts = model, texts
-        self.runs: list[Run] = []
-
-    def __iter__(self) -> Iterator[float]:
-        model, texts = self._model, self._texts
+def recording(model: GPT, *texts: tuple[int, ...]) -> Steps[list[Run]]:
+    """`record`, block by block."""
+    check_ready(model)
+    with torch.inference_mode():
+        x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))
+        resid, qkv = empty_runs(model, x, model.config.n_layer)
+        resid[:, 0] = x
+    for layer, block in enumerate(model.transformer.h):
+        yield layer / len(model.transformer.h)
         with torch.inference_mode():
-            x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))
-            resid, qkv = empty_runs(model, x, model.config.n_layer)
-        for layer, block in enumerate(model.transformer.h):
-            yield layer / len(model.transformer.h)
-            with torch.inference_mode():
-                x = _keep(block, x, resid[:, layer : layer + 2], qkv[:, layer])
-        with torch.inference_mode():
-            states = model.transformer.ln_f(x[:, -1])
-            check_finite(resid, qkv, states)
-            self.runs = [Run(*parts) for parts in zip(texts, resid, qkv, states, strict=True)]
-        yield 1.0
+            parts, _, x = run_block(block, x)
+            resid[:, layer + 1], qkv[:, layer] = x, torch.stack(parts, dim=1)
+    with torch.inference_mode():
+        states = model.transformer.ln_f(x[:, -1])
+        check_finite(resid, qkv, states)
+        return [Run(*parts) for parts in zip(texts, resid, qkv, states, strict=True)]
 
 
 def empty_runs(model: GPT, x: torch.Tensor, blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,18 +80,6 @@ def empty_runs(model: GPT, x: torch.Tensor, blocks: int) -> tuple[torch.Tensor, 
     whose stream is x (B, T, C): (B, blocks + 1, T, C) and (B, blocks, 3, H, T, D)."""
     (B, T, C), H = x.shape, model.config.n_head
     return x.new_empty(B, blocks + 1, T, C), x.new_empty(B, blocks, 3, H, T, C // H)
-
-
-def _keep(
-    block: Block, x: torch.Tensor, around: torch.Tensor, inside: torch.Tensor
-) -> torch.Tensor:
-    """Run a block, keeping the streams around it (B, 2, T, C) and its queries, keys and values
-    (B, 3, H, T, D); returns the stream after it."""
-    parts, _, after = run_block(block, x)
-    around[:, 0], around[:, 1] = x, after
-    for i, part in enumerate(parts):
-        inside[:, i] = part
-    return after
 
 
 def check_ready(model: GPT) -> None:

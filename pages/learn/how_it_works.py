@@ -42,7 +42,7 @@ def _worked_example() -> None:
     job = keeping.study_job(EXAMPLE, keeping.shelf(EXAMPLE.model))
     if not running.drive(job):
         return
-    result = job.work.read(EXAMPLE, answer.HOVERED)
+    result = job.of.read(EXAMPLE, answer.HOVERED)
     html.show(html.baselines(result))
     st.markdown(
         "Now each cell of the map is one more run of the corrupted text, in which the output of"

@@ -12,19 +12,12 @@ from pages.parts import experiment, frame, html, running
 from pages.parts.jobs import Job, State
 
 
-class _Checking:
+def _checking(model: LoadedModel, done: list[Check]) -> Iterator[float]:
     """All checks of a model in steps; those made so far are `done`."""
-
-    def __init__(self, model: LoadedModel):
-        self._model = model
-        self.done: list[Check] = []
-
-    def __iter__(self) -> Iterator[float]:
-        self.done.clear()
-        for check in verify.checks(self._model):
-            self.done.append(check)
-            yield len(self.done) / (verify.number_of_checks() + 1)
-        yield 1.0
+    done.clear()
+    for check in verify.checks(model):
+        done.append(check)
+        yield len(done) / verify.number_of_checks()
 
 
 def page() -> None:
@@ -38,7 +31,12 @@ def page() -> None:
     on = frame.model_of(wanted)
     if on is None:
         return
-    job = on.keep(None, "checks", lambda: Job(_Checking(on.model), math.inf))
+
+    def make() -> Job:
+        done: list[Check] = []
+        return Job(lambda: _checking(on.model, done), math.inf, of=done)
+
+    job = on.keep(None, "checks", make)
     title = named(wanted.model).title
     if job.state is State.ASKS:
         html.show(html.note(f"{title} has not been checked yet."))
@@ -48,7 +46,7 @@ def page() -> None:
 
     def show_so_far(fraction: float) -> None:
         with place.container():
-            _show(job.work.done)
+            _show(job.of)
 
     if running.drive(job, show_so_far):
         show_so_far(1.0)

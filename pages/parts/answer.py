@@ -147,14 +147,14 @@ def followed(on: Shelf, study: Study, experiment: Experiment, result: Result) ->
     what = "trace", experiment.sweep, at, result.target.id, result.foil.id
 
     def make() -> Job:
-        tracing = study.tracing(at, experiment)
         heads = replace(study.plan, site_name="head_z", embedding=False)
-        return Job(tracing, study.plain.seconds_for(heads.work), sum(heads.memory))
+        seconds = study.plain.seconds_for(heads.work)
+        return Job(lambda: study.trace(at, experiment), seconds, sum(heads.memory))
 
     job = on.keep(experiment.texts, what, make)
     if not running.drive(job):
         return
-    trace = job.work.trace
+    trace = job.result
     rows = (EMBEDDING, *map(str, range(result.model.layers)))
     lines, readers = st.columns(2, gap="large")
     with lines:

@@ -54,7 +54,7 @@ def swept(wanted: Experiment, on: Shelf) -> tuple[Study, Result] | None:
     if not running.drive(job):
         return None
     try:
-        return job.work, job.work.read(wanted, answer.HOVERED)
+        return job.of, job.of.read(wanted, answer.HOVERED)
     except UserError as error:
         html.show(html.problem(str(error)))
         return None

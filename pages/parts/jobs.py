@@ -8,9 +8,10 @@ whichever run is alive drives on.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
+from typing import Any
 
 from core.errors import UserError
 
@@ -28,23 +29,32 @@ class State(Enum):
 
 
 class Job:
-    """Work in steps: `work` yields the fraction that is done, and holds what came out. It takes
-    about `seconds`, and `memory` bytes until it is done."""
+    """Work in steps (`core.steps`) that `begin` begins, and what came out, its `result`. It takes
+    about `seconds`, and `memory` bytes until it is done; `of` is what it is done for, if that is
+    kept with it."""
 
-    def __init__(self, work: Iterable[float], seconds: float = 0.0, memory: int = 0):
-        self.work = work
+    def __init__(
+        self,
+        begin: Callable[[], Iterator[float]],
+        seconds: float = 0.0,
+        memory: int = 0,
+        of: Any = None,
+    ):
+        self.of = of
         self.seconds = seconds
         self.memory = memory
         self.state = State.ASKS if seconds > _ASK_ABOVE else State.WAITS
         self.fraction = 0.0
         self.problem = ""  # why it failed
+        self.result: Any = None
+        self._begin = begin
         self._steps: Iterator[float] | None = None
         self._lock = threading.Lock()  # the run before may still be inside a step
 
     @property
     def nbytes(self) -> int:
         """What is kept of it."""
-        return getattr(self.work, "nbytes", 0)
+        return getattr(self.of, "nbytes", 0)
 
     def go(self) -> None:
         """A person asks for it, or for it to go on, or to be tried again."""
@@ -72,31 +82,17 @@ class Job:
             if self.state is not State.RUNS:
                 return
             try:
-                if self._steps is None:
-                    self._steps = iter(self.work)
-                self.fraction = next(self._steps, 1.0)
+                self._steps = self._steps or self._begin()
+                self.fraction = next(self._steps)
+            except StopIteration as end:
+                self.fraction, self.result, self.state = 1.0, end.value, State.FINISHED
+                self._steps = None
             except Exception as error:
                 self._steps, self.fraction, self.state = None, 0.0, State.FAILED
                 self.problem = str(error)
                 if not isinstance(error, UserError):
                     self.problem = "Something broke; what it was is in the terminal of the server."
                     logging.exception("A job failed")
-                return
-            if self.fraction >= 1:
-                self._steps, self.state = None, State.FINISHED
-
-
-class Once:
-    """Work of a single step: `result` is what `function` gives."""
-
-    def __init__(self, function: Callable[[], object]):
-        self._function = function
-        self.result = None
-
-    def __iter__(self) -> Iterator[float]:
-        yield 0.0
-        self.result = self._function()
-        yield 1.0
 
 
 class Queue:

@@ -73,19 +73,21 @@ def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:
 
 
 def plain_job(experiment: Experiment, on: Shelf) -> Job:
-    """Recording both plain runs, for what needs no sweep; its `work` is the PlainRuns."""
+    """Recording both plain runs, for what needs no sweep."""
     plain = plain_runs(experiment, on)
     seconds = 0.0 if plain.recorded else plain.seconds_for(plain.work)
-    return on.keep(experiment.texts, "recording", lambda: Job(plain, seconds, plain.nbytes))
+    return on.keep(
+        experiment.texts, "recording", lambda: Job(plain.__iter__, seconds, plain.nbytes)
+    )
 
 
 def study_job(experiment: Experiment, on: Shelf) -> Job:
-    """The sweep that answers `experiment`; its `work` is the Study."""
+    """The sweep that answers `experiment`; it is `of` the Study."""
     plain = plain_runs(experiment, on)
 
     def make() -> Job:
         study = Study(experiment, on.model, plain)
         _, seconds, memory = study.estimate
-        return Job(study, seconds, memory)
+        return Job(study.__iter__, seconds, memory, of=study)
 
     return on.keep(experiment.texts, experiment.sweep, make)

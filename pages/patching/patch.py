@@ -32,7 +32,7 @@ def page() -> None:
 
 def _answer(wanted: Experiment, on: Shelf) -> None:
     job = keeping.study_job(wanted, on)
-    study = job.work
+    study = job.of
     beyond = answer.beyond(study.axes, study.plain.tokens)
     progress, chart = st.container(), st.empty()
 

@@ -7,11 +7,12 @@ import streamlit as st
 
 from core.question.sites import SITES
 from core.result import Result
+from core.steps import once
 from core.study import Study
 from core.views.colours import reach
 from core.views.run_figures import attention_map
 from pages.parts import answer, frame, html, running
-from pages.parts.jobs import Job, Once
+from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
 _STREAM_AND_PARTS = ("resid_post", "attn_out", "mlp_out")
@@ -91,14 +92,14 @@ def _preview(on: Shelf, study: Study, exact: Result) -> None:
         asked.texts,
         ("preview", asked.sweep, exact.target.id, exact.foil.id),
         lambda: Job(
-            Once(lambda: study.head_preview(asked)),
+            lambda: once(lambda: study.head_preview(asked)),
             study.plain.seconds_for(3 * study.plain.work),  # a backward pass takes two forward ones
             3 * study.plain.nbytes,
         ),
     )
     if not running.drive(job):
         return
-    estimate = job.work.result
+    estimate = job.result
     # The preview is of the logit difference, whatever the metric.
     shown = replace(
         exact,

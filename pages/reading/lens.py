@@ -35,12 +35,12 @@ def page() -> None:
             wanted.texts,
             ("lens", side, ids),
             lambda side=side: Job(
-                plain.reading_lens(side, ids), plain.seconds_for(plain.lens_work)
+                lambda: plain.logit_lens(side, ids), plain.seconds_for(plain.lens_work)
             ),
         )
         if not running.drive(job):
             return
-        lens, tokens = job.work.lens, plain.tokens[side]
+        lens, tokens = job.result, plain.tokens[side]
         tops = [[plain.token(id) for id in row] for row in lens.top_ids.tolist()]
         st.plotly_chart(lens_map(lens, rows, tokens, tops), key=f"lens_{side}")
         st.markdown("Target and foil at the last position, layer by layer (ranks on hover):")

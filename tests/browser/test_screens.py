@@ -55,7 +55,7 @@ def test_a_whole_visit_asks_nothing_of_another_host(visit, answer):
         page.get_by_role("link", name=name).click()
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
         visit.asks(DEFAULT)
-    page.get_by_role("button", name="Check Teaching model").click()
+    page.get_by_role("button", name="Check it").click()
     expect(page.get_by_text("checks passed")).to_be_visible()
     page.get_by_role("button", name="She or he").click()
     expect(page.get_by_role("textbox", name="Clean text")).to_be_visible()

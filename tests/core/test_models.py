@@ -15,6 +15,7 @@ from core import models
 from core.errors import UserError
 from core.models import catalogue, find, fingerprint, load, load_tokenizer, named
 from core.presets import PRESETS
+from core.steps import finish
 from mingpt.checkpoint import read_config
 from mingpt.model import GPT
 from tests.builders import finished, random_gpt, tiny_encoder, write_model_folder, write_tokenizer
@@ -358,9 +359,8 @@ def test_everything_that_reads_a_run_reads_one_in_half_precision():
     assert plain.attention("clean", 0, 1).dtype == np.float32
     assert study.head_preview(asked).shape == (6, 4)
     assert plain.attribution("clean", target, 6).heads.dtype == torch.float32
-    lens, tracing = plain.reading_lens("clean", (5, 6)), study.tracing((1, 2), asked)
-    assert [*lens, *tracing][-1] == 1
-    assert lens.lens.logits.dtype == tracing.trace.readers.dtype == torch.float32
+    lens, trace = finish(plain.logit_lens("clean", (5, 6))), finish(study.trace((1, 2), asked))
+    assert lens.logits.dtype == trace.readers.dtype == torch.float32
     assert len(study.patched_next_tokens((1, 2))) == 20
 
 

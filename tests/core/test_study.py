@@ -18,6 +18,7 @@ from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
+from core.steps import finish
 from core.study import PlainRuns, Study
 from mingpt.bpe import END_OF_TEXT
 from tests.builders import experiment, finished, loaded_model
@@ -83,9 +84,8 @@ def test_every_experiment_is_hooked_runs_of_gpt2(loaded, twin, kept, direction, 
     assert result.unpatched == base
     if options == {"window": 0, "embedding": embedding}:
         for cell in product(range(LAYERS + embedding), (1, POSITIONS - 1)):
-            tracing = study.tracing(cell, asked)
-            list(tracing)
-            assert tracing.trace.patched == pytest.approx(expected[cell], abs=ROUNDING)
+            traced = finish(study.trace(cell, asked))
+            assert traced.patched == pytest.approx(expected[cell], abs=ROUNDING)
 
 
 # --- Swept once, asked often --------------------------------------------------------------------
@@ -95,7 +95,7 @@ def test_every_question_is_answered_without_running_anything_again(loaded, monke
     study = finished(experiment(target="", foil=""), loaded)
     with pytest.raises(UserError, match="The target is empty"):
         study.read(experiment(target=""))
-    for engine in ("Recording", "Sweep"):
+    for engine in ("recording", "Sweep"):
         monkeypatch.setattr(module, engine, None)
     for metric in METRICS:
         result = study.read(experiment(metric=metric, target=" Bob", foil=" Ray"))
@@ -109,7 +109,7 @@ def test_every_question_is_answered_without_running_anything_again(loaded, monke
 def test_studies_of_one_pair_share_its_plain_runs(loaded, monkeypatch):
     plain = PlainRuns(experiment(), loaded)
     list(Study(experiment(), loaded, plain))
-    monkeypatch.setattr(module, "Recording", None)
+    monkeypatch.setattr(module, "recording", None)
     for direction, site in product(DIRECTIONS, ("resid_post", "head_z")):
         asked = experiment(direction=direction, site=site)
         study = Study(asked, loaded, plain)
@@ -241,9 +241,8 @@ def test_plain_runs_are_read_from_inside_for_the_text_that_was_named(loaded, twi
         found = plain.attention(side, layer, head)
         np.testing.assert_allclose(found, output.attentions[layer][0, head], atol=1e-5)
     logits = output.logits[0, -1]
-    reading = plain.reading_lens(side, (5, 9))
-    list(reading)
-    np.testing.assert_allclose(reading.lens.logits[-1], logits[[5, 9]], atol=ROUNDING)
+    lens = finish(plain.logit_lens(side, (5, 9)))
+    np.testing.assert_allclose(lens.logits[-1], logits[[5, 9]], atol=ROUNDING)
     assert plain.attribution(side, 5, 9).total == pytest.approx(
         (logits[9] - logits[5]).item(), abs=ROUNDING
     )
@@ -277,7 +276,7 @@ def test_a_metric_that_cannot_be_measured_is_left_out_unless_it_was_asked_for():
 
 
 def test_texts_that_cannot_be_patched_are_refused_before_anything_runs(loaded, monkeypatch):
-    monkeypatch.setattr(module, "Recording", None)
+    monkeypatch.setattr(module, "recording", None)
     with pytest.raises(UserError, match="same number of tokens"):
         Study(experiment(corrupted="Anna"), loaded)
 

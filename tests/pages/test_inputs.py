@@ -82,7 +82,7 @@ def test_recovery_of_runs_that_do_not_differ_is_refused_in_words(open_app):
     """One text twice cannot be asked for, but a last token apart can leave LD where it was."""
     app = open_app()
     model = keeping.shelf("teaching").model
-    plain = app.job.work.plain
+    plain = app.job.of.plain
     states = [plain.state(side).states for side in ("clean", "corrupted")]
     gap = (states[0] - states[1]) @ model.gpt.lm_head.weight.T  # (V,)
     words = [token.text for token in whole_words(model.encoder)]
@@ -146,7 +146,7 @@ def test_a_likeliest_token_that_cannot_be_typed_is_not_put_in(open_app, monkeypa
         "pages.parts.inputs.can_be_typed", lambda token, encoder: untypable.pop(0, True)
     )
     app = open_app(target=" the")
-    first, second = app.job.work.plain.top(app.job.work.plain.state("clean").states, count=2)
+    first, second = app.job.of.plain.top(app.job.of.plain.state("clean").states, count=2)
     app.widget("top_target").click()
     app.run()
     assert app.experiment.target == second.token.text

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from core.errors import UserError
-from pages.parts.jobs import Job, Once, Queue, State
+from pages.parts.jobs import Job, Queue, State
 
 
 class Steps:
@@ -22,7 +22,12 @@ class Steps:
         yield from (0.0, 0.5)
         if self.failures:
             raise self.failures.pop()
-        yield from (0.75, 1.0)
+        yield 0.75
+        return 7
+
+
+def job_of(steps: Steps, seconds: float = 0.0) -> Job:
+    return Job(steps.__iter__, seconds, of=steps)
 
 
 def drive(job: Job) -> Job:
@@ -33,38 +38,38 @@ def drive(job: Job) -> Job:
 
 
 def test_short_work_waits_for_a_page_to_drive_it_and_finishes():
-    job = Job(Steps())
-    assert job.state is State.WAITS
-    assert drive(job).state is State.FINISHED and job.fraction == 1
-    assert drive(job).work.begun == 1  # and is never done again
+    job = job_of(Steps())
+    assert job.state is State.WAITS and job.result is None
+    assert drive(job).state is State.FINISHED and (job.fraction, job.result) == (1, 7)
+    assert drive(job).of.begun == 1  # and is never done again
 
 
 def test_long_work_asks_first():
-    job = Job(Steps(), seconds=3)
+    job = job_of(Steps(), seconds=3)
     assert drive(job).state is State.ASKS and job.fraction == 0
     job.go()
     assert drive(job).state is State.FINISHED
 
 
 def test_a_run_of_the_page_that_is_interrupted_leaves_the_work_to_the_next():
-    job = Job(Steps())
+    job = job_of(Steps())
     with pytest.raises(InterruptedError), job.driven():
         job.advance(), job.advance()
         assert job.state is State.RUNS
         raise InterruptedError
     assert (job.state, job.fraction) == (State.WAITS, 0.5)
-    assert drive(job).state is State.FINISHED and job.work.begun == 1
+    assert drive(job).state is State.FINISHED and job.of.begun == 1
 
 
 def test_stopped_work_stays_where_it_is_until_it_is_to_go_on():
-    job = Job(Steps())
+    job = job_of(Steps())
     with job.driven():
         job.advance(), job.advance()
         job.stop()
         job.advance()
     assert (drive(job).state, job.fraction) == (State.STOPPED, 0.5)
     job.go()
-    assert drive(job).state is State.FINISHED and job.work.begun == 1
+    assert drive(job).state is State.FINISHED and job.of.begun == 1
 
 
 @pytest.mark.parametrize(
@@ -75,13 +80,13 @@ def test_stopped_work_stays_where_it_is_until_it_is_to_go_on():
     ],
 )
 def test_work_that_raises_has_failed_says_why_and_can_be_tried_again(error, says, caplog):
-    job = Job(Steps(error))
+    job = job_of(Steps(error))
     assert drive(job).state is State.FAILED
     assert job.problem.startswith(says)
     assert ("secret" in caplog.text) is (not isinstance(error, UserError))
     assert drive(job).state is State.FAILED  # until somebody asks
     job.go()
-    assert drive(job).state is State.FINISHED and job.work.begun == 2
+    assert drive(job).state is State.FINISHED and job.of.begun == 2
 
 
 def test_two_runs_of_the_page_never_take_one_step_at_once():
@@ -93,17 +98,12 @@ def test_two_runs_of_the_page_never_take_one_step_at_once():
             inside.set()
             time.sleep(0.005)
             yield 0.5
-        yield 1.0
 
-    job = Job(slow())
+    job = Job(slow)
     with ThreadPoolExecutor() as threads:
         drives = [threads.submit(drive, job) for _ in range(2)]
         assert inside.wait(10)
     assert [done.result().state for done in drives] == [State.FINISHED] * 2
-
-
-def test_work_of_one_step_keeps_what_came_out():
-    assert drive(Job(Once(lambda: 7))).work.result == 7
 
 
 # --- the queue ----------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ import weakref
 
 import pytest
 
+from core import study
 from core.engine import work
-from core.engine.runs import Recording
 from pages.parts import jobs, keeping, running
 from pages.parts.jobs import State
 from tests import builders
@@ -32,7 +32,7 @@ def counted(monkeypatch):
 
 
 def test_the_plain_runs_of_a_pair_are_recorded_once_for_all_sites_and_pages(open_app, counted):
-    recorded = counted(Recording, "__iter__")
+    recorded = counted(study, "recording")
     app = open_app().enter(metric="kl").enter(site="attn_out").enter(direction="noise")
     app.go_to("components").go_to("lens").go_to("compare")
     assert len(recorded) == 1
@@ -41,18 +41,17 @@ def test_the_plain_runs_of_a_pair_are_recorded_once_for_all_sites_and_pages(open
 
 
 @pytest.mark.parametrize(
-    ("page", "toggle", "owner", "name"),
+    ("page", "toggle", "name"),
     [
-        ("patch", "follow", "core.study.Tracing", "__iter__"),
-        ("lens", None, "core.reading.lens.ReadingLens", "__iter__"),
-        ("components", "preview", "core.study.Study", "head_preview"),
+        ("patch", "follow", "trace"),
+        ("lens", None, "logit_lens"),
+        ("components", "preview", "head_preview"),
     ],
 )
 def test_what_takes_long_is_computed_once_and_not_at_every_click(
-    open_app, counted, page, toggle, owner, name
+    open_app, counted, page, toggle, name
 ):
-    module, _, cls = owner.rpartition(".")
-    calls = counted(getattr(__import__(module, fromlist=[cls]), cls), name)
+    calls = counted(study, name)
     app = open_app(embedding="0")
 
     def look() -> None:

@@ -299,7 +299,7 @@ def test_a_chosen_cell_is_outlined_and_tells_its_story(open_app, answer):
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 def test_a_chosen_cell_opens_its_next_tokens_with_the_change_in_rank(open_app, direction):
     app = open_app(direction=direction).choose("2", 1)
-    expected = app.job.work.patched_next_tokens((3, 1))
+    expected = app.job.of.patched_next_tokens((3, 1))
     clean, patched, _corrupted = app.next_tokens
     assert len(patched) == 20
     for row, moved in zip(patched, expected, strict=True):

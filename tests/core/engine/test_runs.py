@@ -5,10 +5,10 @@ import re
 import pytest
 import torch
 
-from core.engine.runs import Recording, record, run_bytes
+from core.engine.runs import record, recording, run_bytes
 from core.engine.sweep import Sweep
 from core.errors import UserError
-from tests.builders import random_gpt
+from tests.builders import random_gpt, steps_of
 from tests.hooked_gpt2 import Hooked, texts, twins
 
 ROUNDING = 1e-5
@@ -35,13 +35,9 @@ def test_runs_recorded_together_are_those_of_gpt2():
 
 
 def test_recording_in_steps_says_how_much_is_done(gpt):
-    recording = Recording(gpt, *texts(6, 1))
-    seen = []
-    for fraction in recording:
-        seen.append(fraction)
-        assert bool(recording.runs) == (fraction == 1)
-        assert not torch.is_inference_mode_enabled()
-    assert seen == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    fractions, runs = steps_of(recording(gpt, *texts(6, 1)))
+    assert fractions == pytest.approx([0, 1 / 3, 2 / 3])
+    assert len(runs) == 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16])

@@ -5,7 +5,8 @@ import torch
 
 from core.engine.runs import record
 from core.reading import unembed
-from core.reading.lens import ReadingLens
+from core.reading.lens import logit_lens
+from tests.builders import steps_of
 from tests.hooked_gpt2 import Hooked, texts, twins
 
 IDS = (3, 8, 20)
@@ -19,13 +20,8 @@ def test_every_row_is_the_end_of_gpt2_after_that_layer(monkeypatch, tokens_at_on
     streams = [hooked.kept(ids, "resid_pre")[0], *hooked.kept(ids, "resid_post").values()]
     expected = theirs.lm_head(theirs.transformer.ln_f(torch.stack(streams)))  # (L + 1, T, V)
 
-    reading, fractions = ReadingLens(ours, *record(ours, ids), IDS), []
-    for fraction in reading:
-        fractions.append(fraction)
-        assert (reading.lens is None) == (fraction < 1)
-        assert not torch.is_inference_mode_enabled()
-    assert fractions == [0, 0.25, 0.5, 0.75, 1]
-    lens = reading.lens
+    fractions, lens = steps_of(logit_lens(ours, *record(ours, ids), IDS))
+    assert fractions == [0, 0.25, 0.5, 0.75]
     assert torch.equal(lens.top_ids, expected.argmax(dim=-1))
     for found, exact in (
         (lens.top_probs, expected.softmax(dim=-1).amax(dim=-1)),

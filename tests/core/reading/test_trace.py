@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from core.engine.runs import record
-from core.reading.trace import PARTS, Tracing
+from core.reading.trace import PARTS, trace
+from tests.builders import steps_of
 from tests.hooked_gpt2 import Edit, Hooked, ablated, put, texts, twins
 
 TARGET, FOIL = 3, 8
@@ -37,13 +38,8 @@ def test_a_patch_is_followed_through_layers_parts_and_readers(source, layer, pos
     edits = [patch("resid_post", layer) if layer >= 0 else patch("resid_pre", 0)]
     base, other = record(ours, BASE, SOURCE)
     other = other if source == "run" else source
-    tracing, fractions = Tracing(ours, base, other, layer, position, TARGET, FOIL), []
-    for fraction in tracing:
-        fractions.append(fraction)
-        assert (tracing.trace is None) == (fraction < 1)
-        assert not torch.is_inference_mode_enabled()
-    assert fractions == sorted(set(fractions)) and fractions[-1] == 1
-    found = tracing.trace
+    fractions, found = steps_of(trace(ours, base, other, layer, position, TARGET, FOIL))
+    assert fractions == sorted(fractions) and len(fractions) > 1
 
     def by_layer(ids: tuple[int, ...], edits=()) -> torch.Tensor:
         streams = [hooked.kept(ids, "resid_pre", edits)[0]]
