@@ -80,7 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     patch.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
-    patch.add_argument("--dtype", help="float32 (default); bfloat16 or float16 for half the memory")
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric; or -")
     patch.add_argument("--png", metavar="FILE", help="the heatmap; or -")
@@ -96,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
             "--model", default="teaching", help="teaching (default), gpt2 ... gpt2-xl, or a folder"
         )
         command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
+        command.add_argument("--dtype", help="float32; bfloat16 or float16 for half the memory")
 
     timing = commands.add_parser(
         "bench",
@@ -160,7 +160,7 @@ def _patch(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     failed = 0
-    for check in verify.checks(_load(options)):
+    for check in verify.checks(_load(options, options.dtype)):
         print(check.line, flush=True)
         failed += not (check.passed or check.skipped)
     print(f"\n{failed} failed." if failed else "\nNothing failed.")

@@ -12,8 +12,9 @@ _UNDER_WAY = "download"
 
 
 def offer(entry: Entry) -> None:
-    """Say what is missing, and download it on a click; a rerun of the page goes on with it."""
-    if st.session_state.get(_UNDER_WAY) != entry.name:
+    """Say what is missing, and download it on a click; a rerun of the page goes on with it. Where
+    all files are here, if not in one place, there is nothing to ask."""
+    if st.session_state.get(_UNDER_WAY) != entry.name and entry.missing_bytes:
         megabytes = entry.missing_bytes / 1e6
         html.show(
             html.note(
