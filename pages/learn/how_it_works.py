@@ -75,7 +75,8 @@ _READING = """
 - **No colour**: the patch changed nothing. Cells before the first differing token are always so,
   and in the last row all but the last.
 - **Blue**: the patch moved the prediction towards the run the vector came from; full blue is all
-  the way. **Orange**: away from it.
+  the way. **Orange**: away from it. An ablation puts in no run: there blue is above the unpatched
+  run’s value, and orange below it.
 - Each row is the output of one layer. Read down: information sits where it was read, then, once
   attention has copied it, somewhere later; in the end at the last position, which predicts.
 - An effect shows that the vector *carries* something that matters, not which part of the block

@@ -25,6 +25,8 @@ def drive(
     match job.state:
         case State.FINISHED:
             return True
+        case State.ASKS | State.WAITS | State.RUNS if too_large := _more_than_there_is(job):
+            html.show(html.problem(too_large))
         case State.ASKS:
             takes = f"about {job.seconds:,.0f} seconds and {job.memory / 1e6:,.0f} MB of memory"
             _offer(place, job, f"This takes {takes} here.", "Run it")
@@ -34,9 +36,6 @@ def drive(
             html.show(html.problem(job.problem))
             _offer(place, job, "It could not be finished.", "Try again")
         case State.WAITS | State.RUNS:
-            if too_large := _more_than_there_is(job):
-                html.show(html.problem(too_large))
-                return False
             with _queue().turn(lambda n: place.markdown(f"Work that comes before yours: {n}")):
                 _run(job, place, draw_partly, max(1.0, tokens / _TOKENS_DRAWN_AT_ONCE))
             place.empty()
