@@ -64,14 +64,17 @@ def recording(model: GPT, *texts: tuple[int, ...]) -> Steps[list[Run]]:
         x = model.embed(torch.tensor(texts, device=model.lm_head.weight.device))
         resid, qkv = empty_runs(model, x, model.config.n_layer)
         resid[:, 0] = x
+        _check_finite("the embedding", x)
     for layer, block in enumerate(model.transformer.h):
         yield layer / len(model.transformer.h)
         with torch.inference_mode():
             parts, _, x = run_block(block, x)
             resid[:, layer + 1], qkv[:, layer] = x, torch.stack(parts, dim=1)
+            # The stream alone does not tell: torch's attention makes zeros of a query that is NaN.
+            _check_finite(f"layer {layer}", x, *parts)
     with torch.inference_mode():
         states = model.transformer.ln_f(x[:, -1])
-        check_finite(resid, qkv, states)
+        _check_finite("the final LayerNorm", states)
         return [Run(*parts) for parts in zip(texts, resid, qkv, states, strict=True)]
 
 
@@ -92,19 +95,9 @@ def check_ready(model: GPT) -> None:
         )
 
 
-def check_finite(resid: torch.Tensor, qkv: torch.Tensor, states: torch.Tensor) -> None:
-    """Raise UserError if plain runs, their streams (B, L + 1, T, C), queries, keys and values
-    (B, L, 3, H, T, D) and final states (B, C), hold anything that is no finite number. Torch's own
-    attention makes zeros of some that are none."""
-    finite = resid.isfinite().flatten(2).all(dim=-1)  # (B, L + 1)
-    finite[:, 1:] &= qkv.isfinite().flatten(2).all(dim=-1)
-    layers = finite.all(dim=0).tolist()
-    if all(layers) and states.isfinite().all():
-        return
-    first = layers.index(False) if False in layers else len(layers)
-    names = ["the embedding", *(f"layer {layer}" for layer in range(len(layers) - 1))]
-    where = [*names, "the final LayerNorm"][first]
-    raise not_finite(resid.dtype, where)
+def _check_finite(where: str, *tensors: torch.Tensor) -> None:
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        raise not_finite(tensors[0].dtype, where)
 
 
 def not_finite(dtype: torch.dtype, where: str) -> UserError:
