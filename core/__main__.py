@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     patch.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
     patch.add_argument("--site", default="resid_post", help=", ".join(SITES))
     patch.add_argument(
-        "--window", type=_whole, default=0, help="patch so many layers more on either side"
+        "--window", type=_whole, default=0, help="how many layers on either side are patched too"
     )
     patch.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")

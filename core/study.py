@@ -1,4 +1,4 @@
-"""Where the rooms meet: two texts on one model, run once, swept once, asked often.
+"""Where the folders meet: two texts on one model, run once, swept once, asked often.
 
 study = Study(experiment, models.load(models.find("teaching")))
 for fraction in study:
@@ -76,7 +76,7 @@ class PlainRuns:
         return 2 * work.run_work(L, C, self.T, 0, 0, self.T)
 
     def seconds_for(self, operations: int) -> float:
-        """About how long so many floating-point operations take where the model is."""
+        """About how long floating-point operations take where the model is."""
         return work.seconds_for(operations, self.unembedding.weight.device.type)
 
     def __iter__(self) -> Iterator[float]:

@@ -30,7 +30,7 @@ _OUR_TOLERANCE = 1e-4  # logits in float32: two orders of summing differ by less
 _INVARIANTS = 6
 _HALF_DIGITS = 4  # roundings of the largest logit, in half precision
 
-# Plain runs for the comparison with the loop: of a larger grid, so many cells drawn at random.
+# How many cells are compared with plain runs; of a larger grid they are drawn at random.
 _PLAIN_RUNS = 40
 
 _ANY_TEXT = "  It's 東京,\tnaïve ﬁ👩‍👧 <|endoftext|>\r\n\n don't   stop… 1000000 "

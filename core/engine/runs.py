@@ -79,8 +79,8 @@ def recording(model: GPT, *texts: tuple[int, ...]) -> Steps[list[Run]]:
 
 
 def empty_runs(model: GPT, x: torch.Tensor, blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where the streams and the queries, keys and values of so many blocks will be kept for texts
-    whose stream is x (B, T, C): (B, blocks + 1, T, C) and (B, blocks, 3, H, T, D)."""
+    """Where to keep the streams, and the queries, keys and values, of some blocks for texts whose
+    stream is x (B, T, C): (B, blocks + 1, T, C) and (B, blocks, 3, H, T, D)."""
     (B, T, C), H = x.shape, model.config.n_head
     return x.new_empty(B, blocks + 1, T, C), x.new_empty(B, blocks, 3, H, T, C // H)
 

@@ -24,7 +24,8 @@ from torch import nn
 
 from mingpt.model import MLP, Block, CausalSelfAttention
 
-# So many rows go through all operations of the GELU before the next do: they stay in the cache.
+# How many rows go through all operations of the GELU before the next rows do: these stay in the
+# processor's cache meanwhile.
 _ROWS_IN_CACHE = 64
 
 

@@ -31,7 +31,7 @@ class Sweep:
 
     `source` is a run of as many tokens, or "zero" or "mean" to ablate: to put in zeros, or the
     mean over the base's positions. For resid_post, `embedding` adds a first row for the input of
-    block 0, and `window` patches so many layers more on either side, all at once.
+    block 0, and `window` is how many layers on either side are patched with each, all at once.
 
     `states` has, of each cell's run, the last position after the final LayerNorm: (*shape, C),
     NaN where it is not known yet. Iterating computes them, and yields the fraction of the work

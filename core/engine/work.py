@@ -68,7 +68,7 @@ def block_work(C: int, T: int, p: int, new: int, last: bool = False) -> int:
 @cache
 def run_work(L: int, C: int, T: int, block: int, p: int, new: int) -> int:
     """Operations of a run that begins before a block, of L, and at a position p, where it differs
-    from the base in so many positions."""
+    from the base in `new` positions."""
     return sum(
         block_work(C, T, p, new if r == block else T - p, last=r == L - 1) for r in range(block, L)
     )

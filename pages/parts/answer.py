@@ -1,4 +1,4 @@
-"""What came out: the baselines, the map, a cell's story, the next-token tables, the files."""
+"""What came out: the baselines, the map, the chosen cell, the next-token tables, the files."""
 
 from dataclasses import replace
 from functools import partial

@@ -73,7 +73,7 @@ def put(experiment: Experiment) -> None:
 
 
 def settle(layers: int) -> None:
-    """Narrow a window to what a model of so many layers has, before it is drawn."""
+    """Narrow a window to what a model of `layers` layers has, before it is drawn."""
     _show(replace(current(), window=min(current().window, max(0, layers - 1))))
 
 

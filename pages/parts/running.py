@@ -11,7 +11,7 @@ from pages.parts.jobs import Job, Queue, State
 
 _SHOW_AFTER = 0.4  # seconds: shorter work needs no bar
 _BAR_EVERY = 0.1  # seconds
-_MAP_EVERY = 0.5  # seconds, and as much for every so many tokens:
+_MAP_EVERY = 0.5  # seconds, and as much again for each further
 _TOKENS_DRAWN_AT_ONCE = 50  # a browser that draws all the time cannot answer a click on Cancel
 
 
