@@ -17,7 +17,7 @@ from core.question.experiment import Experiment
 from core.result import Result
 from pages.parts import keeping
 from pages.parts.jobs import Job
-from tests.builders import finished
+from tests import builders
 
 PAGES = {
     "patch": "pages/patching/patch.py",
@@ -84,10 +84,14 @@ class App:
         return self.at.session_state.experiment
 
     @property
+    def kept(self) -> dict:
+        """What the session keeps on its model."""
+        return keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+
+    @property
     def job(self) -> Job:
         """That of the experiment's sweep."""
-        kept = keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
-        return kept[self.experiment.texts, self.experiment.sweep]
+        return self.kept[self.experiment.texts, self.experiment.sweep]
 
     @property
     def query(self) -> dict[str, str]:
@@ -218,6 +222,16 @@ def open_app(pytestconfig) -> Callable[..., App]:
     return open_app
 
 
+@pytest.fixture
+def folders(monkeypatch, tmp_path):
+    """A directory whose subfolders the app offers, with one sound model in it, "tiny"."""
+    builders.write_model_folder(tmp_path / "models" / "tiny")
+    monkeypatch.setenv("PATCHBOARD_MODELS", str(tmp_path / "models"))
+    keeping._shelf.clear()
+    yield tmp_path / "models"
+    keeping._shelf.clear()
+
+
 @pytest.fixture(scope="session")
 def teaching() -> models.LoadedModel:
     return models.load(models.TEACHING)
@@ -228,7 +242,7 @@ def answer(teaching) -> Callable[[Experiment], Result]:
     """What `core` itself says to an experiment on the teaching model."""
 
     def answer(experiment: Experiment) -> Result:
-        return finished(experiment, teaching).read(experiment)
+        return builders.finished(experiment, teaching).read(experiment)
 
     return answer
 
