@@ -58,7 +58,7 @@ class App:
         return self.run()
 
     def press(self, label: str) -> "App":
-        self.button(label).click()
+        next(button for button in self.at.button if button.label == label).click()
         return self.run()
 
     def choose(self, row: str, position: int) -> "App":
@@ -71,9 +71,6 @@ class App:
 
     def has(self, key: str) -> bool:
         return any(getattr(node, "key", None) == key for node in self.at)
-
-    def button(self, label: str):
-        return next(button for button in self.at.button if button.label == label)
 
     @property
     def buttons(self) -> list[str]:
@@ -153,6 +150,11 @@ class App:
     def tables(self) -> list[list[dict]]:
         """The data frames on the page, as rows."""
         return [node.value.to_dict("records") for node in self.at.dataframe]
+
+    @property
+    def words(self) -> list[str]:
+        """The pieces of markdown."""
+        return [node.value for node in self.at.markdown]
 
     @property
     def next_tokens(self) -> list[list[dict]]:

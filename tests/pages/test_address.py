@@ -37,14 +37,15 @@ def test_a_text_too_long_for_an_address_leaves_the_address_as_it_was(open_app):
     assert app.enter(clean="Mary").query == before | {"clean": "Mary"}
 
 
-CHANGES = [
-    {"corrupted": "a line\nand 100 % of $x$ & <b>漢字 😀+#?=", "target": "two words"},
-    {"clean": "", "corrupted": ""},
-    {"metric": "kl", "direction": "noise", "foil": " the", "bos": True, "embedding": False},
-]
-
-
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: ", ".join(change))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"corrupted": "a line\nand 100 % of $x$ & <b>漢字 😀+#?=", "target": "two words"},
+        {"clean": "", "corrupted": ""},
+        {"metric": "kl", "direction": "noise", "foil": " the", "bos": True, "embedding": False},
+    ],
+    ids=", ".join,
+)
 def test_the_address_holds_the_experiment_and_opens_as_the_page_it_was_taken_from(open_app, change):
     app = open_app().enter(**change)
     expected = replace(presets.PRESETS[0].experiment("teaching"), **change)

@@ -16,10 +16,6 @@ PAIR = {
 }
 
 
-def words_of(app) -> list[str]:
-    return [markdown.value for markdown in app.at.markdown]
-
-
 # --- Tokens -------------------------------------------------------------------------------------
 
 
@@ -32,7 +28,7 @@ def test_tokens_shows_the_pieces_and_ids_of_any_text_as_they_are(open_app, text)
     app.run()
     expected = tokens.split(text, keeping.shelf("teaching").model.encoder)
     assert not app.problems
-    assert f"{len(expected)} tokens" in words_of(app)
+    assert f"{len(expected)} tokens" in app.words
     assert [(row["position"], row["id"], row["token"]) for row in app.tables[0]] == [
         (position, piece.id, piece.label) for position, piece in enumerate(expected)
     ]
@@ -60,7 +56,7 @@ def test_tokens_opens_while_the_clean_text_is_longer_than_it_takes(open_app):
 def test_tokens_finds_words_that_are_one_token(open_app):
     app = open_app().go_to("tokens")
     found = tokens.whole_words(keeping.shelf("teaching").model.encoder)
-    assert any(words.startswith(f"{len(found)} words") for words in words_of(app))
+    assert any(words.startswith(f"{len(found)} words") for words in app.words)
     app.at.text_input[0].set_value("ones")
     app.run()
     words = [token.label for token in found if "ones" in token.text]
@@ -68,7 +64,7 @@ def test_tokens_finds_words_that_are_one_token(open_app):
     assert "".join(words) in app.texts
     app.at.text_input[0].set_value("[")
     app.run()
-    assert any(words.startswith("0 words") for words in words_of(app))
+    assert any(words.startswith("0 words") for words in app.words)
 
 
 def test_a_model_that_is_not_here_can_be_chosen_on_tokens_which_says_so(open_app):
@@ -93,14 +89,16 @@ def test_how_it_works_explains_an_example_metrics_and_pitfalls_with_the_teaching
     assert shown["metric"].tolist() == [metric.title for metric in METRICS.values()]
     assert shown["reading"].tolist() == [metric.says for metric in METRICS.values()]
     for pitfall in ("Token counts", "Leading spaces", "Baselines too close", "not noising"):
-        assert pitfall in " ".join(words_of(app))
+        assert pitfall in " ".join(app.words)
 
 
 # --- between pages ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", ["tokens", "how it works"])
-def test_another_page_and_back_keeps_what_was_typed_and_computed(open_app, sweeps, page):
+def test_another_page_keeps_what_was_typed_and_computed_and_an_example_leads_back(
+    open_app, sweeps, page
+):
     app = open_app()
     figures = app.figures
     assert app.go_to(page).go_to("patch").figures == figures
@@ -110,10 +108,5 @@ def test_another_page_and_back_keeps_what_was_typed_and_computed(open_app, sweep
     assert app.go_to(page).query == asked.to_query()
     assert app.go_to("patch").experiment == asked
     assert {name: app.widget(f"field_{name}").value for name in asked.to_dict()} == asked.to_dict()
-
-
-@pytest.mark.parametrize("page", ["tokens", "how it works"])
-def test_an_example_opens_the_first_page_from_any_other(open_app, page):
-    app = open_app(**PAIR).go_to(page).press(presets.PRESETS[0].title)
-    assert app.has("field_clean")
-    assert app.experiment == presets.PRESETS[0].experiment("teaching")
+    app.go_to(page).press(presets.PRESETS[0].title)
+    assert app.has("field_clean") and app.experiment == presets.PRESETS[0].experiment("teaching")

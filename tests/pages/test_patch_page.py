@@ -135,7 +135,7 @@ def test_a_long_sweep_begins_when_a_person_says_so_knowing_what_it_takes(
     app = open_app()
     assert app.job.fraction == 0 and app.job.memory > 1e6
     takes = f"This takes about 0 seconds and {app.job.memory / 1e6:,.0f} MB of memory here."
-    assert takes in [markdown.value for markdown in app.at.markdown]
+    assert takes in app.words
     assert not app.at.get("download_button")
     app.press("Run it")
     np.testing.assert_allclose(app.map, rounded(answer(app.experiment).values), atol=1e-4)
@@ -162,7 +162,7 @@ def test_a_slow_sweep_shows_how_far_it_is_is_cancelled_there_and_goes_on_to_its_
     interrupted_at(None)
     app.press("Cancel")
     assert app.job.fraction == fraction
-    assert f"Stopped at {fraction:.0%}." in [markdown.value for markdown in app.at.markdown]
+    assert f"Stopped at {fraction:.0%}." in app.words
     assert np.isnan(app.map).any()
     assert not app.at.get("download_button")
     app.press("Go on")
