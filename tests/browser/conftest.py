@@ -65,13 +65,13 @@ def contexts() -> dict:
 
 @pytest.fixture
 def visitor(server, browser, contexts) -> Iterator[Callable[..., Visit]]:
-    """`visitor(color_scheme="dark")` is a person with a browser of that kind, and `visitor("new")`
-    one whose browser has never seen the app. Either way the app has never seen the person."""
+    """`visitor(color_scheme="dark")` is a person with a browser of that kind, whom the app has
+    never seen."""
     visits = []
 
-    def visitor(name: str = "", **kind) -> Visit:
-        name = name or repr(kind)
-        if name not in contexts or name == "new":
+    def visitor(**kind) -> Visit:
+        name = repr(kind)
+        if name not in contexts:
             contexts[name] = browser.new_context(**{"viewport": WINDOW} | kind)
         visits.append(Visit(server, contexts[name].new_page()))
         return visits[-1]

@@ -138,12 +138,11 @@ class Visit:
         return self.settle()
 
     def map(self) -> dict:
-        """The map as it is drawn: `values`, `title`, the labels of both axes, `frames`."""
+        """The map as it is drawn: its title, the labels of both axes, its frames."""
         return self.page.evaluate(
             f"""() => {{
               const plot = ({MAP})(), layout = plot._fullLayout;
               return {{
-                values: Array.from(plot._fullData[0].z, row => Array.from(row)),
                 title: plot._fullData[0].colorbar.title.text,
                 rows: layout.yaxis.ticktext, tokens: layout.xaxis.ticktext,
                 frames: (layout.shapes ?? []).map(shape => [shape.y0 + 0.5, shape.x0 + 0.5]),

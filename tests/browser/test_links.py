@@ -1,5 +1,6 @@
 """Addresses: every page opens cold, and the address always holds the experiment."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -46,40 +47,53 @@ def test_a_name_in_a_link_is_shown_as_it_is_on_every_page(visit):
     assert visit.page.locator("img[src*='x.png']").count() == 0
 
 
-def test_a_link_to_another_page_may_be_the_first_visit_to_a_server(browser, pytestconfig, tmp_path):
+@pytest.fixture
+def first_visit(browser, pytestconfig, tmp_path) -> Iterator[Visit]:
+    """That to a server of its own."""
     server = Server(pytestconfig.rootpath, tmp_path)
     try:
         server.wait_until_up()
         visit = Visit(server, browser.new_page())
-        visit.open("/lens", **ASKED.to_query())
-        expect(visit.page.get_by_role("heading", name=HEADINGS["/lens"])).to_be_visible()
-        expect(visit.page.get_by_role("dialog")).to_have_count(0)
+        yield visit
         visit.page.close()
     finally:
         server.stop()
 
 
-def test_a_fresh_browser_with_the_address_shows_the_same_map(visitor, answer):
-    first = visitor().open()
-    first.page.get_by_role("button", name="She or he").click()
-    preset = next(preset for preset in PRESETS if preset.title == "She or he")
-    expected = preset.experiment("teaching")
-    first.asks(expected).shows(answer(expected).values)
-    second = visitor("new")
-    second.page.goto(first.page.url)
-    second.shows(answer(expected).values)
-    assert second.map() == first.map()
+def test_a_link_to_another_page_may_be_the_first_visit_to_a_server(first_visit):
+    page = first_visit.open("/lens", **ASKED.to_query()).page
+    expect(page.get_by_role("heading", name=HEADINGS["/lens"])).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_the_pages_keep_the_experiment(visit, answer):
-    visit.open(**ASKED.to_query()).shows(answer(ASKED).values)
-    for page in ("How it works", "Tokens", "Is it right?", "Patch"):
-        visit.page.get_by_role("link", name=page).click()
-        visit.page.wait_for_url(
-            f"**/{'' if page == 'Patch' else page.lower()[:6]}*".replace(" ", "_")
-        )
+def test_after_a_restart_of_the_server_the_first_edit_counts(first_visit):
+    first_visit.open(**ASKED.to_query()).asks(ASKED)
+    first_visit.server.restart()
+    first_visit.type("Foil token", " London")
+    first_visit.asks(replace(ASKED, foil=" London"))
+    foil = first_visit.page.get_by_role("textbox", name="Foil token")
+    expect(foil).to_have_value(" London")
+
+
+def test_a_whole_visit_keeps_the_experiment_and_asks_nothing_of_another_host(visit, answer):
+    visit.open(**ASKED.to_query()).shows(answer(ASKED).values).click(3, 1)
+    page = visit.page
+    expect(page.get_by_text("Patched run")).to_be_visible()
+    with page.expect_download():
+        page.get_by_test_id("stDownloadButton").first.get_by_role("button").click()
+    for path, name in (("how_it_works", "How it works"), ("tokens", "Tokens"), ("", "Patch")):
+        page.get_by_role("link", name=name).click()
+        page.wait_for_url(f"{visit.server.url}/{path}?*")
         visit.asks(ASKED)
     visit.shows(answer(ASKED).values)
+    page.get_by_role("link", name="Is it right?").click()
+    page.get_by_role("button", name="Check it").click()
+    expect(page.get_by_text("checks passed")).to_be_visible()
+    page.get_by_role("button", name=PRESETS[0].title).click()
+    visit.asks(DEFAULT)
+    expect(page.get_by_role("textbox", name="Clean text")).to_be_visible()
+    assert len(visit.requests) > 10
+    assert visit.other_hosts == set()
 
 
 def test_back_and_forward_walk_through_the_experiments(visit, answer):
@@ -96,26 +110,3 @@ def test_back_and_forward_walk_through_the_experiments(visit, answer):
         visit.asks(expected).shows(answer(expected).values)
         for field, text in (("Clean text", expected.clean), ("Target token", expected.target)):
             expect(page.get_by_role("textbox", name=field)).to_have_value(text)
-
-
-def test_after_a_restart_of_the_server_the_first_edit_counts(browser, pytestconfig, tmp_path):
-    server = Server(pytestconfig.rootpath, tmp_path)
-    try:
-        server.wait_until_up()
-        visit = Visit(server, browser.new_page())
-        visit.open(**ASKED.to_query()).asks(ASKED)
-        server.restart()
-        another = replace(ASKED, foil=" London")
-        visit.type("Foil token", another.foil)
-        visit.asks(another)
-        expect(visit.page.get_by_role("textbox", name="Foil token")).to_have_value(" London")
-        visit.page.close()
-    finally:
-        server.stop()
-
-
-def test_an_address_with_an_unknown_value_says_so(visit, answer):
-    visit.open(metric="accuracy", model="gpt-9").shows(answer(DEFAULT).values)
-    notes = visit.page.get_by_test_id("stMain").get_by_role("status")
-    expect(notes.filter(has_text="There is no metric 'accuracy'")).to_be_visible()
-    expect(notes.filter(has_text="There is no model 'gpt-9'")).to_be_visible()

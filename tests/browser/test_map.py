@@ -2,9 +2,7 @@
 
 import csv
 import io
-import json
 import re
-import struct
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -13,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from core.views import exports
-from tests.browser.driver import DEFAULT, Visit
+from tests.browser.driver import DEFAULT
 
 
 @pytest.fixture
@@ -21,17 +19,13 @@ def opened(visit, answer):
     return visit.open().shows(answer(DEFAULT).values)
 
 
-def test_it_opens_with_the_numbers_that_core_gives(opened, answer):
+def test_it_opens_with_the_numbers_that_core_gives_and_a_hover_says_them(opened, answer):
     result = answer(DEFAULT)
-    drawn = opened.shows(result.values).map()
+    drawn = opened.map()
     assert drawn["title"] == "logit(·Smith) - logit(·Jones)"
     assert drawn["rows"] == list(result.rows)
     assert drawn["tokens"][:3] == ["Michelle", "·Jones<br>·Smith", "·was"]
     assert drawn["frames"] == []
-
-
-def test_a_hover_says_where_a_cell_is_and_its_numbers(opened, answer):
-    result = answer(DEFAULT)
     ld = result.grids["logit_diff"]
     expected = {
         r"logit\(·Smith\) - logit\(·Jones\): ": ld,
@@ -58,8 +52,7 @@ def test_a_click_frames_a_cell_and_tells_its_story(opened):
     opened.click(0, 1)
     expect(page.get_by_text("With the embedding at position 1")).to_be_visible()
     assert opened.settle().map()["frames"] == [[0, 1], [0, 1]]
-    clear = page.get_by_role("button", name="Clear", exact=True)
-    clear.click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     expect(page.get_by_text("Patched run")).to_have_count(0)
     assert opened.settle().map()["frames"] == []
     opened.click(0, 1)  # the one that was cleared
@@ -96,74 +89,27 @@ def test_the_bars_of_the_next_tokens_say_their_numbers(opened, answer):
     )
 
 
-# --- files --------------------------------------------------------------------------------------
-
-ASKED = replace(DEFAULT, metric="kl")
-
-
-@pytest.fixture(scope="module")
-def files(server, browser, answer) -> dict[str, bytes]:
-    """What is behind each download button, for the example under another metric."""
-    page = browser.new_page()
-    visit = Visit(server, page).open(metric="kl").shows(answer(ASKED).values)
+def test_every_file_is_what_its_button_says(visit, answer):
+    asked = replace(DEFAULT, metric="kl")
+    expected = answer(asked)
+    page = visit.open(metric="kl").shows(expected.values).page
     files = {}
     for label in ("PNG", "SVG", "CSV: grid", "CSV: top 20", "JSON"):
         button = page.get_by_test_id("stDownloadButton").filter(has_text=label)
         with page.expect_download() as started:
             button.get_by_role("button").click()
         files[label] = started.value.path().read_bytes()
-    assert visit.complaints == []
-    page.close()
-    return files
-
-
-def test_the_png_is_a_picture_for_print(files):
-    data = files["PNG"]
-    assert data.startswith(b"\x89PNG\r\n\x1a\n")
-    width, height = struct.unpack(">II", data[16:24])
-    at = data.index(b"pHYs") + 4
-    per_metre = struct.unpack(">II", data[at : at + 8])
-    assert {round(dots * 0.0254) for dots in per_metre} == {300}
-    assert width >= 1800 and height >= 1200
-
-
-def test_the_svg_is_a_drawing(files):
-    root = ElementTree.fromstring(files["SVG"])
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert "·Jones" in words and root.find(".//{*}image") is not None
-
-
-def test_the_grid_reads_back_as_the_numbers_of_every_metric(files, answer):
-    grids = exports.read_grid_csv(files["CSV: grid"].decode("utf-8"))
-    assert_same(grids, answer(ASKED).grids)
-
-
-def test_the_top_20_reads_back_as_the_tables(files, answer):
-    rows = list(csv.DictReader(io.StringIO(files["CSV: top 20"].decode("utf-8-sig"))))
-    expected = [(run, row) for run, top in answer(ASKED).top.items() for row in top]
-    assert [(row["run"], int(row["rank"]), int(row["token_id"])) for row in rows] == [
-        (run, row.rank, row.token.id) for run, row in expected
-    ]
-    assert [json.loads(row["token"]) for row in rows] == [row.token.text for _, row in expected]
-    for column in ("logit", "prob"):
-        np.testing.assert_allclose(
-            [float(row[column]) for row in rows],
-            [getattr(row, column) for _, row in expected],
-            atol=1e-4,
-        )
-
-
-def test_the_json_reads_back_as_the_whole_result(files, answer):
-    result, expected = exports.from_json(files["JSON"].decode("utf-8")), answer(ASKED)
+    assert files["PNG"].startswith(b"\x89PNG\r\n\x1a\n")
+    words = ElementTree.fromstring(files["SVG"]).iter("{http://www.w3.org/2000/svg}text")
+    assert "KL divergence" in " ".join("".join(text.itertext()) for text in words)
+    whole = exports.from_json(files["JSON"].decode("utf-8"))
     for part in ("experiment", "model", "clean", "corrupted", "target", "foil", "rows"):
-        assert getattr(result, part) == getattr(expected, part)
-    assert_same(result.grids, expected.grids)
-    for run, top in expected.top.items():
-        assert [row.token for row in result.top[run]] == [row.token for row in top]
-
-
-def assert_same(grids: dict, expected: dict) -> None:
-    assert list(grids) == list(expected)
-    for metric, grid in expected.items():
-        np.testing.assert_allclose(grids[metric], grid, atol=1e-4, err_msg=metric)
+        assert getattr(whole, part) == getattr(expected, part)
+    for grids in (whole.grids, exports.read_grid_csv(files["CSV: grid"].decode("utf-8"))):
+        assert list(grids) == list(expected.grids)
+        for metric, grid in expected.grids.items():
+            np.testing.assert_allclose(grids[metric], grid, atol=1e-4, err_msg=metric)
+    rows = csv.DictReader(io.StringIO(files["CSV: top 20"].decode("utf-8-sig")))
+    assert [(row["run"], int(row["token_id"])) for row in rows] == [
+        (run, row.token.id) for run, top in expected.top.items() for row in top
+    ]

@@ -1,4 +1,4 @@
-"""Light, dark and on a phone: nothing sticks out, and nothing is asked of another host.
+"""Light, dark and on a phone: nothing sticks out.
 
 The screenshots are in pytest's temporary folder, for a person to look at.
 """
@@ -10,11 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.driver import DEFAULT, PHONE
 
-LOOKS = {
-    "light": {"color_scheme": "light"},
-    "dark": {"color_scheme": "dark"},
-    "phone": PHONE,
-}
+LOOKS = {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"}, "phone": PHONE}
 AWKWARD = {
     "a long text": {
         "clean": f"Mary {'and John ' * 30}went to the store. Mary",
@@ -43,21 +39,3 @@ def test_a_phone_shows_everything_within_its_width(visitor, tmp_path, changes):
     visit = visitor(**PHONE).open(**asked.to_query()).asks(asked)
     visit.page.screenshot(path=tmp_path / "page.png")
     visit.assert_fits()
-
-
-def test_a_whole_visit_asks_nothing_of_another_host(visit, answer):
-    visit.open().shows(answer(DEFAULT).values).click(3, 1)
-    page = visit.page
-    expect(page.get_by_text("Patched run")).to_be_visible()
-    with page.expect_download():
-        page.get_by_test_id("stDownloadButton").first.get_by_role("button").click()
-    for name in ("How it works", "Tokens", "Is it right?"):
-        page.get_by_role("link", name=name).click()
-        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
-        visit.asks(DEFAULT)
-    page.get_by_role("button", name="Check it").click()
-    expect(page.get_by_text("checks passed")).to_be_visible()
-    page.get_by_role("button", name="She or he").click()
-    expect(page.get_by_role("textbox", name="Clean text")).to_be_visible()
-    assert len(visit.requests) > 10
-    assert visit.other_hosts == set()

@@ -17,7 +17,7 @@ from core.question.experiment import Experiment
 from core.result import Result
 from pages.parts import keeping
 from pages.parts.jobs import Job
-from tests.builders import finished
+from tests import builders
 
 PAGES = {
     "patch": "pages/patching/patch.py",
@@ -58,7 +58,7 @@ class App:
         return self.run()
 
     def press(self, label: str) -> "App":
-        self.button(label).click()
+        next(button for button in self.at.button if button.label == label).click()
         return self.run()
 
     def choose(self, row: str, position: int) -> "App":
@@ -72,9 +72,6 @@ class App:
     def has(self, key: str) -> bool:
         return any(getattr(node, "key", None) == key for node in self.at)
 
-    def button(self, label: str):
-        return next(button for button in self.at.button if button.label == label)
-
     @property
     def buttons(self) -> list[str]:
         return [button.label for button in self.at.button]
@@ -84,10 +81,14 @@ class App:
         return self.at.session_state.experiment
 
     @property
+    def kept(self) -> dict:
+        """What the session keeps on its model."""
+        return keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+
+    @property
     def job(self) -> Job:
         """That of the experiment's sweep."""
-        kept = keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
-        return kept[self.experiment.texts, self.experiment.sweep]
+        return self.kept[self.experiment.texts, self.experiment.sweep]
 
     @property
     def query(self) -> dict[str, str]:
@@ -149,6 +150,11 @@ class App:
     def tables(self) -> list[list[dict]]:
         """The data frames on the page, as rows."""
         return [node.value.to_dict("records") for node in self.at.dataframe]
+
+    @property
+    def words(self) -> list[str]:
+        """The pieces of markdown."""
+        return [node.value for node in self.at.markdown]
 
     @property
     def next_tokens(self) -> list[list[dict]]:
@@ -218,6 +224,16 @@ def open_app(pytestconfig) -> Callable[..., App]:
     return open_app
 
 
+@pytest.fixture
+def folders(monkeypatch, tmp_path):
+    """A directory whose subfolders the app offers, with one sound model in it, "tiny"."""
+    builders.write_model_folder(tmp_path / "models" / "tiny")
+    monkeypatch.setenv("PATCHBOARD_MODELS", str(tmp_path / "models"))
+    keeping._shelf.clear()
+    yield tmp_path / "models"
+    keeping._shelf.clear()
+
+
 @pytest.fixture(scope="session")
 def teaching() -> models.LoadedModel:
     return models.load(models.TEACHING)
@@ -228,7 +244,7 @@ def answer(teaching) -> Callable[[Experiment], Result]:
     """What `core` itself says to an experiment on the teaching model."""
 
     def answer(experiment: Experiment) -> Result:
-        return finished(experiment, teaching).read(experiment)
+        return builders.finished(experiment, teaching).read(experiment)
 
     return answer
 

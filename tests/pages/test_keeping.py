@@ -8,7 +8,7 @@ import pytest
 
 from core import study
 from core.engine import work
-from pages.parts import jobs, keeping, running
+from pages.parts import keeping, running
 from pages.parts.jobs import State
 from tests import builders
 from tests.pages.conftest import TITLES
@@ -16,23 +16,23 @@ from tests.pages.conftest import TITLES
 
 @pytest.fixture
 def counted(monkeypatch):
-    """`counted(cls, "method")` is a list with one entry for every call."""
+    """`counted("name")` is a list with one entry for every call of that function of `study`."""
 
-    def counted(owner, name: str) -> list:
-        calls, original = [], getattr(owner, name)
+    def counted(name: str) -> list:
+        calls, original = [], getattr(study, name)
 
         def call(*args, **kwargs):
             calls.append(args)
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(owner, name, call)
+        monkeypatch.setattr(study, name, call)
         return calls
 
     return counted
 
 
 def test_the_plain_runs_of_a_pair_are_recorded_once_for_all_sites_and_pages(open_app, counted):
-    recorded = counted(study, "recording")
+    recorded = counted("recording")
     app = open_app().enter(metric="kl").enter(site="attn_out").enter(direction="noise")
     app.go_to("components").go_to("lens").go_to("compare")
     assert len(recorded) == 1
@@ -41,33 +41,26 @@ def test_the_plain_runs_of_a_pair_are_recorded_once_for_all_sites_and_pages(open
 
 
 @pytest.mark.parametrize(
-    ("page", "toggle", "name"),
+    ("page", "toggle", "name", "times"),
     [
-        ("patch", "follow", "trace"),
-        ("lens", None, "logit_lens"),
-        ("components", "preview", "head_preview"),
+        ("patch", "follow", "trace", 1),
+        ("lens", None, "logit_lens", 2),  # it reads both runs
+        ("components", "preview", "head_preview", 1),
     ],
 )
 def test_what_takes_long_is_computed_once_and_not_at_every_click(
-    open_app, counted, page, toggle, name
+    open_app, counted, page, toggle, name, times
 ):
-    calls = counted(study, name)
+    calls = counted(name)
     app = open_app(embedding="0")
-
-    def look() -> None:
+    for _ in range(2):
         app.go_to(page)
         if page == "patch":
             app.choose("1", 2)
         if toggle:
             app.widget(toggle).set_value(True)
-        app.run()
-
-    look()
-    once = len(calls)
-    assert once == (2 if page == "lens" else 1)  # the lens reads both runs
-    app.run().go_to("tokens")
-    look()
-    assert len(calls) == once
+        app.run().run().go_to("tokens")
+        assert len(calls) == times
 
 
 def test_a_finished_map_does_not_wait_for_anybodys_turn(open_app):
@@ -97,14 +90,6 @@ def test_a_sweep_that_fails_says_so_and_can_be_tried_again(open_app, monkeypatch
     assert app.maps and not app.problems and app.at.get("download_button")
 
 
-def test_the_offer_to_run_says_how_much_memory_it_takes(open_app, monkeypatch):
-    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
-    app = open_app()
-    megabytes = app.job.memory / 1e6
-    assert megabytes > 1
-    assert any(f"{megabytes:,.0f} MB of memory" in node.value for node in app.at.markdown)
-
-
 def test_what_the_machine_has_no_memory_for_is_refused(open_app, monkeypatch):
     monkeypatch.setattr(work, "available_memory", lambda: 100_000)
     app = open_app()
@@ -116,13 +101,12 @@ def test_what_the_machine_has_no_memory_for_is_refused(open_app, monkeypatch):
 
 def test_a_session_keeps_so_many_bytes_and_the_oldest_go_first(open_app, sweeps, monkeypatch):
     app = open_app()
-    kept = keeping.shelf("teaching")._of[app.at.session_state.session]
-    one = sum(thing.nbytes for thing in kept.values())
+    one = sum(thing.nbytes for thing in app.kept.values())
     assert one > 100_000
     monkeypatch.setattr(keeping, "BUDGET", 2.5 * one)
     for title in TITLES[1:5]:
         app.press(title)
-        assert sum(thing.nbytes for thing in kept.values()) <= 2.5 * one
+        assert sum(thing.nbytes for thing in app.kept.values()) <= 2.5 * one
     begun = len(sweeps)
     app.press(TITLES[4])  # kept
     assert len(sweeps) == begun
@@ -130,43 +114,35 @@ def test_a_session_keeps_so_many_bytes_and_the_oldest_go_first(open_app, sweeps,
     assert len(sweeps) == begun + 1
 
 
-def test_a_model_that_makes_room_for_another_is_freed(open_app, monkeypatch, tmp_path):
+def test_a_model_that_makes_room_for_another_is_freed(open_app, folders):
     """Whatever sessions have computed on it."""
-    for name in ("one", "two", "three"):
-        builders.write_model_folder(tmp_path / "models" / name)
-    monkeypatch.setenv("PATCHBOARD_MODELS", str(tmp_path / "models"))
-    keeping._shelf.clear()
-    typed = {"clean": builders.CLEAN, "corrupted": builders.CORRUPTED}
-    app = open_app(**typed, target=" Lee", foil=" Poe", model="local/one")
+    for name in ("two", "three"):
+        builders.write_model_folder(folders / name)
+    app = open_app(**builders.experiment(model="local/tiny").to_query())
     assert app.maps
-    first = weakref.ref(keeping.shelf("local/one").model.gpt)
+    first = weakref.ref(keeping.shelf("local/tiny").model.gpt)
     app.enter(model="local/two")
     assert first() is not None
     app.enter(model="local/three").run()
     gc.collect()
     assert first() is None
-    keeping._shelf.clear()
 
 
-def test_a_model_whose_files_have_changed_is_loaded_anew(open_app, monkeypatch, tmp_path):
-    folder = builders.write_model_folder(tmp_path / "models" / "mine")
-    monkeypatch.setenv("PATCHBOARD_MODELS", str(tmp_path / "models"))
-    typed = {"clean": builders.CLEAN, "corrupted": builders.CORRUPTED}
-    app = open_app(**typed, target=" Lee", foil=" Poe", model="local/mine")
+def test_a_model_whose_files_have_changed_is_loaded_anew(open_app, folders):
+    app = open_app(**builders.experiment(model="local/tiny").to_query())
     before = app.map
     other = builders.random_gpt(3, 2, 8, vocab_size=276, block_size=24, seed=7)
-    other.save_pretrained(folder)
+    other.save_pretrained(folders / "tiny")
     assert (app.run().map != before).any()
 
 
 def test_the_runs_of_a_pair_go_after_all_that_needs_them(open_app, monkeypatch):
     """Or they would be there still, uncounted."""
     app = open_app()
-    kept = keeping.shelf("teaching")._of[app.at.session_state.session]
     app.go_to("lens").go_to("components").go_to("patch")
     monkeypatch.setattr(keeping, "_MOST", 3)
     app.press(TITLES[1])
-    left = [what for texts, what in kept if texts.corrupted != app.experiment.corrupted]
+    left = [what for texts, what in app.kept if texts.corrupted != app.experiment.corrupted]
     assert left == ["runs"]
 
 

@@ -7,7 +7,6 @@ import pytest
 import streamlit as st
 
 from core import presets
-from core.question.metrics import METRICS
 from pages.parts import answer as answer_part
 from pages.parts import jobs, running
 from pages.parts.jobs import State
@@ -18,167 +17,86 @@ def rounded(values) -> np.ndarray:
     return np.round(np.asarray(values, dtype=float), 4)
 
 
-# --- opening it ---------------------------------------------------------------------------------
-
-
 def test_it_opens_with_an_example_computed(open_app, answer):
     app = open_app()
     assert app.experiment == presets.PRESETS[0].experiment("teaching")
     assert not app.problems and not app.notes
-    np.testing.assert_allclose(app.map, rounded(answer(app.experiment).values), atol=1e-4)
-
-
-def test_it_shows_the_baselines_of_both_runs(open_app, answer):
-    app = open_app()
     result = answer(app.experiment)
+    np.testing.assert_allclose(app.map, rounded(result.values), atol=1e-4)
     table = next(body for body in app.bodies if "before any patch" in body)
     for metric, digits in (("logit_diff", ".4f"), ("target_prob", ".4%"), ("foil_prob", ".4%")):
         for value in (result.baselines[metric].clean, result.baselines[metric].corrupted):
             assert f"<td>{value:{digits}}</td>" in table
+    files = [button.proto.label for button in app.at.get("download_button")]
+    assert files == ["PNG", "SVG", "CSV: grid", "CSV: top 20", "JSON"]
 
 
-def test_it_shows_the_likeliest_tokens_of_both_runs(open_app, answer):
+def test_it_shows_the_likeliest_tokens_of_both_runs_as_tables_or_a_chart(open_app, answer):
     app = open_app()
-    for table, side in zip(app.next_tokens, ("clean", "corrupted"), strict=True):
-        expected = answer(app.experiment).top[side]
+    tops = [answer(app.experiment).top[side] for side in ("clean", "corrupted")]
+    for table, top in zip(app.next_tokens, tops, strict=True):
         assert [row["rank"] for row in table] == [str(rank) for rank in range(1, 21)]
-        assert [row["id"] for row in table] == [str(row.token.id) for row in expected]
-        assert [row["token"] for row in table] == [row.token.label for row in expected]
-        assert [float(row["logit"]) for row in table] == pytest.approx(
-            [row.logit for row in expected], abs=1e-4
-        )
-        assert [float(row["prob."]) for row in table] == pytest.approx(
-            [row.prob for row in expected], abs=1e-6
-        )
-
-
-def test_the_likeliest_tokens_are_a_chart_if_asked_for(open_app, answer):
-    app = open_app()
+        for row, expected in zip(table, top, strict=True):
+            assert (row["id"], row["token"]) == (str(expected.token.id), expected.token.label)
+            assert float(row["logit"]) == pytest.approx(expected.logit, abs=1e-4)
+            assert float(row["prob."]) == pytest.approx(expected.prob, abs=1e-6)
     app.widget("next_tokens_as").set_value("Chart")
-    app.run()
-    assert app.next_tokens == []
+    assert app.run().next_tokens == []
     charts = [figure for figure in app.figures if figure["data"][0]["type"] == "bar"]
-    for chart, side in zip(charts, ("clean", "corrupted"), strict=True):
-        expected = [row.prob for row in answer(app.experiment).top[side]]
-        assert chart["data"][0]["x"] == pytest.approx(expected, abs=1e-6)
+    for chart, top in zip(charts, tops, strict=True):
+        assert chart["data"][0]["x"] == pytest.approx([row.prob for row in top], abs=1e-6)
 
 
-def test_it_offers_five_files(open_app):
-    labels = [button.proto.label for button in open_app().at.get("download_button")]
-    assert labels == ["PNG", "SVG", "CSV: grid", "CSV: top 20", "JSON"]
-
-
-def test_the_hover_says_what_a_cell_is(open_app, answer):
-    app = open_app(metric="prob_diff")
-    result = answer(app.experiment)
-    (figure,) = app.maps
-    fields = np.reshape(figure["data"][1]["customdata"], (*result.values.shape, -1))
-    row, position = 3, 1
-    change = result.grids["logit_diff"] - result.baselines["logit_diff"].corrupted
-    expected = [
-        result.values, result.grids["logit_diff"], change, result.grids["recovery"],
-    ]  # fmt: skip
-    assert fields[row, position, 2:5].tolist() == ["layer 2", "·Jones", "·Smith"]
-    shown = fields[row, position, 5:].astype(float)
-    np.testing.assert_allclose(shown, [grid[row, position] for grid in expected], atol=2e-4)
-    for words in ("position", "P(·Smith) - P(·Jones)", "logit(·Smith) - logit(·Jones)", "recovery"):
-        assert words in figure["data"][1]["hovertemplate"]
-
-
-# --- examples -----------------------------------------------------------------------------------
-
-
-def test_there_are_eight_examples_the_three_of_the_assignment_among_them(open_app):
-    app = open_app()
-    assert len(TITLES) >= 8
-    assert [label for label in app.buttons if label in TITLES] == TITLES
-    corrupted = {preset.corrupted for preset in OFFERED}
-    assert corrupted >= {
-        "Michelle Smith was a top-notch student. Michelle",
-        "Jessica Jones was a top-notch student. Michelle",
-        "Michelle Jones was a top-notch student. Jessica",
-    }
-
-
-@pytest.mark.parametrize("preset", OFFERED, ids=lambda preset: preset.title)
-def test_an_example_gives_a_map(open_app, answer, preset):
-    app = open_app(clean="", corrupted="", target="", foil="").press(preset.title)
-    assert app.experiment == preset.experiment("teaching")
-    assert not app.problems
-    np.testing.assert_allclose(app.map, rounded(answer(app.experiment).values), atol=1e-4)
-
-
-def test_an_example_is_shown_with_what_to_look_for(open_app):
-    captions = [caption.value for caption in open_app().at.sidebar.caption]
+def test_every_example_that_the_model_knows_is_offered_says_what_to_look_for_and_gives_a_map(
+    open_app, answer
+):
+    app = open_app(clean="", corrupted="", target="", foil="")
+    shown = {preset.title for preset in presets.PRESETS} & set(app.buttons)
+    assert shown == {*TITLES} and "The Eiffel Tower" not in shown
+    captions = [caption.value for caption in app.at.sidebar.caption]
     assert captions == [preset.look_for for preset in OFFERED]
-
-
-def test_an_example_with_words_the_model_does_not_know_is_not_offered(open_app):
-    assert "The Eiffel Tower" in [preset.title for preset in presets.PRESETS]
-    assert "The Eiffel Tower" not in open_app().buttons
+    for preset in OFFERED:
+        app.press(preset.title)
+        assert app.experiment == preset.experiment("teaching")
+        assert app.maps and not app.problems
 
 
 # --- sweep once, ask many questions -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        *({"metric": metric} for metric in METRICS if metric != "logit_diff"),
-        {"target": " Michelle"},
-        {"foil": " the"},
-        {"target": " Smith", "foil": " Jones"},
-    ],
-    ids=str,
-)
-def test_another_question_is_answered_without_another_sweep(open_app, answer, sweeps, question):
-    app = open_app()
+def test_another_question_is_answered_without_another_sweep(open_app, answer, sweeps):
+    app, shown = open_app(), {}
+    for question in (
+        {"metric": "kl"},
+        {"metric": "prob_diff", "target": " Michelle", "foil": " the"},
+        {"metric": "logit_diff", "target": " Smith", "foil": " Jones"},
+    ):
+        app.enter(**question)
+        shown[app.experiment] = app.map
+    app.choose("2", 1).choose("3", 2).press("Clear")
     assert len(sweeps) == 1
-    app.enter(**question)
-    assert len(sweeps) == 1
-    np.testing.assert_allclose(app.map, rounded(answer(app.experiment).values), atol=1e-4)
+    for asked, seen in shown.items():
+        np.testing.assert_allclose(seen, rounded(answer(asked).values), atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_another_experiment_is_another_sweep_and_going_back_to_one_is_none(
+    open_app, answer, sweeps
+):
+    app, shown = open_app(), {}
+    for change in (
         {"corrupted": "Michelle Brown was a top-notch student. Michelle"},
         {"direction": "noise"},
         {"bos": True},
         {"embedding": False},
-    ],
-    ids=str,
-)
-def test_another_experiment_is_another_sweep(open_app, answer, sweeps, change):
-    app = open_app().enter(**change)
-    assert len(sweeps) == 2
-    np.testing.assert_allclose(app.map, rounded(answer(app.experiment).values), atol=1e-4)
-
-
-def test_going_back_to_an_experiment_needs_no_sweep(open_app, sweeps):
-    open_app().press(TITLES[1]).press(TITLES[0]).press(TITLES[1])
-    assert len(sweeps) == 2
-
-
-def test_a_choice_of_a_cell_needs_no_sweep(open_app, sweeps):
-    open_app().choose("2", 1).choose("3", 2).press("Clear")
-    assert len(sweeps) == 1
-
-
-def test_the_embedding_is_a_row_above_the_layers(open_app, answer):
-    app = open_app(embedding="0")
-    layers = app.map
-    app.enter(embedding=True)
-    assert app.maps[0]["layout"]["yaxis"]["ticktext"] == ["embedding", *map(str, range(6))]
-    np.testing.assert_allclose(app.map[1:], layers, atol=1e-4)
-
-
-def test_end_of_text_comes_first_when_asked_for(open_app):
-    app = open_app(bos="0")
-    columns = app.map.shape[1]
-    app.enter(bos=True)
-    assert app.map.shape[1] == columns + 1
-    assert app.maps[0]["layout"]["xaxis"]["ticktext"][0] == "&lt;|endoftext|&gt;"
+        {"site": "attn_out"},
+    ):
+        app.enter(**change)
+        shown[app.experiment] = app.map
+        assert len(sweeps) == 1 + len(shown)
+    app.enter(site="resid_post").press(TITLES[0])  # both have been there
+    assert len(sweeps) == 1 + len(shown)
+    for asked, seen in shown.items():
+        np.testing.assert_allclose(seen, rounded(answer(asked).values), atol=1e-4)
 
 
 # --- a slow sweep -------------------------------------------------------------------------------
@@ -210,26 +128,18 @@ def interrupted_at(monkeypatch):
     return interrupt
 
 
-def test_a_long_sweep_begins_when_a_person_says_so(open_app, answer, monkeypatch):
+def test_a_long_sweep_begins_when_a_person_says_so_knowing_what_it_takes(
+    open_app, answer, monkeypatch
+):
     monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
     app = open_app()
-    assert app.job.fraction == 0
-    assert any("This takes about" in markdown.value for markdown in app.at.markdown)
+    assert app.job.fraction == 0 and app.job.memory > 1e6
+    takes = f"This takes about 0 seconds and {app.job.memory / 1e6:,.0f} MB of memory here."
+    assert takes in app.words
     assert not app.at.get("download_button")
     app.press("Run it")
     np.testing.assert_allclose(app.map, rounded(answer(app.experiment).values), atol=1e-4)
     assert app.at.get("download_button")
-
-
-def test_a_slow_sweep_shows_how_far_it_is(open_app, interrupted_at):
-    interrupted_at(20)
-    app = open_app()
-    (bar,) = app.at.get("progress")
-    fraction = app.job.fraction
-    assert 0 < fraction < 1
-    assert bar.value == int(fraction * 100)
-    assert f"{fraction:.0%}" in bar.text
-    assert "Cancel" in app.buttons
 
 
 def test_a_slow_sweep_fills_the_map_as_it_goes(open_app, interrupted_at):
@@ -240,14 +150,19 @@ def test_a_slow_sweep_fills_the_map_as_it_goes(open_app, interrupted_at):
     assert known[0] < known[len(known) // 2] < known[-1]
 
 
-def test_cancel_stops_a_sweep_where_it_is_and_go_on_finishes_it(open_app, answer, interrupted_at):
+def test_a_slow_sweep_shows_how_far_it_is_is_cancelled_there_and_goes_on_to_its_end(
+    open_app, answer, interrupted_at
+):
     interrupted_at(20)
     app = open_app()
+    (bar,) = app.at.get("progress")
     fraction = app.job.fraction
+    assert 0 < fraction < 1
+    assert bar.value == int(fraction * 100) and f"{fraction:.0%}" in bar.text
     interrupted_at(None)
     app.press("Cancel")
     assert app.job.fraction == fraction
-    assert f"Stopped at {fraction:.0%}." in [markdown.value for markdown in app.at.markdown]
+    assert f"Stopped at {fraction:.0%}." in app.words
     assert np.isnan(app.map).any()
     assert not app.at.get("download_button")
     app.press("Go on")
@@ -283,30 +198,27 @@ def test_another_text_ends_the_sweep_under_way_which_goes_on_when_one_comes_back
 # --- the story of a cell ------------------------------------------------------------------------
 
 
-def test_a_chosen_cell_is_outlined_and_tells_its_story(open_app, answer):
-    app = open_app()
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+def test_a_chosen_cell_is_outlined_tells_its_story_and_its_next_tokens(open_app, answer, direction):
+    app = open_app(direction=direction)
     assert app.outlined == set()
     app.choose("2", 1)
     assert app.outlined == {(3, 1)}
     result = answer(app.experiment)
-    ld = result.grids["logit_diff"][3, 1]
+    put_in, unpatched = ("clean", "corrupted")[:: 1 if direction == "denoise" else -1]
     story = next(text for text in app.texts if "replaced by" in text)
-    assert story.startswith("With the resid_post of layer 2 at position 1 replaced by the clean")
-    assert f"from {result.baselines['logit_diff'].corrupted:.4f} to {ld:.4f}" in story
+    assert story.startswith(
+        f"With the resid_post of layer 2 at position 1 replaced by the {put_in}"
+    )
+    plain = getattr(result.baselines["logit_diff"], unpatched)
+    assert f"from {plain:.4f} to {result.grids['logit_diff'][3, 1]:.4f}" in story
     assert f"to {result.grids['recovery'][3, 1]:.4f}" in story
-
-
-@pytest.mark.parametrize("direction", ["denoise", "noise"])
-def test_a_chosen_cell_opens_its_next_tokens_with_the_change_in_rank(open_app, direction):
-    app = open_app(direction=direction).choose("2", 1)
-    expected = app.job.of.patched_next_tokens((3, 1))
     clean, patched, _corrupted = app.next_tokens
     assert len(patched) == 20
-    for row, moved in zip(patched, expected, strict=True):
-        unpatched = moved.corrupted_rank if direction == "denoise" else moved.clean_rank
+    for row, moved in zip(patched, app.job.of.patched_next_tokens((3, 1)), strict=True):
         assert (row["rank"], row["id"]) == (str(moved.now.rank), str(moved.now.token.id))
         assert (row["clean"], row["corr."]) == (str(moved.clean_rank), str(moved.corrupted_rank))
-        assert row["risen"] == f"{unpatched - moved.now.rank:+d}"
+        assert row["risen"] == f"{getattr(moved, f'{unpatched}_rank') - moved.now.rank:+d}"
     ranks = {row["id"]: row["rank"] for row in clean}
     assert all(row["clean"] == ranks[row["id"]] for row in patched if row["id"] in ranks)
 
@@ -329,41 +241,29 @@ def test_a_chosen_patch_can_be_followed_through_the_layers(open_app, answer):
         assert f"({site}){part:z.4f}" in table
 
 
-@pytest.mark.parametrize("change", [{"site": "attn_out"}, {"window": "1"}])
-def test_only_a_single_patch_of_the_stream_can_be_followed(open_app, change):
-    app = open_app(embedding="0", **change).choose("1", 9)
-    assert not app.has("follow")
+def test_only_a_single_patch_of_the_stream_can_be_followed(open_app):
+    app = open_app(embedding="0", window="1").choose("1", 9)
+    assert len(app.next_tokens) == 3 and not app.has("follow")
+    app.enter(window=0, site="attn_out")
+    assert len(app.next_tokens) == 3 and not app.has("follow")
 
 
-def test_the_embedding_row_can_be_chosen(open_app):
-    app = open_app(embedding="1").choose("embedding", 0)
-    assert app.outlined == {(0, 0)}
-    assert any("With the embedding at position 0" in text for text in app.texts)
-
-
-def test_clear_closes_the_story(open_app):
-    app = open_app().choose("2", 1).press("Clear")
+def assert_nothing_is_chosen(app) -> None:
     assert app.outlined == set() and len(app.next_tokens) == 2
     assert (app.widget("cell_row").value, app.widget("cell_column").value) == (None, None)
 
 
-def test_a_cell_stays_chosen_while_it_exists(open_app):
+def test_a_cell_stays_chosen_while_it_exists_or_until_it_is_cleared(open_app):
     app = open_app().choose("2", 1)
     app.enter(clean=LONGER, corrupted=LONGER_CORRUPTED, target=" Mary", foil=" John")
     assert app.outlined == {(3, 1)}
     app.enter(metric="kl").enter(embedding=False)
     assert app.outlined == {(2, 1)}
     assert len(app.next_tokens) == 3
-
-
-def test_a_cell_that_a_shorter_text_no_longer_has_is_dropped(open_app):
-    app = open_app(clean=LONGER, corrupted=LONGER_CORRUPTED).choose("2", 13)
-    assert app.outlined == {(2 + 1 * app.experiment.embedding, 13)}
-    app.press(TITLES[0])
-    assert app.outlined == set() and len(app.next_tokens) == 2
-    assert (app.widget("cell_row").value, app.widget("cell_column").value) == (None, None)
-
-
-def test_the_embedding_cell_is_dropped_with_its_row(open_app):
-    app = open_app(embedding="1").choose("embedding", 1).enter(embedding=False)
-    assert app.outlined == set() and len(app.next_tokens) == 2
+    assert_nothing_is_chosen(app.press("Clear"))
+    assert app.choose("2", 13).outlined == {(2, 13)}
+    app.press(TITLES[0])  # which is shorter
+    assert_nothing_is_chosen(app)
+    assert app.choose("embedding", 0).outlined == {(0, 0)}
+    assert any("With the embedding at position 0" in text for text in app.texts)
+    assert_nothing_is_chosen(app.enter(embedding=False))

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from core.presets import PRESETS
-from core.question.experiment import Experiment
 from core.study import SIDES
 from pages.parts import jobs, running
 from tests.builders import finished
 from tests.pages.conftest import numbers
 
 DEFAULT = PRESETS[0].experiment("teaching")
-PARTS = ("resid_post", "attn_out", "mlp_out")
 
 
 @pytest.fixture
@@ -28,10 +26,6 @@ def values(figure: dict) -> np.ndarray:
 
 def scale(figure: dict) -> tuple[float, float]:
     return figure["data"][0]["zmin"], figure["data"][0]["zmax"]
-
-
-def of_site(experiment: Experiment, site: str) -> Experiment:
-    return replace(experiment, site=site, embedding=False, window=0)
 
 
 @pytest.mark.parametrize("page", ["components", "compare"])
@@ -54,19 +48,14 @@ def test_every_sweep_of_a_page_can_be_so_long_that_it_asks(open_app, monkeypatch
 
 
 @pytest.mark.parametrize("question", [{}, {"direction": "noise", "metric": "recovery"}])
-def test_the_stream_and_its_parts_stand_side_by_side_on_one_scale(open_app, answer, question):
+def test_the_stream_and_its_parts_stand_on_one_scale_and_every_head_is_a_cell(
+    open_app, answer, question
+):
     app = open_app(**question).go_to("components")
-    maps = app.maps[:3]
-    for shown, site in zip(maps, PARTS, strict=True):
-        expected = answer(of_site(app.experiment, site)).values
-        np.testing.assert_allclose(values(shown), expected, atol=1e-4)
-    assert len({scale(shown) for shown in maps}) == 1
-
-
-def test_every_head_is_a_cell(open_app, answer):
-    app = open_app().go_to("components")
-    expected = answer(of_site(app.experiment, "head_z")).values
-    np.testing.assert_allclose(values(app.maps[3]), expected, atol=1e-4)
+    for shown, site in zip(app.maps, ("resid_post", "attn_out", "mlp_out", "head_z"), strict=True):
+        asked = replace(app.experiment, site=site, embedding=False, window=0)
+        np.testing.assert_allclose(values(shown), answer(asked).values, atol=1e-4)
+    assert len({scale(shown) for shown in app.maps[:3]}) == 1
 
 
 def test_a_chosen_head_shows_where_it_reads_on_both_runs(open_app, study):
@@ -91,7 +80,7 @@ def test_the_preview_is_shown_with_its_correlation_with_the_exact_map(open_app, 
     expected = study.head_preview(DEFAULT)
     np.testing.assert_allclose(values(app.maps[4]), expected, atol=1e-4)
     correlation = np.corrcoef(expected.ravel(), values(app.maps[3]).ravel())[0, 1]
-    assert any(f"**{correlation:.3f}**" in node.value for node in app.at.markdown)
+    assert any(f"**{correlation:.3f}**" in words for words in app.words)
 
 
 @pytest.mark.parametrize("page", ["components", "lens", "compare"])
@@ -104,31 +93,22 @@ def test_a_mistake_is_named_where_there_is_no_field(open_app, page):
 # --- Lens -----------------------------------------------------------------------------------------
 
 
-def test_the_lens_ends_in_what_each_run_says(open_app, answer):
+def test_the_lens_ends_in_what_each_run_says_and_the_attributions_sum_to_it(open_app, answer):
     app = open_app().go_to("lens")
-    for shown, side in zip(app.maps[:2], ("clean", "corrupted"), strict=True):
-        best = answer(app.experiment).top[side][0]
+    result = answer(app.experiment)
+    lines, bars = (
+        [figure for figure in app.figures if figure["data"][0]["type"] == kind]
+        for kind in ("scatter", "bar")
+    )
+    for shown, line, bar, side in zip(app.maps[:2], lines, bars, SIDES, strict=True):
+        best = result.top[side][0]
         assert values(shown)[-1, -1] == pytest.approx(best.prob, abs=1e-5)
         assert shown["data"][0]["text"][-1][-1] == best.token.label[:9]
         assert values(shown).shape == (7, 10)  # the embedding and six layers, ten tokens
-
-
-def test_the_lines_end_in_the_logits_of_target_and_foil(open_app, answer):
-    app = open_app().go_to("lens")
-    lines = [figure for figure in app.figures if figure["data"][0]["type"] == "scatter"]
-    baselines = answer(app.experiment).baselines["logit_diff"]
-    for shown, expected in zip(lines, (baselines.clean, baselines.corrupted), strict=True):
-        target, foil = (trace["y"][-1] for trace in shown["data"])
-        assert foil - target == pytest.approx(expected, abs=1e-3)
-
-
-def test_the_attributions_sum_to_the_logit_difference(open_app, answer):
-    app = open_app().go_to("lens")
-    bars = [figure for figure in app.figures if figure["data"][0]["type"] == "bar"]
-    baselines = answer(app.experiment).baselines["logit_diff"]
-    for shown, expected in zip(bars, (baselines.clean, baselines.corrupted), strict=True):
-        total = sum(np.sum(trace["y"]) for trace in shown["data"])
-        assert total == pytest.approx(expected, abs=1e-3)
+        difference = pytest.approx(getattr(result.baselines["logit_diff"], side), abs=1e-3)
+        target, foil = (trace["y"][-1] for trace in line["data"])
+        assert foil - target == difference
+        assert sum(np.sum(trace["y"]) for trace in bar["data"]) == difference
 
 
 # --- Compare --------------------------------------------------------------------------------------
@@ -157,10 +137,6 @@ def test_a_pinned_result_stands_beside_the_present_one_and_their_difference(open
     plain = [answer(asked).baselines["logit_diff"].corrupted for asked in (app.experiment, pinned)]
     shows = f"a cell that neither patch changes shows {plain[0] - plain[1]:z.4f}"
     assert any(shows in node.value for node in app.at.caption)
-
-
-def test_there_is_no_difference_between_maps_of_different_sizes(open_app):
-    app = open_app().go_to("compare").press("Pin the present result")
     app.go_to("patch").enter(metric="kl").go_to("compare")
     assert len(app.maps) == 4
     assert any("two maps of one size under one metric" in note for note in app.notes)
