@@ -18,7 +18,7 @@ def nested() -> CfgNode:
     )
 
 
-def test_settings_are_attributes_and_plain_dictionaries():
+def test_settings_are_attributes_and_plain_dictionaries_and_print_nested():
     config = nested()
     assert config.model.inner.rate == 0.1
     assert config.to_dict() == {
@@ -26,10 +26,7 @@ def test_settings_are_attributes_and_plain_dictionaries():
         "model": {"n_layer": 2, "inner": {"rate": 0.1}},
         "name": "first",
     }
-
-
-def test_settings_print_nested():
-    assert str(nested()) == (
+    assert str(config) == (
         "system:\n    seed: 1\n    work_dir: out\n"
         "model:\n    n_layer: 2\n    inner:\n        rate: 0.1\n"
         "name: first\n"
@@ -48,9 +45,7 @@ def test_merging_a_dictionary_sets_known_and_new_keys():
     [
         ("--model.n_layer=10", 10),
         ("--model.n_layer=3e-4", 3e-4),
-        ("--model.n_layer=None", None),
         ("--model.n_layer=(0.9, 0.95)", (0.9, 0.95)),
-        ("--model.n_layer=gpt-mini", "gpt-mini"),
         ("--model.n_layer='a=b'", "a=b"),
         ("--model.n_layer=a=b", "a=b"),
         ("--model.n_layer=", ""),
@@ -74,7 +69,6 @@ def test_command_line_arguments_reach_every_depth():
         ("model.n_layer=3", "expected --name=value, got 'model.n_layer=3'"),
         ("--model.n_layer", "expected --name=value, got '--model.n_layer'"),
         ("--model.depth=3", "'model.depth' is not a setting of this configuration"),
-        ("--nothing.n_layer=3", "'nothing.n_layer' is not a setting of this configuration"),
         ("--name.n_layer=3", "'name.n_layer' is not a setting of this configuration"),
     ],
 )
