@@ -28,14 +28,8 @@ DIGITS = "9" * 5000
 
 def patch(model_folder, *more: str, **changes: str) -> list[str]:
     """A good command, with options changed or, where None, left out."""
-    options = {
-        "clean": CLEAN,
-        "corrupted": CORRUPTED,
-        "target": " Lee",
-        "foil": " Poe",
-        "model": str(model_folder),
-    }
-    options |= changes
+    options = {"clean": CLEAN, "corrupted": CORRUPTED, "target": " Lee", "foil": " Poe"}
+    options |= {"model": str(model_folder)} | changes
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
     return ["patch", *given, *more]
 
@@ -107,6 +101,7 @@ MISTAKES = [
     ({"metric": "magic"}, "There is no metric 'magic': choose one of logit_diff, recovery"),
     ({"model": "gpt5"}, "There is no model 'gpt5': choose teaching, gpt2"),
     ({"model": "a" * 5000}, "There is no model"),
+    ({"model": "/"}, "/ holds no tokenizer"),
     ({"device": "nonsense"}, "The device 'nonsense' cannot be used"),
     ({"clean": None}, "the following arguments are required: --clean"),
     ({"csv": "no\nfolder/out"}, "cannot write no folder/out: there is no folder"),
@@ -122,10 +117,6 @@ def test_a_mistake_is_one_line(model_folder, capsys, changes, text):
 def test_no_command_is_a_mistake(capsys):
     assert "the following arguments are required: COMMAND" in mistake(capsys, [])
     assert "invalid choice: 'patches'" in mistake(capsys, ["patches"])
-
-
-def test_a_folder_that_is_no_model_is_a_mistake(tmp_path, capsys):
-    assert "holds no tokenizer" in mistake(capsys, patch(tmp_path))
 
 
 @pytest.fixture

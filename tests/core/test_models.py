@@ -153,15 +153,6 @@ def replaced(path):
     os.utime(path, ns=(0, path.with_name("before").stat().st_mtime_ns))
 
 
-def linked(path):
-    """As in Hugging Face's cache, where a name leads to the file that is the newest."""
-    state = path.stat()
-    path.with_name("newest").write_bytes(path.read_bytes())
-    os.utime(path.with_name("newest"), ns=(0, state.st_mtime_ns))
-    path.unlink()
-    path.symlink_to("newest")
-
-
 def shortened(path):
     time = path.stat().st_mtime_ns
     with path.open("r+b") as file:
@@ -170,7 +161,7 @@ def shortened(path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.json", "merges.txt"])
-@pytest.mark.parametrize("change", [rewritten, replaced, linked, shortened])
+@pytest.mark.parametrize("change", [rewritten, replaced, shortened])
 def test_any_change_of_a_models_files_is_another_version(folder, name, change):
     entry = find(str(folder))
     before = models.version(entry)
@@ -223,17 +214,10 @@ def test_a_loaded_model_says_what_it_is_and_cannot_learn_or_drop_out(folder):
     assert not any(parameter.requires_grad for parameter in loaded.gpt.parameters())
 
 
-@pytest.mark.parametrize(
-    ("missing", "text"),
-    [
-        ("model.safetensors", "holds no weights"),
-        ("merges.txt", "holds no tokenizer: it needs vocab.json and merges.txt"),
-    ],
-)
-def test_a_folder_that_lacks_a_file_says_which(folder, missing, text):
-    (folder / missing).unlink()
+def test_a_folder_without_weights_says_so(folder):
+    (folder / "model.safetensors").unlink()
     problem = refused(load, find(str(folder)))
-    assert text in str(problem)
+    assert "holds no weights" in str(problem)
     assert problem.field == "model"
 
 
@@ -279,9 +263,7 @@ def test_weights_of_another_shape_have_another_fingerprint():
     prints = set()
     for vocab_size in (16, 32):
         gpt = random_gpt(vocab_size=vocab_size)
-        with torch.no_grad():
-            for parameter in gpt.parameters():
-                parameter.zero_()
+        gpt.load_state_dict({name: 0 * tensor for name, tensor in gpt.state_dict().items()})
         prints.add(fingerprint(gpt))
     assert len(prints) == 2
 

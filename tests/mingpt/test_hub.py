@@ -122,11 +122,6 @@ def test_the_tokenizer_alone_is_two_small_files_that_fetch_then_keeps(stand_in):
     assert len(stand_in.content_requests("vocab.json")) == 1
 
 
-def test_the_tokenizer_of_any_model_here_will_do(tmp_path, no_network):
-    place(tmp_path / "home/.cache/patchboard/gpt2-xl", "model.safetensors")
-    assert hub.fetch_tokenizer() == tmp_path / "home/.cache/patchboard/gpt2-xl"
-
-
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])
 def test_progress_rises_to_the_whole_download_five_times_a_second(stand_in, monkeypatch, name):
     ticks = iter(range(10_000))
@@ -245,9 +240,6 @@ def test_a_proxy_is_used(stand_in, monkeypatch):
     assert stand_in.requests[0].headers["Host"] == "hub.invalid"
 
 
-# Errors
-
-
 def test_an_unknown_name(no_network):
     for ask in (hub.fetch, hub.locate, hub.state):
         with pytest.raises(HubError, match="called 'gpt3': choose one of gpt2, gpt2-xl"):
@@ -315,7 +307,7 @@ def test_what_a_snapshot_has_is_not_downloaded_again(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", "home/.cache/huggingface/hub")  # of the working directory
-    place(cached_repo / "snapshots" / REVISION, missing)
+    snapshot = place(cached_repo / "snapshots" / REVISION, missing)
     here = SIZE - len(CONTENTS[missing])
     assert hub.locate("gpt2") is None
     assert hub.state("gpt2") == hub.State("partial", here)
@@ -326,6 +318,10 @@ def test_what_a_snapshot_has_is_not_downloaded_again(
     assert hub.state("gpt2") == hub.State("ready", SIZE)
     links = {path.name for path in folder.iterdir() if path.is_symlink()}
     assert links == CONTENTS.keys() - {missing}
+    shutil.rmtree(snapshot)  # and what leads nowhere any more is downloaded
+    assert hub.locate("gpt2") is None
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+    assert not any(path.is_symlink() for path in folder.iterdir())
 
 
 def test_files_that_lie_apart_are_brought_together_offline(cached_repo, monkeypatch, no_network):
@@ -345,10 +341,11 @@ def test_a_tokenizer_is_put_together_from_whatever_models_have(cached_repo, tmp_
     assert not stand_in.requests
 
 
-def test_the_tokenizer_of_another_model_makes_none_of_this_one(tmp_path, no_network):
-    place(tmp_path / "home/.cache/patchboard/gpt2")
+def test_the_tokenizer_of_any_model_here_will_do_but_makes_none_of_another(tmp_path, no_network):
+    other = place(tmp_path / "home/.cache/patchboard/gpt2-xl", "model.safetensors")
+    assert hub.fetch_tokenizer() == other
     shared = sum(len(CONTENTS[name]) for name in hub.TOKENIZER_FILES)
-    assert hub.state("gpt2-xl") == hub.State("absent", shared)
+    assert hub.state("gpt2") == hub.State("absent", shared)
 
 
 @pytest.mark.parametrize("refused", [["symlink"], ["symlink", "link"]])
@@ -366,15 +363,6 @@ def test_without_links_files_are_copied(cached_repo, stand_in, monkeypatch, refu
     weights = "model.safetensors"
     assert (folder / weights).samefile(snapshot / weights) == (len(refused) == 1)
     assert len(stand_in.requests) == 1
-
-
-def test_a_link_that_leads_nowhere_any_more_is_downloaded(cached_repo, stand_in):
-    snapshot = place(cached_repo / "snapshots" / REVISION, "config.json")
-    folder = hub.fetch("gpt2")
-    shutil.rmtree(snapshot)
-    assert hub.locate("gpt2") is None
-    assert content_of(hub.fetch("gpt2")) == CONTENTS
-    assert not any(path.is_symlink() for path in folder.iterdir())
 
 
 def test_a_snapshot_with_weights_of_another_size_is_passed_over(cached_repo, stand_in):

@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 import torch
 from torch.utils.data import Dataset
 from torch.utils.data.dataloader import DataLoader
@@ -59,9 +58,10 @@ def settings(work_dir) -> CN:
     return config
 
 
-def test_a_program_like_the_adder_trains_evaluates_and_keeps_its_best_model(tmp_path):
+def test_a_program_like_the_adder_or_chargpt_trains_evaluates_keeps_a_model_and_samples(tmp_path):
     config = settings(tmp_path / "adder")
-    config.merge_from_args(["--trainer.max_iters=6", "--trainer.batch_size=16"])
+    config.merge_from_args(["--trainer.max_iters=6", "--model.model_type=gpt-micro"])
+    config.trainer.merge_from_dict({"batch_size": 16})
     assert "max_iters: 6" in str(config)
     setup_logging(config)
     assert json.loads((tmp_path / "adder" / "config.json").read_text())["data"] == {"digits": 1}
@@ -98,23 +98,9 @@ def test_a_program_like_the_adder_trains_evaluates_and_keeps_its_best_model(tmp_
     assert all(milliseconds >= 0 for _, milliseconds, _ in ticks)
     assert len(scores) == 2
     GPT(config.model).load_state_dict(torch.load(tmp_path / "adder" / "model.pt"))
-
-
-def test_a_program_like_chargpt_samples_from_a_context(tmp_path):
-    config = settings(tmp_path / "chargpt")
-    config.merge_from_args(["--model.model_type=gpt-micro", "--trainer.learning_rate=3e-3"])
-    set_seed(config.system.seed)
-    config.model.vocab_size, config.model.block_size = 10, 3
-    config.trainer.merge_from_dict({"max_iters": 2, "batch_size": 16})
-    model = GPT(config.model)
-    trainer = Trainer(config.trainer, model, Sums(config.data))
-    trainer.run()
-    model.eval()
-    with torch.no_grad():
-        x = torch.tensor([3, 4], dtype=torch.long)[None, ...].to(trainer.device)
-        y = model.generate(x, 20, temperature=1.0, do_sample=True, top_k=8)[0]
-    assert y[:2].tolist() == [3, 4]
-    assert len(y) == 22
+    x = torch.tensor([3, 4], dtype=torch.long)[None, ...].to(trainer.device)
+    y = model.generate(x, 20, temperature=1.0, do_sample=True, top_k=8)[0]
+    assert (y[:2].tolist(), len(y)) == ([3, 4], 22)
 
 
 def test_a_program_like_the_generate_notebook_completes_a_prompt(tmp_path):
@@ -130,19 +116,3 @@ def test_a_program_like_the_generate_notebook_completes_a_prompt(tmp_path):
     assert y.shape == (3, x.shape[1] + 5)
     out = tokenizer.decode(y[2].cpu().squeeze())
     assert out.startswith("Anna Lee met Bob Ray. Anna")
-
-
-def test_a_program_may_build_its_optimizer_and_step_by_itself():
-    config = GPT.get_default_config()
-    config.model_type, config.vocab_size, config.block_size = "gpt-nano", 10, 3
-    model = GPT(config)
-    optimizer = model.configure_optimizers(Trainer.get_default_config())
-    assert isinstance(optimizer, torch.optim.AdamW)
-    assert [group["lr"] for group in optimizer.param_groups] == [3e-4, 3e-4]
-    x, y = (part[None] for part in Sums(None)[42])
-    logits, loss = model(x, y)
-    assert logits.shape == (1, 3, 10)
-    loss.backward()
-    optimizer.step()
-    with torch.no_grad():
-        assert model(x, y)[1].item() != pytest.approx(loss.item(), abs=1e-6)
