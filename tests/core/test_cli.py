@@ -1,6 +1,5 @@
 """The command line: results for scripts, and one line for a person's mistake."""
 
-import csv
 import io
 import json
 import os
@@ -19,25 +18,18 @@ from core.engine import work
 from core.views.exports import from_json, read_grid_csv
 from mingpt.bpe import load_encoder
 from mingpt.model import GPT
-from tests.builders import CLEAN, CORRUPTED, experiment, finished
+from tests.builders import CLEAN, CORRUPTED
 from tests.numpy_gpt2 import NumpyGPT2
 
 ROOT = Path(__file__).parents[2]
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-KEYS = ["experiment", "model", "tokens", "axes", "metric", "values", "clean_value"]
-KEYS += ["corrupted_value", "top", "seconds"]
+DIGITS = "9" * 5000
 
 
 def patch(model_folder, *more: str, **changes: str) -> list[str]:
     """A good command, with options changed or, where None, left out."""
-    options = {
-        "clean": CLEAN,
-        "corrupted": CORRUPTED,
-        "target": " Lee",
-        "foil": " Poe",
-        "model": str(model_folder),
-    }
-    options |= changes
+    options = {"clean": CLEAN, "corrupted": CORRUPTED, "target": " Lee", "foil": " Poe"}
+    options |= {"model": str(model_folder)} | changes
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
     return ["patch", *given, *more]
 
@@ -52,25 +44,7 @@ def mistake(capsys, arguments: list[str]) -> str:
     return err.removeprefix("patchboard: ").rstrip()
 
 
-def test_json_on_standard_output_is_alone_and_complete(model_folder, capsys):
-    assert main(patch(model_folder, "--json", "-")) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    data = json.loads(out)
-    assert [key for key in data if key in KEYS] == KEYS
-    assert data["experiment"]["clean"] == CLEAN
-    assert list(data["model"]) == ["name", "fingerprint", "layers", "parameters", "dtype"]
-    assert data["model"]["name"] == str(model_folder)
-    assert data["tokens"]["corrupted"][1]["text"] == " Poe"
-    assert all(list(token) == ["id", "text"] for token in data["tokens"]["clean"])
-    assert data["axes"] == ["layer", "position"]
-    assert np.shape(data["values"]) == (3, 7)
-    assert [row["rank"] for row in data["top"]["clean"]] == list(range(1, 21))
-    assert list(data["top"]["corrupted"][0]) == ["rank", "id", "token", "logit", "prob"]
-    assert {"load", "sweep"} <= set(data["seconds"])
-
-
-def test_the_values_are_those_of_the_formulas(model_folder, capsys):
+def test_the_program_prints_json_alone_with_the_values_of_the_formulas(model_folder):
     """From the command line to the weights in the file, against NumPy."""
     encoder = load_encoder(model_folder)
     gpt2 = NumpyGPT2(GPT.from_pretrained(model_folder).state_dict(), n_layer=3, n_head=2)
@@ -81,8 +55,12 @@ def test_the_values_are_those_of_the_formulas(model_folder, capsys):
         logits, _ = gpt2.forward(ids, patches)
         return logits[-1, foil] - logits[-1, target]
 
-    main(patch(model_folder, "--json", "-"))
-    data = json.loads(capsys.readouterr().out)
+    ran = run(*patch(model_folder, "--json", "-"))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    data = json.loads(ran.stdout)
+    assert data["model"]["name"] == str(model_folder)
+    assert {"load", "sweep"} <= set(data["seconds"])
+    assert [row["rank"] for row in data["top"]["clean"]] == list(range(1, 21))
     assert data["clean_value"] == pytest.approx(difference(clean), abs=1e-4)
     assert data["corrupted_value"] == pytest.approx(difference(corrupted), abs=1e-4)
     _, stream = gpt2.forward(clean)
@@ -103,56 +81,35 @@ def test_the_report_is_printed_and_files_are_written(model_folder, tmp_path, cap
     result = from_json(names["json"].read_text(encoding="utf-8"))
     grids = read_grid_csv(names["csv"].read_text(encoding="utf-8"))
     assert grids["logit_diff"].tobytes() == result.values.tobytes()
-    lines = list(csv.reader(io.StringIO(names["csv"].read_text(encoding="utf-8-sig"))))
-    assert lines[0][:2] == ["layer", "position"]
-    content = names["png"].read_bytes()
-    assert content.startswith(b"\x89PNG\r\n\x1a\n")
-    at = content.index(b"pHYs") + 4
-    assert int.from_bytes(content[at : at + 4], "big") == 11811  # pixels per metre: 300 dpi
-    assert matplotlib.image.imread(io.BytesIO(content)).ndim == 3
+    assert names["png"].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
 def test_options_reach_the_experiment(model_folder, capsys):
     options = ["--bos", "--embedding", "--device", "cpu", "--json", "-"]
     main(patch(model_folder, *options, metric="kl", direction="noise"))
     data = json.loads(capsys.readouterr().out)
-    asked = data["experiment"]
-    assert (asked["bos"], asked["embedding"]) == (True, True)
-    assert (asked["metric"], data["metric"], asked["direction"]) == ("kl", "kl", "noise")
+    asked = {"bos": True, "embedding": True, "metric": "kl", "direction": "noise"}
+    assert data["experiment"].items() >= asked.items()
     assert np.shape(data["values"]) == (3, 8)
     assert np.shape(data["embedding"]) == (1, 8)
 
 
-BOOK = "word " * 200_000
-TOKEN_MISTAKES = [
-    ({"clean": ""}, "The clean text is empty"),
-    ({"corrupted": "  "}, "The corrupted text is empty"),
+MISTAKES = [
     ({"corrupted": "Anna Poe"}, "the clean text has 5 more"),
-    ({"corrupted": CLEAN}, "The two texts are the same"),
-    ({"clean": "a" * 25, "corrupted": "b" * 25}, "has 25 tokens and this model reads at most 24"),
-    ({"clean": BOOK}, "has 1,000,000 characters"),
-    ({"clean": "a\0b"}, "the control character U+0000"),
-    ({"clean": "a\n\x1bb"}, "the control character U+001B"),
     ({"corrupted": "a\udc80"}, "half of a surrogate pair (U+DC80)"),
-    ({"target": " Lee met"}, "The target must be one token, but ·Lee·met is 2: ·Lee | ·met"),
-    ({"target": ""}, "The target is empty"),
-    ({"foil": "\ud83d"}, "The foil cannot be read"),
-    ({"foil": " Lee"}, "Target and foil are both ·Lee"),
     ({"target": "a\n\nb"}, "a⏎⏎b"),
-]
-OPTION_MISTAKES = [
     ({"metric": "magic"}, "There is no metric 'magic': choose one of logit_diff, recovery"),
-    ({"direction": "up"}, "There is no direction 'up': choose one of denoise, noise, zero, mean."),
     ({"model": "gpt5"}, "There is no model 'gpt5': choose teaching, gpt2"),
-    ({"model": ""}, "There is no model ''"),
     ({"model": "a" * 5000}, "There is no model"),
+    ({"model": "/"}, "/ holds no tokenizer"),
     ({"device": "nonsense"}, "The device 'nonsense' cannot be used"),
     ({"clean": None}, "the following arguments are required: --clean"),
+    ({"csv": "no\nfolder/out"}, "cannot write no folder/out: there is no folder"),
     ({"nothing": "1"}, "unrecognized arguments: --nothing=1 (see python -m core --help)"),
 ]
 
 
-@pytest.mark.parametrize(("changes", "text"), TOKEN_MISTAKES + OPTION_MISTAKES)
+@pytest.mark.parametrize(("changes", "text"), MISTAKES)
 def test_a_mistake_is_one_line(model_folder, capsys, changes, text):
     assert text in mistake(capsys, patch(model_folder, **changes))
 
@@ -160,10 +117,6 @@ def test_a_mistake_is_one_line(model_folder, capsys, changes, text):
 def test_no_command_is_a_mistake(capsys):
     assert "the following arguments are required: COMMAND" in mistake(capsys, [])
     assert "invalid choice: 'patches'" in mistake(capsys, ["patches"])
-
-
-def test_a_folder_that_is_no_model_is_a_mistake(tmp_path, capsys):
-    assert "holds no tokenizer" in mistake(capsys, patch(tmp_path))
 
 
 @pytest.fixture
@@ -178,23 +131,19 @@ def test_a_file_that_cannot_be_written_is_named_before_anything_is_computed(
 ):
     command, option = command.split()
     path, long = tmp_path / "missing" / "out", tmp_path / ("a" * 300)
-    for place, reason in (
-        (path, f"there is no folder {path.parent}."),
-        (tmp_path, "it is a folder."),
-        (long, "File name too long."),
-    ):
+    reasons = f"there is no folder {path.parent}.", "it is a folder.", "File name too long."
+    for place, reason in zip((path, tmp_path, long), reasons, strict=True):
         given = [option, str(place)]
         given = patch(model_folder, *given) if command == "patch" else [command, *given]
         assert mistake(capsys, given) == f"cannot write {place}: {reason}"
 
 
 def test_a_place_that_one_may_not_write_to_is_named_before_anything_is_computed(
-    model_folder, tmp_path, capsys, monkeypatch, nothing_computed
+    tmp_path, capsys, monkeypatch, nothing_computed
 ):
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
-    path = tmp_path / "out"
-    text = f"cannot write {path}: permission denied."
-    assert mistake(capsys, patch(model_folder, "--csv", str(path))) == text
+    text = f"cannot write {tmp_path}/out: permission denied."
+    assert mistake(capsys, ["bench", "--json", f"{tmp_path}/out"]) == text
 
 
 @pytest.mark.parametrize("other", ["out", "./out", "{}/out", "../{name}/out", "soft", "hard", "-"])
@@ -216,16 +165,15 @@ def test_two_outputs_to_one_place_are_refused(
 def test_a_table_or_a_picture_on_standard_output_is_alone_there(
     model_folder, tmp_path, capfdbinary
 ):
-    for option, read in (("csv", read_csv), ("png", matplotlib.image.imread)):
+    def csv_grids(file: io.BytesIO) -> dict:
+        return read_grid_csv(file.read().decode())
+
+    for option, read in (("csv", csv_grids), ("png", matplotlib.image.imread)):
         assert main(patch(model_folder, f"--{option}", "-", "--json", str(tmp_path / "out"))) == 0
         out, err = capfdbinary.readouterr()
         assert err == b""
-        read(io.BytesIO(out))
+        assert len(read(io.BytesIO(out)))
         assert from_json((tmp_path / "out").read_text(encoding="utf-8"))
-
-
-def read_csv(file: io.BytesIO) -> None:
-    assert set(read_grid_csv(file.read().decode())) >= {"logit_diff", "recovery"}
 
 
 def test_a_picture_is_not_drawn_on_a_terminal(model_folder, capsys, monkeypatch, nothing_computed):
@@ -233,26 +181,23 @@ def test_a_picture_is_not_drawn_on_a_terminal(model_folder, capsys, monkeypatch,
     assert mistake(capsys, patch(model_folder, "--png", "-")).startswith("a PNG is nothing to read")
 
 
-DIGITS = "9" * 5000
-
-
 @pytest.mark.parametrize(
-    "arguments",
+    ("option", "numbers"),
     [
-        *(
-            [*patch("teaching"), "--window", number]
-            for number in (DIGITS, DIGITS[:4000], "-1", "²")
-        ),
-        *(["bench", "--tokens", number] for number in (DIGITS, "1e2", "٣", "")),
-        *(["bench", "--budget", number] for number in (DIGITS, "nan", "-1", "inf", "1e999", "x")),
+        ("--window", [DIGITS, DIGITS[:4000], "-1", "²"]),
+        ("--tokens", [DIGITS, "1e2", "٣", ""]),
+        ("--budget", [DIGITS, "nan", "-1", "inf", "1e999", "x"]),
     ],
-    ids=lambda arguments: " ".join(arguments)[-30:],
 )
-def test_a_number_that_is_none_is_refused_in_a_short_line(capsys, arguments, nothing_computed):
-    line = mistake(capsys, arguments)
-    assert line.startswith(f"argument {arguments[-2]}: ")
-    assert " is no whole number" in line or " is no number of seconds" in line
-    assert len(line) < 200
+def test_a_number_that_is_none_is_refused_in_a_short_line(
+    capsys, nothing_computed, option, numbers
+):
+    command = patch("teaching") if option == "--window" else ["bench"]
+    for number in numbers:
+        line = mistake(capsys, [*command, option, number])
+        assert line.startswith(f"argument {option}: ")
+        assert " is no whole number" in line or " is no number of seconds" in line
+        assert len(line) < 200
 
 
 def test_no_line_is_longer_than_a_person_reads(capsys, nothing_computed):
@@ -262,26 +207,19 @@ def test_no_line_is_longer_than_a_person_reads(capsys, nothing_computed):
         assert " ... " in line
 
 
-@pytest.mark.parametrize("value", ["abc", "0", "-1", "1.5", "1000", "²", DIGITS])
 @pytest.mark.parametrize("variable", ["PATCHBOARD_THREADS", "OMP_NUM_THREADS"])
-def test_a_number_of_threads_that_is_none_is_a_mistake(capsys, monkeypatch, variable, value):
-    monkeypatch.setenv(variable, value)
-    line = mistake(capsys, ["models"])
-    assert line.startswith(f"{variable} is '{value[:3]}")
-    assert line.endswith(": set it to a number from 1 to 999, or unset it.")
-    assert len(line) < 200
+def test_a_number_of_threads_that_is_none_is_a_mistake(capsys, monkeypatch, variable):
+    for value in ("abc", "0", "-1", "1.5", "1000", "²", DIGITS):
+        monkeypatch.setenv(variable, value)
+        line = mistake(capsys, ["models"])
+        assert line.startswith(f"{variable} is '{value[:3]}")
+        assert line.endswith(": set it to a number from 1 to 999, or unset it.")
+        assert len(line) < 200
 
 
 @pytest.mark.parametrize(
     ("own", "openmp", "expected"),
-    [
-        ("", "", 4),
-        ("", "3", 3),
-        ("", " 3,2 ", 3),
-        ("", "64", 4),
-        ("6", "3", 6),
-        (" 1 ", "", 1),
-    ],
+    [("", "", 4), ("", " 3,2 ", 3), ("", "64", 4), ("6", "3", 6), (" 1 ", "", 1)],
 )
 def test_threads_are_as_many_as_processors_or_what_the_environment_says(
     monkeypatch, own, openmp, expected
@@ -293,13 +231,6 @@ def test_threads_are_as_many_as_processors_or_what_the_environment_says(
     monkeypatch.setenv("OMP_NUM_THREADS", openmp)
     work.choose_threads()
     assert chosen == [expected]
-
-
-def test_a_mistake_is_one_line_whatever_was_typed(model_folder, tmp_path, capsys):
-    path = f"{tmp_path}/two\nlines/out"
-    assert "/two lines/out: there is no folder" in mistake(
-        capsys, patch(model_folder, "--csv", path)
-    )
 
 
 def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(
@@ -315,15 +246,6 @@ def run(*arguments: str, **options) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "core", *arguments]
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"} | options
     return subprocess.run(command, **given, check=False, cwd=ROOT, timeout=300)
-
-
-def test_the_program_gives_what_python_gives(model_folder, loaded):
-    """Its model has the weights of the shared one."""
-    ran = run(*patch(model_folder, "--json", "-"))
-    assert (ran.returncode, ran.stderr) == (0, "")
-    asked = experiment()
-    expected = finished(asked, loaded).read(asked).values
-    np.testing.assert_allclose(from_json(ran.stdout).values, expected, atol=1e-5)
 
 
 def started(*arguments: str, **options) -> subprocess.Popen:
@@ -348,7 +270,7 @@ def test_a_reader_that_has_read_enough_ends_the_program_quietly():
     assert program.returncode == 141
 
 
-@pytest.mark.parametrize("after", [0.3, 2.5], ids=["while it starts", "while it works"])
+@pytest.mark.parametrize("after", [0.7, 2.5], ids=["while it starts", "while it works"])
 def test_control_c_is_one_line(after):
     with started("bench", "--budget", "60", stdout=subprocess.PIPE) as program:
         time.sleep(after)
@@ -381,12 +303,11 @@ def test_streams_that_are_closed_are_written_to_in_vain(monkeypatch, capsys):
 def test_the_program_ends_with_status_2_and_one_line_after_a_mistake(model_folder):
     locale = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
     ran = run(*patch(model_folder, target=" Lee met"), env=os.environ | locale)
-    assert ran.returncode == 2
-    assert ran.stdout == ""
-    assert ran.stderr.splitlines() == [
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
         "patchboard: The target must be one token, but ·Lee·met is 2: ·Lee | ·met."
-        " Choose another word, or its first piece."
-    ]
+        " Choose another word, or its first piece.\n"
+    )
 
 
 def test_the_models_are_listed(capsys, monkeypatch):

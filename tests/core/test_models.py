@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from core import models
 from core.errors import UserError
@@ -47,23 +47,18 @@ def refused(action, *arguments, **options) -> UserError:
 # --- The catalogue ------------------------------------------------------------------------------
 
 
-def test_the_teaching_model_comes_first_and_then_the_four_released_sizes():
+def test_the_teaching_model_comes_first_and_is_here_and_the_four_released_sizes_are_not_yet():
     assert list(catalogue()) == ["teaching", *RELEASED]
     for name, entry in catalogue().items():
         assert entry.name == name
         assert entry.title and entry.about.endswith(".")
-
-
-def test_the_teaching_model_is_always_here_and_the_others_are_not_yet():
-    assert named("teaching").location.is_dir()
-    assert [named(name).location for name in RELEASED] == [None] * 4
+        assert bool(entry.location) == (name == "teaching")
     problem = refused(load_tokenizer, named("gpt2"))
     assert str(problem) == "GPT-2 small is not on this machine yet."
 
 
-@pytest.mark.parametrize("name", ["gpt3", "", "Teaching", "local/x", "<script>"])
-def test_an_unknown_model_is_refused_with_the_known_ones(name):
-    for look_up in (named, find):
+def test_an_unknown_model_is_refused_with_the_known_ones():
+    for look_up, name in ((named, "Teaching"), (find, ""), (find, "gpt3")):
         problem = refused(look_up, name)
         assert str(problem) == (
             f"There is no model {name!r}: choose teaching, gpt2, gpt2-medium, gpt2-large, gpt2-xl,"
@@ -80,19 +75,14 @@ def test_local_models_are_those_of_the_directory_the_environment_names(
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
     assert list(catalogue())[5:] == ["local/mine"]
-    entry = named("local/mine")
-    assert entry.location == folder
-    assert entry.about == "A local folder: 3 layers of width 8."
-    assert load(entry).card.name == "local/mine"
+    assert named("local/mine").location == folder
+    assert named("local/mine").about == "A local folder: 3 layers of width 8."
 
 
 def test_a_damaged_local_model_is_listed_and_says_what_is_wrong(folder, tmp_path, monkeypatch):
     (folder / "config.json").write_text("{}")
     monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
     assert "is no GPT-2 configuration" in named("local/mine").about
-
-
-def test_a_directory_that_is_not_there_offers_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path / "nowhere"))
     assert list(catalogue()) == ["teaching", *RELEASED]
 
@@ -163,15 +153,6 @@ def replaced(path):
     os.utime(path, ns=(0, path.with_name("before").stat().st_mtime_ns))
 
 
-def linked(path):
-    """As in Hugging Face's cache, where a name leads to the file that is the newest."""
-    state = path.stat()
-    path.with_name("newest").write_bytes(path.read_bytes())
-    os.utime(path.with_name("newest"), ns=(0, state.st_mtime_ns))
-    path.unlink()
-    path.symlink_to("newest")
-
-
 def shortened(path):
     time = path.stat().st_mtime_ns
     with path.open("r+b") as file:
@@ -180,11 +161,12 @@ def shortened(path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.json", "merges.txt"])
-@pytest.mark.parametrize("change", [rewritten, replaced, linked, shortened])
+@pytest.mark.parametrize("change", [rewritten, replaced, shortened])
 def test_any_change_of_a_models_files_is_another_version(folder, name, change):
     entry = find(str(folder))
     before = models.version(entry)
     assert models.version(entry) == before
+    assert models.version(named("gpt2")) == ()
     (folder / "training.log").write_text("no file of the model's")
     assert models.version(entry) == before
     change(folder / name)
@@ -195,11 +177,6 @@ def test_a_download_never_lacks_less_than_nothing(monkeypatch):
     """How large a file is, is known about only."""
     monkeypatch.setattr(models.hub, "state", lambda name: models.hub.State("partial", 10**12))
     assert named("gpt2-xl").missing_bytes == 0
-
-
-def test_a_model_that_is_not_here_has_no_version():
-    assert models.version(named("gpt2")) == ()
-    assert len(models.version(models.TEACHING)) == 4
 
 
 def test_files_that_change_while_they_are_read_are_no_model(folder, monkeypatch):
@@ -218,74 +195,37 @@ def test_a_tokenizer_is_parsed_once_until_its_files_change(folder):
     encoder = load_tokenizer(entry)
     assert load_tokenizer(entry) is encoder
     assert load(entry).encoder is encoder
-    another_tokenizer(folder)
-    assert len(load_tokenizer(entry).encoder) > len(encoder.encoder)
+    write_tokenizer(tiny_encoder(words=()), folder)
+    assert len(load_tokenizer(entry).encoder) < len(encoder.encoder)
 
 
 # --- Loading ------------------------------------------------------------------------------------
 
 
-def test_a_loaded_model_says_what_it_is(folder):
+def test_a_loaded_model_says_what_it_is_and_cannot_learn_or_drop_out(folder):
     loaded = load(find(str(folder)), device="cpu")
-    assert loaded.card.name == str(folder)
-    assert loaded.card.layers == 3
+    assert (loaded.card.name, loaded.card.layers) == (str(folder), 3)
     assert loaded.card.parameters == sum(
         tensor.numel() for tensor in load_file(folder / "model.safetensors").values()
     )
     assert loaded.encoder.encoder == tiny_encoder().encoder
-    assert load_tokenizer(find(str(folder))).encoder == loaded.encoder.encoder
     assert loaded.seconds > 0
+    assert not loaded.gpt.training
+    assert not any(parameter.requires_grad for parameter in loaded.gpt.parameters())
 
 
-def test_a_loaded_model_cannot_learn_or_drop_out(folder):
-    gpt = load(find(str(folder))).gpt
-    assert not gpt.training
-    assert not any(parameter.requires_grad for parameter in gpt.parameters())
-
-
-def without(file):
-    return lambda folder: (folder / file).unlink()
-
-
-def truncated(folder):
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def misshapen(folder):
-    tensors = load_file(folder / "model.safetensors")
-    tensors["transformer.ln_f.bias"] = torch.zeros(9)
-    save_file(tensors, folder / "model.safetensors")
-
-
-def another_tokenizer(folder):
-    write_tokenizer(tiny_encoder(words=tuple(f" word{n}" for n in range(30))), folder)
-
-
-@pytest.mark.parametrize(
-    ("damage", "text"),
-    [
-        (without("config.json"), "is not a model folder: it has no config.json"),
-        (without("model.safetensors"), "holds no weights"),
-        (without("merges.txt"), "holds no tokenizer: it needs vocab.json and merges.txt"),
-        (truncated, "model.safetensors is damaged or incomplete"),
-        (misshapen, "transformer.ln_f.bias is (9,), expected (8,)"),
-        (another_tokenizer, " tokens and the model only 276: they do not belong together."),
-    ],
-    ids=["no config", "no weights", "no tokenizer", "truncated", "misshapen", "large tokenizer"],
-)
-def test_a_folder_that_does_not_fit_together_says_why(folder, damage, text):
-    damage(folder)
+def test_a_folder_without_weights_says_so(folder):
+    (folder / "model.safetensors").unlink()
     problem = refused(load, find(str(folder)))
-    assert text in str(problem)
+    assert "holds no weights" in str(problem)
     assert problem.field == "model"
 
 
 def test_a_token_id_that_the_model_has_no_row_for_is_refused(folder):
     vocabulary = json.loads((folder / "vocab.json").read_text())
-    vocabulary["ĠLee"] = 99_999
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    assert "do not belong together" in str(refused(load, find(str(folder))))
+    (folder / "vocab.json").write_text(json.dumps(vocabulary | {"ĠLee": 99_999}))
+    text = "ids for 100,000 tokens and the model only 276: they do not belong together."
+    assert text in str(refused(load, find(str(folder))))
 
 
 @pytest.mark.parametrize("device", ["nonsense", "", "vulkan", "hpu", "meta"])
@@ -318,18 +258,12 @@ def test_the_same_weights_have_the_same_fingerprint_wherever_they_lie(folder, tm
     assert len(prints.pop()) == 12
 
 
-def test_two_models_of_one_shape_have_two_fingerprints():
-    assert fingerprint(random_gpt(seed=1)) != fingerprint(random_gpt(seed=2))
-
-
 def test_weights_of_another_shape_have_another_fingerprint():
     """Even where every value that is looked at is the same."""
     prints = set()
     for vocab_size in (16, 32):
         gpt = random_gpt(vocab_size=vocab_size)
-        with torch.no_grad():
-            for parameter in gpt.parameters():
-                parameter.zero_()
+        gpt.load_state_dict({name: 0 * tensor for name, tensor in gpt.state_dict().items()})
         prints.add(fingerprint(gpt))
     assert len(prints) == 2
 

@@ -13,34 +13,25 @@ MICHELLE = "Michelle Jones was a top-notch student. Michelle"
 
 
 def test_there_are_enough_examples_each_with_what_to_look_for():
-    assert len(PRESETS) >= 8
-    assert len({preset.title for preset in PRESETS}) == len(PRESETS)
+    assert len({preset.title for preset in PRESETS}) == len(PRESETS) >= 8
     assert len({(preset.clean, preset.corrupted) for preset in PRESETS}) == len(PRESETS)
     assert all(preset.look_for.endswith((".", "?")) for preset in PRESETS)
 
 
-@pytest.mark.parametrize(
-    "corrupted",
-    [
+def test_the_michelle_pair_and_its_variants_are_there():
+    assert {preset.corrupted for preset in PRESETS if preset.clean == MICHELLE} == {
         MICHELLE.replace("Jones", "Smith"),
         MICHELLE.replace("Michelle Jones", "Jessica Jones"),
         MICHELLE.replace(". Michelle", ". Jessica"),
-    ],
-)
-def test_the_michelle_pair_and_its_variants_are_there(corrupted):
-    assert (MICHELLE, corrupted) in {(preset.clean, preset.corrupted) for preset in PRESETS}
+    }
 
 
 def test_the_teaching_model_is_offered_what_it_knows():
-    """Reads the bundled model's tokenizer."""
     entry = named("teaching")
-    encoder = load_tokenizer(entry)
-    shown = offered(entry, encoder)
-    assert len(shown) >= 8
+    shown = offered(entry, load_tokenizer(entry))
     assert shown[0].clean == MICHELLE
-    assert "The Eiffel Tower" not in {preset.title for preset in shown}
-    for preset in shown:
-        assert knows(preset.clean, encoder) and knows(preset.corrupted, encoder)
+    hidden = [preset.title for preset in PRESETS if preset not in shown]
+    assert hidden == ["A bottle of milk", "The Eiffel Tower"]
 
 
 def test_every_example_fits_gpt2(gpt2_tokenizer_folder):

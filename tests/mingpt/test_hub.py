@@ -35,11 +35,9 @@ def small_release(name: str, pinned: bool) -> Release:
 @pytest.fixture(autouse=True)
 def bare_machine(monkeypatch, tmp_path):
     """No caches, no settings, no naps, and models small enough to test with."""
-    for name in ("PATCHBOARD_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    names = "PATCHBOARD_CACHE XDG_CACHE_HOME HF_HOME HF_HUB_CACHE HF_ENDPOINT HF_HUB_OFFLINE"
+    names += " HF_TOKEN LOCALAPPDATA http_proxy https_proxy all_proxy no_proxy"
+    for name in names.split():
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("HOME", "USERPROFILE"):
@@ -97,7 +95,8 @@ def test_every_release_names_a_commit_and_shares_the_tokenizer(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])
-def test_fetch_brings_the_four_files_once(stand_in, tmp_path, name):
+def test_fetch_brings_the_four_files_once(stand_in, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     folder = hub.fetch(name)
     assert folder == tmp_path / "home" / ".cache" / "patchboard" / name
     assert content_of(folder) == CONTENTS
@@ -106,12 +105,12 @@ def test_fetch_brings_the_four_files_once(stand_in, tmp_path, name):
     assert len(stand_in.requests) == asked == 5  # four files, one of them redirected
 
 
-def test_the_pinned_revision_is_asked_for(stand_in, monkeypatch):
+def test_the_pinned_revision_is_asked_for(monkeypatch):
     urls = []
-    monkeypatch.setenv("HF_ENDPOINT", f"{stand_in.url}/")
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub/")
     monkeypatch.setattr(hub, "download", lambda url, folder, file, *_: urls.append(url))
     hub.fetch("gpt2")
-    assert urls[0] == f"{stand_in.url}/openai-community/gpt2/resolve/{REVISION}/config.json"
+    assert urls[0] == f"https://hub/openai-community/gpt2/resolve/{REVISION}/config.json"
 
 
 def test_the_tokenizer_alone_is_two_small_files_that_fetch_then_keeps(stand_in):
@@ -123,31 +122,19 @@ def test_the_tokenizer_alone_is_two_small_files_that_fetch_then_keeps(stand_in):
     assert len(stand_in.content_requests("vocab.json")) == 1
 
 
-def test_the_tokenizer_of_any_model_here_will_do(tmp_path, no_network):
-    place(tmp_path / "home/.cache/patchboard/gpt2-xl", "model.safetensors")
-    assert hub.fetch_tokenizer() == tmp_path / "home/.cache/patchboard/gpt2-xl"
-
-
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])
-def test_progress_rises_to_the_whole_download(stand_in, monkeypatch, name):
+def test_progress_rises_to_the_whole_download_five_times_a_second(stand_in, monkeypatch, name):
     ticks = iter(range(10_000))
-    monkeypatch.setattr(hub, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(hub, "monotonic", lambda: next(ticks) / 10)
     seen = []
     hub.fetch(name, seen.append)
     assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
     assert {progress.total for progress in seen} == {SIZE}
     assert seen[-1].done == SIZE
     assert (seen[0].rate, seen[0].seconds_left) == (0.0, None)
-    last, first = seen[-1], seen[0]
-    assert last.rate == pytest.approx((last.done - first.done) / (len(seen) - 1))
-    assert last.seconds_left == 0
-
-
-def test_progress_comes_five_times_a_second_at_most(stand_in, monkeypatch):
-    monkeypatch.setattr(hub, "monotonic", lambda: 0.0)
-    seen = []
-    hub.fetch("gpt2", seen.append)
-    assert [progress.done for progress in seen] == [0, SIZE]
+    assert len(seen) <= next(ticks) // 2 + 1
+    assert seen[-1].rate > 0
+    assert seen[-1].seconds_left == 0
 
 
 def cancel_in_the_weights(progress):
@@ -227,21 +214,7 @@ def test_offline_the_network_is_not_touched(monkeypatch, no_network, value):
         hub.fetch_tokenizer()
 
 
-@pytest.mark.parametrize("value", ["", "0"])
-def test_offline_can_be_off(stand_in, monkeypatch, value):
-    monkeypatch.setenv("HF_HUB_OFFLINE", value)
-    assert content_of(hub.fetch("gpt2")) == CONTENTS
-
-
-def test_the_token_of_the_environment_is_sent(stand_in, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "secret")
-    hub.fetch("gpt2")
-    for request in stand_in.requests:
-        expected = "Bearer secret" if request.server == "hub" else None
-        assert request.headers.get("Authorization") == expected
-
-
-def test_white_space_around_the_token_is_no_part_of_it(stand_in, monkeypatch):
+def test_the_token_of_the_environment_is_sent_without_white_space_around_it(stand_in, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", " secret\r\n")
     hub.fetch_tokenizer()
     assert stand_in.requests[0].headers["Authorization"] == "Bearer secret"
@@ -267,33 +240,15 @@ def test_a_proxy_is_used(stand_in, monkeypatch):
     assert stand_in.requests[0].headers["Host"] == "hub.invalid"
 
 
-# Errors
-
-
 def test_an_unknown_name(no_network):
     for ask in (hub.fetch, hub.locate, hub.state):
-        with pytest.raises(
-            HubError, match="no model is called 'gpt3': choose one of gpt2, gpt2-xl"
-        ):
+        with pytest.raises(HubError, match="called 'gpt3': choose one of gpt2, gpt2-xl"):
             ask("gpt3")
-
-
-def test_no_connection_says_what_is_missing_where_and_what_to_do(monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        monkeypatch.setenv("HF_ENDPOINT", url)
-        with pytest.raises(HubError) as caught:
-            hub.fetch("gpt2")
-    assert str(caught.value) == (
-        f"gpt2 is not on this machine and could not be downloaded: no connection to {url}, 2 times"
-        " in a row. Connect to the internet, or check the proxy settings, and try again."
-    )
 
 
 def test_a_download_that_fails_names_the_model_and_keeps_no_bad_file(stand_in):
     stand_in.plan("model.safetensors", Answer(body=bytes(200_000)))
-    with pytest.raises(HubError, match=r"^gpt2 is not on this machine .*damaged"):
+    with pytest.raises(HubError, match=r"^gpt2 is not .* could not be downloaded: .*damaged"):
         hub.fetch("gpt2")
     assert hub.locate("gpt2") is None
     assert content_of(hub.fetch("gpt2")) == CONTENTS
@@ -347,15 +302,14 @@ def test_a_snapshot_is_made_of_links_and_one_that_leads_nowhere_is_no_file(cache
 
 
 @pytest.mark.parametrize("missing", CONTENTS)
-def test_an_incomplete_snapshot_is_passed_over(cached_repo, missing):
-    place(cached_repo / "snapshots" / REVISION, missing)
-    assert hub.locate("gpt2") is None
-
-
-@pytest.mark.parametrize("missing", CONTENTS)
-def test_what_a_snapshot_has_is_not_downloaded_again(cached_repo, stand_in, tmp_path, missing):
-    place(cached_repo / "snapshots" / REVISION, missing)
+def test_what_a_snapshot_has_is_not_downloaded_again(
+    cached_repo, stand_in, tmp_path, monkeypatch, missing
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", "home/.cache/huggingface/hub")  # of the working directory
+    snapshot = place(cached_repo / "snapshots" / REVISION, missing)
     here = SIZE - len(CONTENTS[missing])
+    assert hub.locate("gpt2") is None
     assert hub.state("gpt2") == hub.State("partial", here)
     assert not (tmp_path / "home/.cache/patchboard").exists()  # asking writes nothing
     folder = hub.fetch("gpt2")
@@ -364,6 +318,10 @@ def test_what_a_snapshot_has_is_not_downloaded_again(cached_repo, stand_in, tmp_
     assert hub.state("gpt2") == hub.State("ready", SIZE)
     links = {path.name for path in folder.iterdir() if path.is_symlink()}
     assert links == CONTENTS.keys() - {missing}
+    shutil.rmtree(snapshot)  # and what leads nowhere any more is downloaded
+    assert hub.locate("gpt2") is None
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+    assert not any(path.is_symlink() for path in folder.iterdir())
 
 
 def test_files_that_lie_apart_are_brought_together_offline(cached_repo, monkeypatch, no_network):
@@ -383,18 +341,11 @@ def test_a_tokenizer_is_put_together_from_whatever_models_have(cached_repo, tmp_
     assert not stand_in.requests
 
 
-def test_the_tokenizer_of_another_model_makes_none_of_this_one(tmp_path, no_network):
-    place(tmp_path / "home/.cache/patchboard/gpt2")
+def test_the_tokenizer_of_any_model_here_will_do_but_makes_none_of_another(tmp_path, no_network):
+    other = place(tmp_path / "home/.cache/patchboard/gpt2-xl", "model.safetensors")
+    assert hub.fetch_tokenizer() == other
     shared = sum(len(CONTENTS[name]) for name in hub.TOKENIZER_FILES)
-    assert hub.state("gpt2-xl") == hub.State("absent", shared)
-
-
-def test_a_cache_may_be_named_relative_to_the_working_directory(monkeypatch, tmp_path, stand_in):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_CACHE", "models")
-    place(tmp_path / "models/models--gpt2/snapshots" / REVISION, "config.json")
-    assert content_of(hub.fetch("gpt2")) == CONTENTS
-    assert len(stand_in.requests) == 1
+    assert hub.state("gpt2") == hub.State("absent", shared)
 
 
 @pytest.mark.parametrize("refused", [["symlink"], ["symlink", "link"]])
@@ -412,15 +363,6 @@ def test_without_links_files_are_copied(cached_repo, stand_in, monkeypatch, refu
     weights = "model.safetensors"
     assert (folder / weights).samefile(snapshot / weights) == (len(refused) == 1)
     assert len(stand_in.requests) == 1
-
-
-def test_a_link_that_leads_nowhere_any_more_is_downloaded(cached_repo, stand_in):
-    snapshot = place(cached_repo / "snapshots" / REVISION, "config.json")
-    folder = hub.fetch("gpt2")
-    shutil.rmtree(snapshot)
-    assert hub.locate("gpt2") is None
-    assert content_of(hub.fetch("gpt2")) == CONTENTS
-    assert not any(path.is_symlink() for path in folder.iterdir())
 
 
 def test_a_snapshot_with_weights_of_another_size_is_passed_over(cached_repo, stand_in):

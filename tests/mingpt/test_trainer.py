@@ -98,21 +98,14 @@ def test_batch_i_depends_on_the_seed_and_i_alone():
     assert set(drawn) == set(range(100))
 
 
-def test_callbacks_see_the_run_in_order():
+def test_callbacks_see_the_run_in_order_and_setting_one_replaces_the_others():
     made, seen = trainer(3), []
+    made.add_callback("on_batch_end", lambda trainer: seen.append(("replaced", trainer.iter_num)))
+    made.set_callback("on_batch_end", lambda trainer: seen.append(("set", trainer.iter_num)))
     made.add_callback("on_batch_end", lambda trainer: seen.append(("added", trainer.iter_num)))
-    made.add_callback("on_batch_end", lambda trainer: seen.append(("again", trainer.iter_num)))
-    made.run()
-    assert seen == [(who, number) for number in range(3) for who in ("added", "again")]
-
-
-def test_setting_a_callback_replaces_the_others():
-    made, seen = trainer(1), []
-    made.add_callback("on_batch_end", lambda trainer: seen.append("first"))
-    made.set_callback("on_batch_end", lambda trainer: seen.append("second"))
     made.trigger_callbacks("nothing hangs on this")
     made.run()
-    assert seen == ["second"]
+    assert seen == [(who, number) for number in range(3) for who in ("set", "added")]
 
 
 def test_gradients_are_clipped_to_their_norm():

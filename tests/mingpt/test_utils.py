@@ -18,7 +18,7 @@ def nested() -> CfgNode:
     )
 
 
-def test_settings_are_attributes_and_plain_dictionaries():
+def test_settings_are_attributes_and_plain_dictionaries_and_print_nested():
     config = nested()
     assert config.model.inner.rate == 0.1
     assert config.to_dict() == {
@@ -26,10 +26,7 @@ def test_settings_are_attributes_and_plain_dictionaries():
         "model": {"n_layer": 2, "inner": {"rate": 0.1}},
         "name": "first",
     }
-
-
-def test_settings_print_nested():
-    assert str(nested()) == (
+    assert str(config) == (
         "system:\n    seed: 1\n    work_dir: out\n"
         "model:\n    n_layer: 2\n    inner:\n        rate: 0.1\n"
         "name: first\n"
@@ -44,28 +41,21 @@ def test_merging_a_dictionary_sets_known_and_new_keys():
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"),
+    ("text", "value"),
     [
-        ("--model.n_layer=10", 10),
-        ("--model.n_layer=3e-4", 3e-4),
-        ("--model.n_layer=None", None),
-        ("--model.n_layer=(0.9, 0.95)", (0.9, 0.95)),
-        ("--model.n_layer=gpt-mini", "gpt-mini"),
-        ("--model.n_layer='a=b'", "a=b"),
-        ("--model.n_layer=a=b", "a=b"),
-        ("--model.n_layer=", ""),
+        ("10", 10),
+        ("3e-4", 3e-4),
+        ("(0.9, 0.95)", (0.9, 0.95)),
+        ("'a=b'", "a=b"),
+        ("a=b", "a=b"),
+        ("", ""),
     ],
 )
-def test_a_command_line_value_is_a_literal_or_else_a_string(argument, value):
+def test_a_command_line_value_is_a_literal_or_else_a_string_at_every_depth(text, value):
     config = nested()
-    config.merge_from_args([argument])
-    assert config.model.n_layer == value
-
-
-def test_command_line_arguments_reach_every_depth():
-    config = nested()
-    config.merge_from_args(["--name=second", "--model.inner.rate=0.5", "--system.seed=7"])
-    assert (config.name, config.model.inner.rate, config.system.seed) == ("second", 0.5, 7)
+    config.merge_from_args([f"--name={text}", f"--model.inner.rate={text}"])
+    assert config.name == config.model.inner.rate == value
+    assert config.system.to_dict() == nested().system.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -74,7 +64,6 @@ def test_command_line_arguments_reach_every_depth():
         ("model.n_layer=3", "expected --name=value, got 'model.n_layer=3'"),
         ("--model.n_layer", "expected --name=value, got '--model.n_layer'"),
         ("--model.depth=3", "'model.depth' is not a setting of this configuration"),
-        ("--nothing.n_layer=3", "'nothing.n_layer' is not a setting of this configuration"),
         ("--name.n_layer=3", "'name.n_layer' is not a setting of this configuration"),
     ],
 )
