@@ -16,18 +16,8 @@ TEXTS = {f"core.question.{name}" for name in ("experiment", "tokens", "pair")} |
 MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.checks"}
 
 # Within core imports go downwards only: to rooms that stand before in this list.
-ORDER = [
-    "errors",
-    "steps",
-    "output",
-    "question",
-    "engine",
-    "reading",
-    "teaching",
-    "result",
-    "models",
-]
-ORDER += ["presets", "study", "views", "checks", "__main__"]
+ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
+ORDER += ["models", "presets", "study", "views", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
