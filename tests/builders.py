@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from core.engine.sweep import Sweep
 from core.models import Entry, LoadedModel
 from core.question.experiment import Experiment
 from core.question.tokens import Token
@@ -111,6 +112,12 @@ def loaded_model(n_layer=3, n_head=2, n_embd=8, *, padding=0, seed=0) -> LoadedM
     entry = Entry("tiny", "Tiny", "Random weights.")
     card = ModelCard(entry.name, "0123456789ab", n_layer, parameters)
     return LoadedModel(entry, card, gpt, encoder, seconds=0.0)
+
+
+def swept(sweep: Sweep) -> torch.Tensor:
+    """The states of a sweep that is done."""
+    list(sweep)
+    return sweep.states
 
 
 def experiment(**changes) -> Experiment:

@@ -11,6 +11,7 @@ from core.question.sites import SITES
 from mingpt.model import GPT
 from tests.builders import random_gpt
 
+TARGET, FOIL = 3, 8  # any two tokens of the small models
 Edit = tuple[str, int, Callable[[torch.Tensor], torch.Tensor]]
 _TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 
@@ -42,6 +43,14 @@ def texts(T: int, first: int, seed: int = 1) -> tuple[tuple[int, ...], tuple[int
     base = torch.randint(V, (T,), generator=torch.Generator().manual_seed(seed)).tolist()
     source = [(id + 1 + i % 2) % V if i >= first else id for i, id in enumerate(base)]
     return tuple(base), tuple(source)
+
+
+def difference(logits: torch.Tensor) -> torch.Tensor:
+    return logits[..., FOIL] - logits[..., TARGET]
+
+
+def close(found: torch.Tensor | float, expected: torch.Tensor, atol: float = 1e-4) -> None:
+    torch.testing.assert_close(torch.as_tensor(found), expected, atol=atol, rtol=0)
 
 
 def hook_loop(

@@ -63,11 +63,7 @@ def imported(source: str) -> Iterator[str]:
 
 
 def trespasses(modules: set[str], forbidden: set[str]) -> set[str]:
-    return {
-        module
-        for module in modules
-        if any(module == room or module.startswith(room + ".") for room in forbidden)
-    }
+    return {of for of in modules if any(f"{of}.".startswith(f"{room}.") for room in forbidden)}
 
 
 def files_of(room: str) -> list[Path]:
@@ -86,14 +82,9 @@ def modules_after(*statements: str) -> list[set[str]]:
     """What a fresh Python has loaded after each of some statements."""
     tell = "print(*sys.modules)"
     lines = [line for statement in statements for line in (statement, tell)]
-    ran = subprocess.run(
-        [sys.executable, "-c", "\n".join(["import sys", *lines])],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    return [set(line.split()) for line in ran.stdout.splitlines()]
+    command = [sys.executable, "-c", "\n".join(["import sys", *lines])]
+    printed = subprocess.check_output(command, text=True, cwd=ROOT)
+    return [set(line.split()) for line in printed.splitlines()]
 
 
 @cache
@@ -139,13 +130,7 @@ def test_a_room_imports_nothing_that_is_not_its_own(room):
 
 @pytest.mark.parametrize(
     "source",
-    [
-        "import torch",
-        "import torch.nn as nn",
-        "from torch import nn",
-        "def late():\n    from torch.nn import functional as F",
-        "if True:\n    from torch import *",
-    ],
+    ["import torch.nn as nn", "from torch import nn", "def late():\n    from torch.nn import *"],
 )
 def test_no_import_escapes_the_rule(source):
     assert trespasses(set(imported(source)), {"torch"})

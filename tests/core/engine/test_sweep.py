@@ -15,11 +15,10 @@ from core.engine.sweep import Sweep, together
 from core.errors import UserError
 from core.question.sites import SITES
 from mingpt.model import GPT
-from tests.builders import random_gpt
-from tests.hooked_gpt2 import hook_loop, texts, twins
+from tests.builders import random_gpt, swept
+from tests.hooked_gpt2 import close, hook_loop, texts, twins
 from tests.live_bytes import LiveBytes
 
-ROUNDING = 1e-4
 # layers, heads, channels, tokens, first differing position
 CASES = [
     pytest.param(3, 2, 12, 7, 2, id="a difference in the middle"),
@@ -30,19 +29,9 @@ CASES = [
 ]
 
 
-def swept(sweep: Sweep) -> torch.Tensor:
-    for _ in sweep:
-        pass
-    return sweep.states
-
-
 def logits(model: GPT, states: torch.Tensor) -> torch.Tensor:
     """(..., C) -> (..., V)"""
     return states @ model.lm_head.weight.detach().T
-
-
-def close(found: torch.Tensor, expected: torch.Tensor, atol: float = ROUNDING) -> None:
-    torch.testing.assert_close(found, expected, atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -61,7 +50,7 @@ def test_a_sweep_is_a_hooked_run_for_each_cell(site, L, H, C, T, first):
         )
 
 
-@pytest.mark.parametrize(("dtype", "apart"), [(torch.float, ROUNDING), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float, 1e-4), (torch.bfloat16, 0.1)])
 def test_the_plain_loop_of_our_own_model_says_the_same(dtype, apart):
     """Where heads attend sharply: scores rounded to three digits would be off by tenths."""
     model = random_gpt(3, 2, 32)
