@@ -90,10 +90,7 @@ def opening(server: Server, browser: Browser, context=None) -> float:
     page.goto(server.url, wait_until="commit")
     page.wait_for_function(FINISHED)
     seconds = page.evaluate("performance.now()") / 1000
-    if context:
-        page.close()
-    else:
-        page.context.close()
+    (page if context else page.context).close()
     return seconds
 
 

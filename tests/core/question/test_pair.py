@@ -19,8 +19,7 @@ def problems(**changes) -> dict[str, str]:
 
 def test_a_good_experiment_is_a_pair():
     read = drafted()
-    assert not read.problems
-    assert read.texts_fit
+    assert not read.problems and read.texts_fit
     pair = read.pair
     assert "".join(token.text for token in pair.clean) == CLEAN
     assert "".join(token.text for token in pair.corrupted) == CORRUPTED
@@ -89,19 +88,14 @@ def test_the_texts_can_be_run_whatever_target_and_foil_are():
         _ = read.pair
 
 
-def test_texts_that_cannot_be_run_raise_their_problem():
-    read = drafted(corrupted="Anna", target="")
+def test_texts_that_cannot_be_run_raise_their_problem_and_the_rest_is_read():
+    read = drafted(corrupted="", target="")
     assert not read.texts_fit
-    with pytest.raises(UserError, match="same number of tokens") as refusal:
+    with pytest.raises(UserError, match="The corrupted text is empty") as refusal:
         _ = read.texts
     assert refusal.value.field == "corrupted"
-
-
-def test_what_can_be_read_is_read_beside_a_problem():
-    read = drafted(corrupted="")
     assert [token.text for token in read.clean][:2] == ["Anna", " Lee"]
-    assert read.corrupted is None
-    assert read.target.text == " Lee"
+    assert read.corrupted is None and read.foil.text == " Poe"
 
 
 @pytest.mark.parametrize("word", HOSTILE[:5])
