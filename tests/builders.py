@@ -21,19 +21,8 @@ from tests.numpy_gpt2 import NumpyGPT2
 CLEAN = "Anna Lee met Bob Ray. Anna"  # 7 tokens
 CORRUPTED = "Anna Poe met Bob Ray. Anna"
 WORDS = ("Anna", " Anna", " Lee", " Poe", " met", " Bob", " Ray")
-HOSTILE = [  # texts that something or other would not show as they are
-    "<script>",
-    "$x$",
-    "🙂",
-    "日本",
-    "שלום",
-    "**",
-    "&amp;",
-    "$\\frac{$",
-    "%{x}",
-    "\x00",
-    "a" * 99,
-]
+# Texts that something or other would not show as they are.
+HOSTILE = [*"<script> $x$ 🙂 日本 שלום ** &amp; $\\frac{$ %{x} \x00".split(), "a" * 99]
 
 
 def random_gpt(n_layer=2, n_head=2, n_embd=8, *, vocab_size=23, block_size=16, seed=0) -> GPT:

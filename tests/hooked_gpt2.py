@@ -144,17 +144,15 @@ class Hooked:
         attn, seen = block.attn, []
 
         def remember(x):
-            seen.append(x)
-            return x
+            return seen.append(x) or x
 
         def by_head(x):
             return change(x.unflatten(-1, (self.heads, -1))).flatten(1)
 
         def in_qkv(x):
-            parts = list(x.chunk(3, dim=-1))
-            part = "qkv".index(site[-1])
-            parts[part] = by_head(parts[part])
-            return torch.cat(parts, dim=-1)
+            parts = dict(zip("qkv", x.chunk(3, dim=-1), strict=True))
+            parts[site[-1]] = by_head(parts[site[-1]])
+            return torch.cat([*parts.values()], dim=-1)
 
         def from_pattern(_):
             parts = seen[0].chunk(3, dim=-1)
@@ -189,8 +187,7 @@ def _on_input(module, change):
 
 def _on_output(module, change):
     def replace(_, args, out):
-        if isinstance(out, tuple):
-            return (change(out[0][0])[None], *out[1:])
-        return change(out[0])[None]
+        is_tuple = isinstance(out, tuple)
+        return (change(out[0][0])[None], *out[1:]) if is_tuple else change(out[0])[None]
 
     return module.register_forward_hook(replace)

@@ -63,12 +63,6 @@ def test_a_text_patched_with_itself_is_its_own_run_in_every_cell_and_no_work(gpt
     assert list(sweep) == [1.0]
 
 
-def test_texts_of_unequal_length_cannot_be_swept(gpt):
-    (long,), (short,) = record(gpt, (1, 2, 3)), record(gpt, (1, 2))
-    with pytest.raises(ValueError, match="shorter"):
-        Sweep(gpt, long, short)
-
-
 def test_a_patch_whose_numbers_are_not_finite_is_one_clear_line(gpt):
     base, source = record(gpt, *texts(6, 1))
     far = replace(source, resid=source.resid.clone().fill_(torch.inf))

@@ -15,11 +15,7 @@ from tests.builders import experiment
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 EXPERIMENTS = st.builds(
     Experiment,
-    clean=TEXT,
-    corrupted=TEXT,
-    target=TEXT,
-    foil=TEXT,
-    model=TEXT,
+    **dict.fromkeys(("clean", "corrupted", "target", "foil", "model"), TEXT),
     metric=st.sampled_from(list(METRICS)),
     direction=st.sampled_from(list(DIRECTIONS)),
     bos=st.booleans(),
@@ -45,8 +41,7 @@ def test_what_a_link_leaves_out_is_the_default_and_what_it_adds_is_ignored():
     asked = Experiment.from_query(
         {"clean": "a", "corrupted": "b", "target": " c", "foil": " d", "utm_source": "x"}
     )
-    assert asked == Experiment("a", "b", " c", " d")
-    assert (asked.model, asked.metric, asked.direction) == ("teaching", "logit_diff", "denoise")
+    assert asked == Experiment("a", "b", " c", " d", "teaching", "logit_diff", "denoise")
     assert not asked.bos and not asked.embedding
 
 
@@ -74,11 +69,8 @@ def test_a_link_with_a_value_that_is_none_names_the_field(field, value, text):
     assert str(refusal.value).startswith(text)
     assert len(str(refusal.value)) < 200
     assert refusal.value.field == field
-
-
-def test_a_link_without_a_text_is_none():
     with pytest.raises(TypeError):
-        Experiment.from_query({"clean": "a"})
+        Experiment.from_query({"clean": "a"})  # without the other texts
 
 
 OTHER = dict.fromkeys(("clean", "corrupted", "target", "foil"), " x")

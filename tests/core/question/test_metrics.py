@@ -19,8 +19,7 @@ TARGET, FOIL = 3, 7
 FORMULAS = {
     "logit_diff": lambda z, c, k: z[FOIL] - z[TARGET],
     "recovery": lambda z, c, k: (
-        ((z[FOIL] - z[TARGET]) - (k[FOIL] - k[TARGET]))
-        / ((c[FOIL] - c[TARGET]) - (k[FOIL] - k[TARGET]))
+        np.subtract(*(z - k)[[FOIL, TARGET]]) / np.subtract(*(c - k)[[FOIL, TARGET]])
     ),
     "target_logit_change": lambda z, c, k: z[TARGET] - c[TARGET],
     "target_prob": lambda z, c, k: softmax(z)[TARGET],

@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import UserError
 from core.question.pair import Draft, draft
-from tests.builders import CLEAN, CORRUPTED, HOSTILE, experiment, tiny_encoder
+from tests.builders import CLEAN, CORRUPTED, experiment, tiny_encoder
 
 ENCODER = tiny_encoder()
 
@@ -96,10 +96,3 @@ def test_texts_that_cannot_be_run_raise_their_problem_and_the_rest_is_read():
     assert refusal.value.field == "corrupted"
     assert [token.text for token in read.clean][:2] == ["Anna", " Lee"]
     assert read.corrupted is None and read.foil.text == " Poe"
-
-
-@pytest.mark.parametrize("word", HOSTILE[:5])
-def test_hostile_texts_are_texts_like_any_other(word):
-    pair = drafted(most=99, clean=f"{word} Anna x", corrupted=f"{word} Anna y").pair
-    assert ENCODER.decode([token.id for token in pair.clean]) == f"{word} Anna x"
-    assert ENCODER.decode([token.id for token in pair.corrupted]) == f"{word} Anna y"

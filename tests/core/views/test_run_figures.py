@@ -54,8 +54,8 @@ def figures(result) -> dict[Callable, go.Figure]:
     return {function: function(*of) for function, of in arguments.items()}
 
 
-SHOW_NO_TEXT = {heatmaps.cells, run_figures.heads_map, run_figures.trace_lines}
-SHOW_NO_TEXT |= {run_figures.attribution_layers}
+SHOW_NO_TEXT = {heatmaps.cells}
+SHOW_NO_TEXT |= {run_figures.heads_map, run_figures.trace_lines, run_figures.attribution_layers}
 
 
 def strings(value) -> list[str]:

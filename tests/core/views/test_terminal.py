@@ -21,7 +21,6 @@ def test_the_report_has_both_tables(result):
         table = text.partition(f"After the {side} text\n")[2].partition("\n\n")[0]
         head, *lines = table.splitlines()
         assert head.split() == ["rank", "id", "logit", "prob", "token"]
-        assert len(lines) == 20
         for line, row in zip(lines, result.top[side], strict=True):
             expected = [f"{row.rank}", f"{row.token.id}", f"{row.logit:.4f}", f"{row.prob:.4%}"]
             assert line.split()[:4] == expected
