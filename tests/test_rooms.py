@@ -111,9 +111,9 @@ def test_nothing_is_loaded_that_a_room_has_no_business_with(chain, room):
 
 @pytest.mark.parametrize("room", ORDER)
 def test_imports_within_core_go_downwards_only(room):
-    folder = ROOT / "core" / room
+    path = f"core/{room}" if (ROOT / "core" / room).is_dir() else f"core/{room}.py"
     above = {f"core.{name}" for name in ORDER[ORDER.index(room) + 1 :]}
-    assert not trespasses(imports_of(f"core/{room}" + ".py" * (not folder.is_dir())), above)
+    assert not trespasses(imports_of(path), above)
 
 
 def test_every_room_of_core_has_its_place():

@@ -1,13 +1,12 @@
 """Every site against TransformerLens's own patching functions, where it is installed."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from core.engine.runs import record
 from core.engine.sweep import Sweep
 from tests import builders, hooked_gpt2
+from tests.benchmarks import peers
 from tests.hooked_gpt2 import difference
 
 transformer_lens = pytest.importorskip(
@@ -20,19 +19,12 @@ THEIRS |= {"head_z": "attn_head_out_all_pos", "head_z_position": "attn_head_out_
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def pair():
     """TransformerLens's model and ours, of the same random weights."""
-    from transformer_lens.model_bridge import TransformerBridge
-
-    folder: Path = tmp_path_factory.mktemp("twins")
     ours = hooked_gpt2.twins(3, 2, 12)[1]
     theirs = hooked_gpt2.hugging_face(ours)  # which it changes
     theirs.set_attn_implementation("eager")
-    theirs.config.save_pretrained(folder)
-    builders.write_tokenizer(builders.tiny_encoder(), folder)  # it wants one; nobody will use it
-    bridge = TransformerBridge.boot_transformers(str(folder), hf_model=theirs)
-    bridge.enable_compatibility_mode(no_processing=True)
-    return bridge, ours
+    return peers.transformer_lens(theirs), ours
 
 
 @pytest.mark.parametrize("site", THEIRS)

@@ -17,16 +17,18 @@ TARGET, FOIL = 3, 7
 
 # z, c and k are the logits (V,) of the patched, the clean and the corrupted run.
 FORMULAS = {
-    "logit_diff": lambda z, c, k: z[FOIL] - z[TARGET],
-    "recovery": lambda z, c, k: (
-        np.subtract(*(z - k)[[FOIL, TARGET]]) / np.subtract(*(c - k)[[FOIL, TARGET]])
-    ),
+    "logit_diff": lambda z, c, k: ld(z),
+    "recovery": lambda z, c, k: (ld(z) - ld(k)) / (ld(c) - ld(k)),
     "target_logit_change": lambda z, c, k: z[TARGET] - c[TARGET],
     "target_prob": lambda z, c, k: softmax(z)[TARGET],
     "foil_prob": lambda z, c, k: softmax(z)[FOIL],
     "prob_diff": lambda z, c, k: softmax(z)[FOIL] - softmax(z)[TARGET],
     "kl": lambda z, c, k: np.sum(softmax(c) * np.log(softmax(c) / softmax(z))),
 }
+
+
+def ld(z: np.ndarray) -> float:
+    return z[FOIL] - z[TARGET]
 
 
 def vectors(*shape: int, seed: int) -> torch.Tensor:

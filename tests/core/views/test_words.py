@@ -7,6 +7,12 @@ from core.views.words import colours_mean, plotly_text, replaced, row_name, summ
 from tests.builders import answer, asked
 
 
+def map_of(loaded, **changes) -> Result:
+    """A result, and of one by position the map of the last but one."""
+    result = answer(loaded, **changes)
+    return result if len(result.axes) == 2 else result.at(-2)
+
+
 def test_the_metric_is_worded_with_both_tokens(result):
     assert wording(result) == "logit(·Poe) - logit(·Lee)"
     assert wording(asked(result, metric="target_prob")) == "P(·Lee)"
@@ -20,24 +26,17 @@ def test_the_metric_is_worded_with_both_tokens(result):
         ({"direction": "zero"}, "resid_post: zeros into the clean run (zero)"),
         ({"direction": "mean"}, "resid_post: the position mean into the clean run (mean)"),
         (
+            {"site": "head_z_position"},
+            "head_z_position at position 5: clean into the corrupted run (denoise)",
+        ),
+        (
             {"window": 2},
             "resid_post, a window of 2 on either side: clean into the corrupted run (denoise)",
         ),
     ],
 )
-def test_the_summary_says_what_was_put_where(result, changes, words):
-    assert summary(asked(result, **changes)) == words
-
-
-def map_of(loaded, **changes) -> Result:
-    """A result, and of one by position the map of the last but one."""
-    result = answer(loaded, **changes)
-    return result if len(result.axes) == 2 else result.at(-2)
-
-
-def test_the_summary_of_heads_at_a_position_says_which(loaded):
-    words = summary(map_of(loaded, site="head_z_position"))
-    assert words.startswith("head_z_position at position 5: clean into")
+def test_the_summary_says_what_was_put_where(loaded, changes, words):
+    assert summary(map_of(loaded, **changes)) == words
 
 
 @pytest.mark.parametrize(
