@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from core.engine.sweep import Sweep
 from core.models import Entry, LoadedModel
 from core.question.experiment import Experiment
 from core.question.tokens import Token
@@ -20,29 +21,18 @@ from tests.numpy_gpt2 import NumpyGPT2
 CLEAN = "Anna Lee met Bob Ray. Anna"  # 7 tokens
 CORRUPTED = "Anna Poe met Bob Ray. Anna"
 WORDS = ("Anna", " Anna", " Lee", " Poe", " met", " Bob", " Ray")
-HOSTILE = [  # texts that something or other would not show as they are
-    "<script>",
-    "$x$",
-    "🙂",
-    "日本",
-    "שלום",
-    "**",
-    "&amp;",
-    "$\\frac{$",
-    "%{x}",
-    "\x00",
-    "a" * 99,
-]
-CONFIGURATION = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
+# Texts that something or other would not show as they are.
+HOSTILE = [*"<script> $x$ 🙂 日本 שלום ** &amp; $\\frac{$ %{x} \x00".split(), "a" * 99]
 
 
 def random_gpt(n_layer=2, n_head=2, n_embd=8, *, vocab_size=23, block_size=16, seed=0) -> GPT:
     """A model in which every parameter matters: weights so large that heads attend unevenly and
     one replaced activation moves the logits by far more than any tolerance."""
     config = GPT.get_default_config()
-    config.merge_from_dict(CONFIGURATION)
-    config.merge_from_dict({"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd})
-    config.merge_from_dict({"vocab_size": vocab_size, "block_size": block_size})
+    sizes = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd}
+    sizes |= {"vocab_size": vocab_size, "block_size": block_size}
+    dropout = dict.fromkeys(("embd_pdrop", "resid_pdrop", "attn_pdrop"), 0.0)
+    config.merge_from_dict(sizes | dropout)
     model = GPT(config).eval()
     shake(model, seed)
     return model
@@ -113,6 +103,12 @@ def loaded_model(n_layer=3, n_head=2, n_embd=8, *, padding=0, seed=0) -> LoadedM
     return LoadedModel(entry, card, gpt, encoder, seconds=0.0)
 
 
+def swept(sweep: Sweep) -> torch.Tensor:
+    """The states of a sweep that is done."""
+    list(sweep)
+    return sweep.states
+
+
 def experiment(**changes) -> Experiment:
     """One text pair of the tiny tokenizer, with `changes`."""
     asked = {"clean": CLEAN, "corrupted": CORRUPTED, "target": " Lee", "foil": " Poe"}
@@ -122,9 +118,19 @@ def experiment(**changes) -> Experiment:
 def finished(asked: Experiment, model: LoadedModel) -> Study:
     """A study of `asked` with its sweep done."""
     study = Study(asked, model)
-    for _ in study:
-        pass
+    list(study)
     return study
+
+
+def answer(model: LoadedModel, **changes) -> Result:
+    """A finished experiment under every metric."""
+    asked = experiment(**changes)
+    return finished(asked, model).read(asked)
+
+
+def asked(result: Result, **changes) -> Result:
+    """The result as the answer to another question."""
+    return replace(result, experiment=experiment(**changes))
 
 
 def with_tokens(result: Result, texts: list[str]) -> Result:

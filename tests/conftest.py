@@ -42,9 +42,7 @@ def loaded() -> LoadedModel:
 
 @pytest.fixture(scope="session")
 def result(loaded) -> Result:
-    """A finished experiment under every metric."""
-    asked = builders.experiment()
-    return builders.finished(asked, loaded).read(asked)
+    return builders.answer(loaded)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from core.question.sites import SITES
 from mingpt.model import GPT
 from tests.builders import random_gpt
 
+TARGET, FOIL = 3, 8  # any two tokens of the small models
 Edit = tuple[str, int, Callable[[torch.Tensor], torch.Tensor]]
 _TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 
@@ -42,6 +43,14 @@ def texts(T: int, first: int, seed: int = 1) -> tuple[tuple[int, ...], tuple[int
     base = torch.randint(V, (T,), generator=torch.Generator().manual_seed(seed)).tolist()
     source = [(id + 1 + i % 2) % V if i >= first else id for i, id in enumerate(base)]
     return tuple(base), tuple(source)
+
+
+def difference(logits: torch.Tensor) -> torch.Tensor:
+    return logits[..., FOIL] - logits[..., TARGET]
+
+
+def close(found: torch.Tensor | float, expected: torch.Tensor, atol: float = 1e-4) -> None:
+    torch.testing.assert_close(torch.as_tensor(found), expected, atol=atol, rtol=0)
 
 
 def hook_loop(
@@ -135,17 +144,15 @@ class Hooked:
         attn, seen = block.attn, []
 
         def remember(x):
-            seen.append(x)
-            return x
+            return seen.append(x) or x
 
         def by_head(x):
             return change(x.unflatten(-1, (self.heads, -1))).flatten(1)
 
         def in_qkv(x):
-            parts = list(x.chunk(3, dim=-1))
-            part = "qkv".index(site[-1])
-            parts[part] = by_head(parts[part])
-            return torch.cat(parts, dim=-1)
+            parts = dict(zip("qkv", x.chunk(3, dim=-1), strict=True))
+            parts[site[-1]] = by_head(parts[site[-1]])
+            return torch.cat([*parts.values()], dim=-1)
 
         def from_pattern(_):
             parts = seen[0].chunk(3, dim=-1)
@@ -180,8 +187,7 @@ def _on_input(module, change):
 
 def _on_output(module, change):
     def replace(_, args, out):
-        if isinstance(out, tuple):
-            return (change(out[0][0])[None], *out[1:])
-        return change(out[0])[None]
+        is_tuple = isinstance(out, tuple)
+        return (change(out[0][0])[None], *out[1:]) if is_tuple else change(out[0])[None]
 
     return module.register_forward_hook(replace)

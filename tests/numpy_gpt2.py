@@ -26,15 +26,18 @@ class NumpyGPT2:
     def forward(self, ids, patches: Mapping[tuple[int, int], np.ndarray] | None = None):
         """Token ids (T,) -> logits (T, V) and the residual stream: layer -> (T, C), with the
         embedding as layer -1. `patches` puts a vector (C,) at each (layer, position) it names."""
-        w, patches = self.w, patches or {}
+        w = self.w
         x = w["transformer.wte.weight"][list(ids)]  # (T, C)
         x = x + w["transformer.wpe.weight"][: len(ids)]  # (T, C)
-        stream = {EMBEDDING: patched(x, EMBEDDING, patches)}  # (T, C)
-        for layer in range(self.n_layer):
-            x = self.block(stream[layer - 1], f"transformer.h.{layer}.")  # (T, C)
-            stream[layer] = patched(x, layer, patches)  # (T, C)
-        x = self.layer_norm(stream[self.n_layer - 1], "transformer.ln_f")  # (T, C)
-        return x @ w["transformer.wte.weight"].T, stream  # (T, V)
+        stream = {}
+        for layer in range(EMBEDDING, self.n_layer):
+            if layer != EMBEDDING:
+                x = self.block(x, f"transformer.h.{layer}.")  # (T, C)
+            for (at, position), vector in (patches or {}).items():
+                if at == layer:
+                    x[position] = vector  # (C,)
+            stream[layer] = x.copy()  # (T, C)
+        return self.layer_norm(x, "transformer.ln_f") @ w["transformer.wte.weight"].T, stream
 
     def block(self, x, name):
         x = x + self.attention(self.layer_norm(x, name + "ln_1"), name + "attn.")  # (T, C)
@@ -63,14 +66,6 @@ class NumpyGPT2:
         mean, variance = x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)  # (T, 1)
         scaled = (x - mean) / np.sqrt(variance + 1e-5)  # (T, C)
         return self.w[name + ".weight"] * scaled + self.w[name + ".bias"]  # (T, C)
-
-
-def patched(x, layer, patches):
-    x = x.copy()  # (T, C)
-    for (at, position), vector in patches.items():
-        if at == layer:
-            x[position] = vector  # (C,)
-    return x
 
 
 def gelu(x):

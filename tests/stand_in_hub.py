@@ -12,6 +12,7 @@ the real one; SHA-256 and size of the content are in the headers of the redirect
 import hashlib
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -48,9 +49,7 @@ class StandInHub:
         self.requests: list[Request] = []
         self._plans: dict[str, list[Answer]] = defaultdict(list)
         self._servers = [_server(self, "hub"), _server(self, "cdn")]
-        self.url, self.cdn_url = (
-            f"http://127.0.0.1:{server.server_port}" for server in self._servers
-        )
+        self.url, self.cdn_url = (f"http://127.0.0.1:{of.server_port}" for of in self._servers)
 
     def __enter__(self) -> "StandInHub":
         for server in self._servers:
@@ -73,17 +72,11 @@ class StandInHub:
     def content_requests(self, file: str) -> list[Request]:
         """The requests for `file` so far, without those that were redirected."""
         server = "cdn" if is_large(file) else "hub"
-        return [
-            request for request in self.requests if (request.server, request.file) == (server, file)
-        ]
+        return [of for of in self.requests if (of.server, of.file) == (server, file)]
 
 
 def is_large(file: str) -> bool:
     return file.endswith(".safetensors")
-
-
-def git_sha1(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _server(hub: StandInHub, name: str) -> ThreadingHTTPServer:
@@ -125,7 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server_name == "cdn":
             headers["ETag"] = f'"{hashlib.sha256(b"xet" + content).hexdigest()}"'
         elif self.stand_in.announces_checksums:
-            headers["ETag"] = f'"{git_sha1(content)}"'
+            blob = b"blob %d\0" % len(content) + content
+            headers["ETag"] = f'"{hashlib.sha1(blob).hexdigest()}"'
         body = content if answer.body is None else answer.body
         start = self._range_start(headers.get("ETag"), answer)
         if start is None:
@@ -143,22 +137,16 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return int(wanted.removeprefix("bytes=").removesuffix("-"))
 
-    def _send(
-        self, status: int, headers: dict[str, str], body: bytes, answer: Answer | None = None
-    ) -> None:
-        answer = answer or Answer()
+    def _send(self, status: int, headers: dict, body: bytes, answer: Answer = Answer()) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         body = body[: answer.cut_after]
-        step = 1 << 14
-        for start in range(0, len(body), step):
-            time.sleep(answer.pace)
-            try:
-                self.wfile.write(body[start : start + step])
-            except ConnectionError:  # the client has gone
-                return
+        with suppress(ConnectionError):  # the client may have gone
+            for start in range(0, len(body), 1 << 14):
+                time.sleep(answer.pace)
+                self.wfile.write(body[start : start + (1 << 14)])
 
     def log_message(self, *_) -> None:
         """Keep the tests' output quiet."""

@@ -90,10 +90,7 @@ def opening(server: Server, browser: Browser, context=None) -> float:
     page.goto(server.url, wait_until="commit")
     page.wait_for_function(FINISHED)
     seconds = page.evaluate("performance.now()") / 1000
-    if context:
-        page.close()
-    else:
-        page.context.close()
+    (page if context else page.context).close()
     return seconds
 
 
@@ -102,26 +99,22 @@ def edited(server: Server, browser: Browser) -> tuple[list[float], list[float]]:
     visit = Visit(server, browser.new_page()).open()
     page = visit.page
     page.wait_for_function(FINISHED)
-    edits, metrics = [], []
-    surnames = [name for name in SURNAMES if name not in ("Jones", "Smith")]
-    for surname in surnames[:EDITS]:
-        field = page.get_by_role("textbox", name="Corrupted text")
-        field.fill(DEFAULT.corrupted.replace("Smith", surname))
-        edits.append(timed(visit, lambda field=field: field.press("Control+Enter")))
-    names = [name for name in METRICS if name != DEFAULT.metric]
-    for name in (names * EDITS)[:EDITS]:
-        chooser = page.get_by_role("combobox", name="Metric")
-        chooser.fill(METRICS[name].title)
-        metrics.append(timed(visit, lambda chooser=chooser: chooser.press("Enter")))
+
+    def seconds_of(role: str, name: str, text: str, key: str) -> float:
+        field = page.get_by_role(role, name=name)
+        field.fill(text)
+        page.evaluate(TIMED)
+        field.press(key)
+        seconds = page.evaluate("window.seconds")
+        visit.settle()
+        return seconds
+
+    surnames = [name for name in SURNAMES if name not in ("Jones", "Smith")][:EDITS]
+    texts = [DEFAULT.corrupted.replace("Smith", surname) for surname in surnames]
+    titles = [metric.title for name, metric in METRICS.items() if name != DEFAULT.metric]
+    edits = [seconds_of("textbox", "Corrupted text", text, "Control+Enter") for text in texts]
+    metrics = [seconds_of("combobox", "Metric", t, "Enter") for t in (titles * EDITS)[:EDITS]]
     return edits, metrics
-
-
-def timed(visit: Visit, press_enter) -> float:
-    visit.page.evaluate(TIMED)
-    press_enter()
-    seconds = visit.page.evaluate("window.seconds")
-    visit.settle()
-    return seconds
 
 
 if __name__ == "__main__":

@@ -31,12 +31,7 @@ TARGET, FOIL = 5437, 4176  # any two tokens
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", default="gpt2")
-    parser.add_argument("--tokens", type=int, default=11)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    work.choose_threads()
+    options = options_of(__doc__, tokens=11)
     ours = bench.random_model(options.size)
     clean, corrupted = bench.texts(ours, options.tokens)
     theirs = hugging_face(ours)
@@ -65,14 +60,30 @@ def main() -> None:
             rows = grid[: len(other)]  # TransformerLens has no row for the last layer's output
             apart = (rows - other).abs().max().item()
             assert apart <= TOLERANCE, f"{name}: cells are {apart:.1e} apart"
-    ours_seconds = statistics.median(times["ours"])
+    tell(options, times, "ours")
+    print(f"all grids agree to {TOLERANCE:.0e}")
+
+
+def options_of(doc: str, tokens: int) -> argparse.Namespace:
+    """What the command line asks for; `tokens` by default."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--size", default="gpt2")
+    parser.add_argument("--tokens", type=int, default=tokens)
+    parser.add_argument("--rounds", type=int, default=3)
+    work.choose_threads()
+    return parser.parse_args()
+
+
+def tell(options: argparse.Namespace, times: dict[str, list[float]], unit: str) -> None:
+    """Print the median of all seconds under each name, against those under `unit`."""
     print(
         f"{options.size}, {options.tokens} tokens, {torch.get_num_threads()} threads,"
-        f" medians of {options.rounds} rounds; all grids agree to {TOLERANCE:.0e}"
+        f" medians of {options.rounds} rounds"
     )
     for name, seconds in times.items():
         median = statistics.median(seconds)
-        print(f"{name:<32} {median:8.3f} s   {median / ours_seconds:6.1f} times ours")
+        ratio = median / statistics.median(times[unit])
+        print(f"{name:<32} {median:8.3f} s   {ratio:6.2f} times {unit}")
 
 
 def difference(logits: torch.Tensor) -> torch.Tensor:

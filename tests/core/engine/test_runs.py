@@ -9,15 +9,10 @@ from core.engine.runs import record, recording, run_bytes
 from core.engine.sweep import Sweep
 from core.errors import UserError
 from tests.builders import random_gpt, steps_of
-from tests.hooked_gpt2 import Hooked, texts, twins
+from tests.hooked_gpt2 import Hooked, close, texts, twins
 
-ROUNDING = 1e-5
 FLOAT16 = "float16 reaches no further than 65,504: load the model in bfloat16 or float32."
 DAMAGED = "the weights are damaged, or hold values that are no numbers: load another copy."
-
-
-def close(found: torch.Tensor, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(found, expected, atol=ROUNDING, rtol=0)
 
 
 def test_runs_recorded_together_are_those_of_gpt2():

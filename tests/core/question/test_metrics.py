@@ -17,17 +17,18 @@ TARGET, FOIL = 3, 7
 
 # z, c and k are the logits (V,) of the patched, the clean and the corrupted run.
 FORMULAS = {
-    "logit_diff": lambda z, c, k: z[FOIL] - z[TARGET],
-    "recovery": lambda z, c, k: (
-        ((z[FOIL] - z[TARGET]) - (k[FOIL] - k[TARGET]))
-        / ((c[FOIL] - c[TARGET]) - (k[FOIL] - k[TARGET]))
-    ),
+    "logit_diff": lambda z, c, k: ld(z),
+    "recovery": lambda z, c, k: (ld(z) - ld(k)) / (ld(c) - ld(k)),
     "target_logit_change": lambda z, c, k: z[TARGET] - c[TARGET],
     "target_prob": lambda z, c, k: softmax(z)[TARGET],
     "foil_prob": lambda z, c, k: softmax(z)[FOIL],
     "prob_diff": lambda z, c, k: softmax(z)[FOIL] - softmax(z)[TARGET],
     "kl": lambda z, c, k: np.sum(softmax(c) * np.log(softmax(c) / softmax(z))),
 }
+
+
+def ld(z: np.ndarray) -> float:
+    return z[FOIL] - z[TARGET]
 
 
 def vectors(*shape: int, seed: int) -> torch.Tensor:
@@ -46,9 +47,9 @@ class Reader:
         self.unembedding = Unembedding(self.rows.requires_grad_())
         self.clean, self.corrupted, *_ = self.states = vectors(60, seed=1).to(dtype)
 
-    def read(self, metric: str, corrupted: torch.Tensor | None = None) -> np.ndarray:
+    def read(self, metric: str) -> np.ndarray:
         """Of all states: the two of the plain runs, then others."""
-        runs = self.states, self.clean, self.corrupted if corrupted is None else corrupted
+        runs = self.states, self.clean, self.corrupted
         return measure(metric, *(States(of, self.unembedding) for of in runs), TARGET, FOIL)
 
 
@@ -66,25 +67,18 @@ def test_a_metric_is_its_formula(metric, dtype, level):
     assert np.ptp(expected) > 0.1
 
 
-def test_the_plain_runs_are_the_ends_of_the_metrics():
-    reader = Reader()
-    assert reader.read("recovery")[:2] == pytest.approx([1, 0], abs=1e-6)
-    assert reader.read("target_logit_change")[0] == pytest.approx(0, abs=1e-6)
-    assert reader.read("kl")[0] == pytest.approx(0, abs=1e-6)
-
-
 def test_recovery_is_refused_where_the_runs_hardly_differ():
     reader = Reader()
-    hardly = reader.clean + 1e-4
+    reader.corrupted = reader.clean + 1e-4
     text = (
         r"Recovery divides by the difference between the two runs, and here they hardly differ:"
         r" LD is -?\d+\.\d{4} on the clean and -?\d+\.\d{4} on the corrupted text\."
         r" Choose another target and foil, or another metric\."
     )
     with pytest.raises(UserError, match=text) as refusal:
-        reader.read("recovery", hardly)
+        reader.read("recovery")
     assert refusal.value.field == "metric"
-    assert np.isfinite(reader.read("logit_diff", hardly)).all()
+    assert np.isfinite(reader.read("logit_diff")).all()
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UserError
-from core.question.pair import Draft, Pair, draft
+from core.question.pair import Draft, draft
 from tests.builders import CLEAN, CORRUPTED, experiment, tiny_encoder
 
 ENCODER = tiny_encoder()
@@ -19,10 +19,8 @@ def problems(**changes) -> dict[str, str]:
 
 def test_a_good_experiment_is_a_pair():
     read = drafted()
-    assert not read.problems
-    assert read.texts_fit
+    assert not read.problems and read.texts_fit
     pair = read.pair
-    assert isinstance(pair, Pair)
     assert "".join(token.text for token in pair.clean) == CLEAN
     assert "".join(token.text for token in pair.corrupted) == CORRUPTED
     assert len(pair.clean) == len(pair.corrupted) == 7
@@ -31,39 +29,37 @@ def test_a_good_experiment_is_a_pair():
 
 
 @pytest.mark.parametrize(
-    ("clean", "corrupted", "text"),
+    ("changes", "field", "text"),
     [
         (
-            "Anna Lee met",
-            "Anna Poe",
+            {"clean": "Anna Lee met", "corrupted": "Anna Poe"},
+            "corrupted",
             "The texts must have the same number of tokens, but the clean text has 1 more: clean 3,"
             " corrupted 2. They part at position 1: ·Lee against ·Poe."
             " Swap in words that are as many tokens.",
         ),
         (
-            "Anna Lee",
-            "Anna Lee met Bob",
+            {"clean": "Anna Lee", "corrupted": "Anna Lee met Bob"},
+            "corrupted",
             "The texts must have the same number of tokens, but the corrupted text has 2 more:"
             " clean 2, corrupted 4. They part at position 2: the end against ·met."
             " Swap in words that are as many tokens.",
         ),
+        (
+            {"corrupted": CLEAN},
+            "corrupted",
+            "The two texts are the same: change a word in the corrupted text.",
+        ),
+        (
+            {"foil": " Lee"},
+            "foil",
+            "Target and foil are both ·Lee: their difference would always be 0."
+            " Choose another foil.",
+        ),
     ],
 )
-def test_unequal_counts_say_by_how_many_and_where_the_texts_part(clean, corrupted, text):
-    assert problems(clean=clean, corrupted=corrupted) == {"corrupted": text}
-
-
-def test_identical_texts_are_refused():
-    assert problems(corrupted=CLEAN) == {
-        "corrupted": "The two texts are the same: change a word in the corrupted text."
-    }
-
-
-def test_target_and_foil_must_be_two_tokens():
-    assert problems(foil=" Lee") == {
-        "foil": "Target and foil are both ·Lee: their difference would always be 0."
-        " Choose another foil."
-    }
+def test_what_cannot_be_a_pair_says_why(changes, field, text):
+    assert problems(**changes) == {field: text}
 
 
 def test_all_problems_are_found_at_once():
@@ -92,23 +88,11 @@ def test_the_texts_can_be_run_whatever_target_and_foil_are():
         _ = read.pair
 
 
-def test_texts_that_cannot_be_run_raise_their_problem():
-    read = drafted(corrupted="Anna", target="")
+def test_texts_that_cannot_be_run_raise_their_problem_and_the_rest_is_read():
+    read = drafted(corrupted="", target="")
     assert not read.texts_fit
-    with pytest.raises(UserError, match="same number of tokens") as refusal:
+    with pytest.raises(UserError, match="The corrupted text is empty") as refusal:
         _ = read.texts
     assert refusal.value.field == "corrupted"
-
-
-def test_what_can_be_read_is_read_beside_a_problem():
-    read = drafted(corrupted="")
     assert [token.text for token in read.clean][:2] == ["Anna", " Lee"]
-    assert read.corrupted is None
-    assert read.target.text == " Lee"
-
-
-@pytest.mark.parametrize("word", ["<script>", "$x$", "**a**", "🙂", "日本", "שלום"])
-def test_hostile_texts_are_texts_like_any_other(word):
-    pair = drafted(most=99, clean=f"{word} Anna x", corrupted=f"{word} Anna y").pair
-    assert ENCODER.decode([token.id for token in pair.clean]) == f"{word} Anna x"
-    assert ENCODER.decode([token.id for token in pair.corrupted]) == f"{word} Anna y"
+    assert read.corrupted is None and read.foil.text == " Poe"

@@ -8,19 +8,21 @@ import torch
 from core.engine.runs import record
 from core.reading.trace import PARTS, trace
 from tests.builders import steps_of
-from tests.hooked_gpt2 import Edit, Hooked, ablated, put, texts, twins
+from tests.hooked_gpt2 import (
+    FOIL,
+    TARGET,
+    Edit,
+    Hooked,
+    ablated,
+    close,
+    difference,
+    put,
+    texts,
+    twins,
+)
 
-TARGET, FOIL = 3, 8
 L, H, T = 3, 2, 6
 BASE, SOURCE = texts(T, 1)
-
-
-def difference(logits: torch.Tensor) -> torch.Tensor:
-    return logits[..., FOIL] - logits[..., TARGET]
-
-
-def close(found: torch.Tensor | float, expected: torch.Tensor) -> None:
-    torch.testing.assert_close(torch.as_tensor(found), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("source", ["run", "zero", "mean"])

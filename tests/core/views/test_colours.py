@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.views.colours import BLUE, BLUE_UP, GREY, ORANGE, css_properties, on_paper, reach, rgba
-from tests.builders import experiment, finished
+from tests.builders import answer
 
 ROOT = Path(__file__).parents[3]
 A_COLOUR = re.compile(r"rgba?\(\s*\d|#[0-9a-fA-F]{6}\b")
@@ -38,8 +38,10 @@ def test_the_theme_has_the_blue_of_the_maps():
 
 
 @pytest.mark.parametrize("direction", ["denoise", "zero"])
-def test_nothing_known_yet_has_a_reach(loaded, direction):
-    wanted = experiment(direction=direction)
-    result = finished(wanted, loaded).read(wanted)
-    result.values[:] = float("nan")
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_values_that_are_not_known_yet_or_have_no_effect_have_a_reach(loaded, direction, known):
+    result = answer(loaded, direction=direction)
+    result.values[known:] = float("nan")
+    assert 0 < reach(result) < float("inf")
+    result.values[:] = result.plain("logit_diff", "clean")
     assert reach(result) > 0

@@ -13,17 +13,21 @@ from core.result import Baseline
 from core.views.colours import BLUE, ORANGE
 from core.views.pictures import picture
 from core.views.words import colours_mean, summary, wording
-from tests.builders import HOSTILE, experiment, finished, of_shape, with_tokens
+from tests.builders import HOSTILE, answer, experiment, of_shape, with_tokens
+
+
+def pixels_of(png: bytes) -> np.ndarray:
+    """(height, width, 3), from 0 to 1."""
+    return matplotlib.image.imread(io.BytesIO(png))[..., :3]
 
 
 def test_the_png_opens_and_is_large_enough_to_print(result):
     content = picture(result, "png")
-    pixels = matplotlib.image.imread(io.BytesIO(content))
-    height, width = pixels.shape[:2]
+    height, width, _ = pixels_of(content).shape
     assert width >= 1800 and height >= 1200  # 6 x 4 inches at 300 dpi
-    assert np.ptp(pixels[..., :3]) > 0.5
     at = content.index(b"pHYs") + 4
     assert int.from_bytes(content[at : at + 4], "big") == round(300 / 0.0254)  # pixels per metre
+    assert pixels_of(picture(of_shape(result, 3, 500), "png")).shape[1] == 20 * 300  # and bounded
 
 
 def texts_of(svg: bytes) -> list[str]:
@@ -36,9 +40,10 @@ def texts_of(svg: bytes) -> list[str]:
     "asked", [{"embedding": True}, {"direction": "mean", "window": 1}], ids=str
 )
 def test_a_picture_says_what_it_is_of(loaded, asked):
-    wanted = experiment(**asked)
-    result = finished(wanted, loaded).read(wanted)
-    texts = texts_of(picture(result, "svg"))
+    result = answer(loaded, **asked)
+    content = picture(result, "svg")
+    assert content == picture(result, "svg")
+    texts = texts_of(content)
     assert {*"0123456", *result.rows, "Anna", "·Lee", "·Poe"} <= set(texts)
     assert {"position", "patched layer", wording(result)} <= set(texts)
     title = " ".join(texts)
@@ -50,52 +55,38 @@ def test_a_picture_says_what_it_is_of(loaded, asked):
     assert (corrupted in title) == (result.other is not None)
 
 
-def share_of(picture: bytes, colour) -> float:
-    """How much of a picture is of a colour."""
-    pixels = matplotlib.image.imread(io.BytesIO(picture))[..., :3] * 255
-    return (np.abs(pixels - colour).max(axis=-1) < 2).mean()
-
-
 @pytest.mark.parametrize(
-    ("direction", "clean", "value", "colour"),
+    ("direction", "clean", "corrupted", "upper", "lower"),
     [
-        ("denoise", 2, 2, BLUE),
-        ("denoise", -2, -2, BLUE),
-        ("denoise", -2, 2, ORANGE),
-        ("noise", -2, 0, BLUE),
-        ("zero", -2, 1, BLUE),
-        ("zero", 2, -1, ORANGE),
+        ("denoise", 2, 0, BLUE, ORANGE),
+        ("denoise", -2, 0, ORANGE, BLUE),
+        ("noise", 0, -2, ORANGE, BLUE),
+        ("zero", 0, -2, BLUE, ORANGE),
     ],
 )
-def test_a_cell_has_the_colour_of_its_effect(result, direction, clean, value, colour):
-    """Blue: towards the run put in, or up; here of every cell, so nearly all is of one colour."""
+def test_a_cell_has_the_colour_of_its_effect(result, direction, clean, corrupted, upper, lower):
+    """Of a map of 2 in the upper two layers and of -2 in the last one."""
+    values = np.full_like(result.values, 2)
+    values[2] = -2
     wanted = replace(
         result,
         experiment=experiment(direction=direction),
-        grids=result.grids | {"logit_diff": np.full_like(result.values, value)},
-        baselines=result.baselines | {"logit_diff": Baseline(clean, 0.0)},
+        grids=result.grids | {"logit_diff": values},
+        baselines=result.baselines | {"logit_diff": Baseline(clean, corrupted)},
     )
-    content = picture(wanted, "png")
-    assert share_of(content, colour) > 0.2
-    assert share_of(content, BLUE if colour is ORANGE else ORANGE) < 0.02
-
-
-@pytest.mark.parametrize("direction", ["denoise", "mean"])
-def test_a_title_is_no_wider_than_its_picture(loaded, direction):
-    wanted = experiment(
-        direction=direction,
-        window=1,
-        clean="Anna Lee. " * 2 + "Anna",
-        corrupted="Anna Poe. " * 2 + "Anna",
+    pixels = pixels_of(picture(wanted, "png")) * 255
+    above, below = (
+        np.nonzero(np.abs(pixels - colour).max(axis=-1) < 2)[0] for colour in (upper, lower)
     )
-    result = finished(wanted, loaded).read(wanted)
-    pixels = matplotlib.image.imread(io.BytesIO(picture(result, "png")))
-    assert pixels[:200, -15:, :3].min() == 1  # white beside the lines of the title
+    assert len(above) > 0.2 * pixels[..., 0].size
+    assert len(above) == pytest.approx(2 * len(below), rel=0.05)
+    assert above.mean() < below.mean()
 
 
-@pytest.mark.parametrize("format", ["png", "svg"])
-def test_the_same_result_gives_the_same_file(result, format):
-    assert picture(result, format) == picture(result, format)
+def test_a_title_is_no_wider_than_its_picture(loaded):
+    clean, corrupted = (f"Anna {name}. " * 2 + "Anna" for name in ("Lee", "Poe"))
+    result = answer(loaded, direction="mean", window=1, clean=clean, corrupted=corrupted)
+    assert pixels_of(picture(result, "png"))[:200, -15:].min() == 1  # white beside the lines
 
 
 def test_hostile_tokens_are_drawn_without_complaint(result):
@@ -103,22 +94,4 @@ def test_hostile_tokens_are_drawn_without_complaint(result):
     odd = replace(with_tokens(result, HOSTILE[1:6] + HOSTILE[7:9]), experiment=wanted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert picture(odd, "png").startswith(b"\x89PNG")
-        ET.fromstring(picture(odd, "svg"))
-
-
-def test_a_picture_of_a_long_text_has_a_bounded_size(result):
-    pixels = matplotlib.image.imread(io.BytesIO(picture(of_shape(result, 3, 500), "png")))
-    assert pixels.shape[1] == 20 * 300
-
-
-def test_the_picture_shows_the_values(result):
-    """Another grid is another picture."""
-    other = replace(result, grids=result.grids | {"logit_diff": result.values[::-1].copy()})
-    assert picture(result, "png") != picture(other, "png")
-
-
-def test_a_grid_without_any_effect_can_be_drawn(result):
-    flat = {name: np.zeros_like(grid) for name, grid in result.grids.items()}
-    baselines = {name: Baseline(0.0, 0.0) for name in result.baselines}
-    assert picture(replace(result, grids=flat, baselines=baselines), "png")
+        assert texts_of(picture(odd, "svg"))

@@ -1,16 +1,16 @@
 """The words of a map: which metric, what was patched, with what and into what."""
 
-from dataclasses import replace
-
 import pytest
 
 from core.result import Result
 from core.views.words import colours_mean, plotly_text, replaced, row_name, summary, wording
-from tests.builders import experiment, finished
+from tests.builders import answer, asked
 
 
-def asked(result: Result, **changes) -> Result:
-    return replace(result, experiment=experiment(**changes))
+def map_of(loaded, **changes) -> Result:
+    """A result, and of one by position the map of the last but one."""
+    result = answer(loaded, **changes)
+    return result if len(result.axes) == 2 else result.at(-2)
 
 
 def test_the_metric_is_worded_with_both_tokens(result):
@@ -25,35 +25,23 @@ def test_the_metric_is_worded_with_both_tokens(result):
         ({"direction": "noise"}, "resid_post: corrupted into the clean run (noise)"),
         ({"direction": "zero"}, "resid_post: zeros into the clean run (zero)"),
         ({"direction": "mean"}, "resid_post: the position mean into the clean run (mean)"),
-        ({"site": "head_z"}, "head_z: clean into the corrupted run (denoise)"),
+        (
+            {"site": "head_z_position"},
+            "head_z_position at position 5: clean into the corrupted run (denoise)",
+        ),
         (
             {"window": 2},
             "resid_post, a window of 2 on either side: clean into the corrupted run (denoise)",
         ),
     ],
 )
-def test_the_summary_says_what_was_put_where(result, changes, words):
-    assert summary(asked(result, **changes)) == words
-
-
-def test_the_summary_of_heads_at_a_position_says_which(loaded):
-    assert summary(map_of(loaded, site="head_z_position")).startswith(
-        "head_z_position at position 5: clean into"
-    )
-
-
-def map_of(loaded, **changes) -> Result:
-    """A result, and of one by position the map of the last but one."""
-    wanted = experiment(**changes)
-    result = finished(wanted, loaded).read(wanted)
-    return result if len(result.axes) == 2 else result.at(-2)
+def test_the_summary_says_what_was_put_where(loaded, changes, words):
+    assert summary(map_of(loaded, **changes)) == words
 
 
 @pytest.mark.parametrize(
     ("changes", "row", "words"),
     [
-        ({}, 2, "the resid_post of layer 2 at position 1"),
-        ({"embedding": True}, 0, "the embedding at position 1"),
         ({"embedding": True}, 1, "the resid_post of layer 0 at position 1"),
         ({"site": "resid_pre"}, 2, "the stream before layer 2 at position 1"),
         ({"site": "mlp_out"}, 2, "the mlp_out of layer 2 at position 1"),
@@ -90,14 +78,12 @@ def test_a_window_ends_at_the_first_and_the_last_layer(loaded, window, names):
     [
         ("denoise", "moves towards the clean run; orange: away from it; no colour: as in the corr"),
         ("noise", "moves towards the corrupted run; orange: away from it; no colour: as in the cl"),
-        ("zero", "rises above the clean run; orange: falls below it; no colour: as in the clean r"),
         ("mean", "rises above the clean run; orange: falls below it; no colour: as in the clean r"),
     ],
 )
-def test_the_colours_are_explained_in_every_direction(result, direction, words):
+def test_the_colours_are_explained_in_one_line(result, direction, words):
     line = colours_mean(asked(result, direction=direction))
-    assert line.startswith(f"Blue: the metric {words}")
-    assert "\n" not in line
+    assert line.startswith(f"Blue: the metric {words}") and "\n" not in line
 
 
 def test_plotly_is_given_what_it_shows_as_the_text():
