@@ -129,7 +129,8 @@ def test_markup_in_a_text_is_shown_as_it_is(open_app, hostile):
     ribbon = next(body for body in app.bodies if "pb-ribbon" in body)
     ids = keeping.shelf("teaching").model.encoder.encode(hostile)
     assert f"clean id {ids[0]}," in ribbon
-    assert_shown_as_it_is(app, hostile)
+    for page in ("compare", "patch"):
+        assert_shown_as_it_is(app.go_to(page), hostile)
     app.enter(target=hostile, foil=f" {hostile}")
     assert len(app.problems) == 2
     assert_shown_as_it_is(app, hostile)
