@@ -44,7 +44,6 @@ def test_a_name_in_a_link_is_shown_as_it_is_on_every_page(visit):
     visit.page.get_by_role("button", name="Check it").click()
     expect(visit.page.get_by_text("checks passed")).to_be_visible()
     assert not [url for url in visit.requests if url.endswith("x.png")]
-    assert visit.page.locator("img[src*='x.png']").count() == 0
 
 
 @pytest.fixture

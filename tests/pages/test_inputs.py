@@ -108,10 +108,13 @@ TAG = re.compile(
 )
 
 
+def assert_escaped(app) -> None:
+    rest = TAG.sub("", "".join(app.bodies))
+    assert not set("<>&") & set(rest), rest
+
+
 def assert_shown_as_it_is(app, hostile: str) -> None:
-    for body in app.bodies:
-        rest = TAG.sub("", body)
-        assert not set("<>&") & set(rest), rest
+    assert_escaped(app)
     for kind, text in app.strings():
         assert hostile not in text, f"{kind} has it: {text}"
     for figure in app.figures:
@@ -126,7 +129,8 @@ def test_markup_in_a_text_is_shown_as_it_is(open_app, hostile):
     ribbon = next(body for body in app.bodies if "pb-ribbon" in body)
     ids = keeping.shelf("teaching").model.encoder.encode(hostile)
     assert f"clean id {ids[0]}," in ribbon
-    assert_shown_as_it_is(app, hostile)
+    for page in ("compare", "patch"):
+        assert_shown_as_it_is(app.go_to(page), hostile)
     app.enter(target=hostile, foil=f" {hostile}")
     assert len(app.problems) == 2
     assert_shown_as_it_is(app, hostile)
@@ -140,6 +144,7 @@ def test_a_target_of_markup_is_shown_as_it_is(open_app, token, shown):
     (figure,) = app.maps
     assert figure["data"][0]["colorbar"]["title"]["text"] == f"P({shown})"
     assert f"P({shown})" in next(body for body in app.bodies if "before any patch" in body)
+    assert_escaped(app)
 
 
 def test_that_markup_in_markdown_would_be_found(open_app, monkeypatch):
