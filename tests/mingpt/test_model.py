@@ -101,9 +101,10 @@ def test_last_token_logits_are_those_of_the_last_pass_that_stored_or_patched():
     ("layer", "position", "shape", "text"),
     [
         (3, 0, (8,), "cannot patch layer 3: layers are 0 to 2"),
+        (-1, 0, (8,), "cannot patch layer -1: layers are 0 to 2"),
         (0, 5, (8,), "cannot patch position 5: positions are 0 to 4"),
         (0, -1, (8,), "cannot patch position -1: positions are 0 to 4"),
-        (0, 0, (7,), r"the activation has shape \(7,\); expected \(8,\) or \(1, 8\)"),
+        (0, 0, (), r"the activation has shape \(\); expected \(8,\) or \(1, 8\)"),
         (0, 0, (5, 8), r"the activation has shape \(5, 8\); expected \(8,\) or \(1, 8\)"),
     ],
 )
@@ -183,6 +184,7 @@ def test_sampling_from_the_single_likeliest_is_greedy_as_at_temperature_zero_or_
         ({"temperature": -1.0}, "temperature must be 0 or more, not -1.0"),
         ({"temperature": math.nan}, "temperature must be 0 or more, not nan"),
         ({"top_k": 0}, "top_k must be 1 or more, or None for all tokens, not 0"),
+        ({"top_k": -3}, "not -3"),
     ],
 )
 def test_a_temperature_or_top_k_that_is_none_is_refused(gpt, options, text):

@@ -47,7 +47,7 @@ def test_merging_a_dictionary_sets_known_and_new_keys():
         ("3e-4", 3e-4),
         ("(0.9, 0.95)", (0.9, 0.95)),
         ("'a=b'", "a=b"),
-        ("a=b", "a=b"),
+        ("gpt-mini", "gpt-mini"),
         ("", ""),
     ],
 )
@@ -64,6 +64,7 @@ def test_a_command_line_value_is_a_literal_or_else_a_string_at_every_depth(text,
         ("model.n_layer=3", "expected --name=value, got 'model.n_layer=3'"),
         ("--model.n_layer", "expected --name=value, got '--model.n_layer'"),
         ("--model.depth=3", "'model.depth' is not a setting of this configuration"),
+        ("--nothing.n_layer=3", "'nothing.n_layer' is not a setting of this configuration"),
         ("--name.n_layer=3", "'name.n_layer' is not a setting of this configuration"),
     ],
 )
