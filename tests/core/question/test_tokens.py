@@ -41,9 +41,6 @@ def refused_token(text: str, encoder=ENCODER, suggestion: str | None = None) -> 
     return str(refusal.value)
 
 
-# --- A text -------------------------------------------------------------------------------------
-
-
 def test_a_text_is_its_tokens():
     tokens = tokenize("Anna Lee!", ENCODER, most=20, field="clean")
     assert [piece.text for piece in tokens] == ["Anna", " Lee", "!"]
@@ -110,9 +107,6 @@ def test_the_end_of_text_typed_as_text_never_becomes_the_special_token():
     assert END_OF_TEXT not in found and "".join(found) == f"a {END_OF_TEXT} b"
 
 
-# --- One token ----------------------------------------------------------------------------------
-
-
 def test_one_token_is_taken_as_it_was_typed():
     assert single_token(" Lee", ENCODER, field="target") == Token(ENCODER.encoder["ĠLee"], " Lee")
     assert single_token("a", ENCODER, field="target").text == "a"
@@ -139,9 +133,6 @@ def test_no_leading_space_is_offered_where_it_would_not_help(text):
     assert leading_space(" ", tiny_encoder(words=("  ",))) is None  # nor a second one
 
 
-# --- How a token is shown -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -165,9 +156,6 @@ def test_what_is_shown_can_be_seen(text):
     assert not any(char.isspace() for char in shown)
     assert shown.isprintable()
     assert (shown == "") == (text == "")
-
-
-# --- Two texts ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
