@@ -45,6 +45,7 @@ def test_a_text_is_its_tokens():
     tokens = tokenize("Anna Lee!", ENCODER, most=20, field="clean")
     assert [piece.text for piece in tokens] == ["Anna", " Lee", "!"]
     assert [piece.id for piece in tokens] == ENCODER.encode("Anna Lee!")
+    assert pieces("a\r\n\tb") == list("a\r\n\tb")
 
 
 @pytest.mark.parametrize("text", ["", "\n\t  \n", "\u3000"])
@@ -77,10 +78,6 @@ def test_a_control_character_is_named_with_its_place(text, place, code):
     said = f"Character {place} of the {{}} is the control character U+{code}: delete it."
     assert refused(text) == said.format("clean text")
     assert refused_token(text) == said.format("target")
-
-
-def test_line_breaks_and_tabs_are_ordinary_text():
-    assert pieces("a\r\n\tb") == list("a\r\n\tb")
 
 
 def test_half_of_a_surrogate_pair_is_refused():

@@ -73,14 +73,11 @@ def test_a_hover_over_heads_at_a_position_says_which(loaded):
     assert template.startswith("<b>%{customdata[2]}, head %{customdata[1]} at position 5</b>")
 
 
-def test_equal_tokens_keep_their_own_columns(result):
+def test_equal_tokens_keep_their_own_columns_and_unequal_ones_are_both_shown(result):
     figure = heatmap(with_tokens(result, ["the"] * 7))
     assert list(figure.layout.xaxis.tickvals) == list(range(7))
     assert set(overlay_of(figure).x) == set(range(7))
     assert map_of(figure).x is None  # counted, not named: names that are equal would merge
-
-
-def test_a_position_where_the_texts_differ_shows_both_tokens(result):
     labels = heatmap(result).layout.xaxis.ticktext
     assert list(labels[:3]) == ["Anna", "·Lee<br>·Poe", "·met"]
 
