@@ -32,7 +32,6 @@ def test_the_report_says_what_the_numbers_are(result):
     assert "Logit difference: logit(·Poe) - logit(·Lee)" in text
     assert f"clean run {baseline.clean:.4f}, corrupted run {baseline.corrupted:.4f}" in text
     assert "resid_post: clean into the corrupted run (denoise)" in text
-    assert f"{result.model.name} ({result.model.fingerprint})" in text
     assert "corrupted into the clean run (noise)" in report(asked(result, direction="noise"))
 
 
