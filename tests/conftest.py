@@ -13,7 +13,6 @@ from hypothesis import settings
 
 from core.models import LoadedModel
 from core.result import Result
-from mingpt.bpe import Encoder
 from mingpt.model import GPT
 from tests import builders
 
@@ -28,11 +27,6 @@ settings.load_profile("patchboard")
 def gpt() -> GPT:
     """A small random model."""
     return builders.random_gpt(3, 2, 8)
-
-
-@pytest.fixture(scope="session")
-def encoder() -> Encoder:
-    return builders.tiny_encoder()
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ def hook_loop(
     """The plain way to patch: one hooked run for each cell of the site's axes, and of each the last
     position's logits, (*axes, V). `source` is a text, or "zero" or "mean" to ablate; `window` and
     the `embedding` row are those of `core.engine.sweep.Sweep`."""
-    hooked, axes, T = Hooked(model), SITES[site].axes, len(base)
+    hooked, axes = Hooked(model), SITES[site].axes
 
     def source_of(site: str) -> dict[int, torch.Tensor]:
         if not isinstance(source, str):
@@ -77,15 +77,14 @@ def hook_loop(
     rows = [(site, layers, new) for layers in within]
     if embedding:
         rows.insert(0, ("resid_pre", [0], source_of("resid_pre")))
-    positions = range(T) if "position" in axes else [slice(None)]
+    positions = range(len(base)) if "position" in axes else [slice(None)]
     heads = [(h,) for h in range(hooked.heads)] if "head" in axes else [()]
-    sizes = [len(rows)] + [hooked.heads] * ("head" in axes) + [T] * ("position" in axes)
-
     grid = []
     for (where, layers, new), head, position in product(rows, heads, positions):
         at = position, *head
         grid.append(hooked.run(base, [(where, layer, put(at, new[layer])) for layer in layers]))
-    return torch.stack(grid).view(*sizes, -1)
+    sizes = {"layer": len(rows), "head": len(heads), "position": len(positions)}
+    return torch.stack(grid).view(*(sizes[axis] for axis in axes), -1)
 
 
 def put(at, new: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -48,16 +48,14 @@ FINISHED = f"""() => {{
 def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        cold, new, known = [], [], []
+        cold = []
         for _ in range(COLD_STARTS):
             with running() as server:
                 cold.append(opening(server, browser))
         with running() as server:
-            opening(server, browser)
-            new += [opening(server, browser) for _ in range(OPENS)]
+            _, *new = [opening(server, browser) for _ in range(1 + OPENS)]
             context = browser.new_context()
-            opening(server, browser, context)
-            known += [opening(server, browser, context) for _ in range(OPENS)]
+            _, *known = [opening(server, browser, context) for _ in range(1 + OPENS)]
             edits, metrics = edited(server, browser)
     print(f"{os.cpu_count()} cores, Chromium {browser.version}; seconds")
     print(f"{'':44}  median   worst  target")

@@ -75,8 +75,7 @@ def test_every_experiment_is_hooked_runs_of_gpt2(loaded, twin, kept, direction, 
     assert np.ptp(expected) > 100 * ROUNDING  # there was something to get wrong
     for side in module.SIDES:
         logits = Hooked(twin).run(ids[side])
-        plain = (logits[foil] - logits[target]).item()
-        assert result.plain("logit_diff", side) == pytest.approx(plain, abs=ROUNDING)
+        close(result.plain("logit_diff", side), logits[foil] - logits[target])
 
     embedding = options.get("embedding", False)
     assert result.rows == (*(["embedding"] if embedding else []), "0", "1", "2")
@@ -86,9 +85,6 @@ def test_every_experiment_is_hooked_runs_of_gpt2(loaded, twin, kept, direction, 
         for cell in product(range(LAYERS + embedding), (1, POSITIONS - 1)):
             traced = finish(study.trace(cell, asked))
             assert traced.patched == pytest.approx(expected[cell], abs=ROUNDING)
-
-
-# --- Swept once, asked often --------------------------------------------------------------------
 
 
 def test_every_question_is_answered_without_running_anything_again(loaded, monkeypatch):
@@ -148,11 +144,7 @@ def test_a_sweep_can_be_read_half_way(loaded, monkeypatch):
 
 
 def test_who_reads_while_another_sweeps_sees_the_same_sweep(loaded, monkeypatch):
-    def slowly(*arguments):
-        time.sleep(0.02)
-        return Sweep(*arguments)
-
-    monkeypatch.setattr(module, "Sweep", slowly)
+    monkeypatch.setattr(module, "Sweep", lambda *of: time.sleep(0.02) or Sweep(*of))
     study = Study(experiment(), loaded)
     with ThreadPoolExecutor(max_workers=4) as threads:
         found = list(threads.map(lambda _: (study.read(experiment()), study.sweep), range(4)))
@@ -175,9 +167,6 @@ def test_what_is_still_to_be_done_is_said_before(loaded, direction, options):
     assert study.sweep.plan == swept
     assert study.nbytes == study.states.nbytes
     assert plain.nbytes == sum(plain.run(side).nbytes for side in module.SIDES)
-
-
-# --- Tables -------------------------------------------------------------------------------------
 
 
 def at_a_level(dtype: torch.dtype) -> LoadedModel:
@@ -209,8 +198,8 @@ def test_tables_are_in_the_order_of_exact_products(dtype, direction):
         np.testing.assert_allclose([row.prob for row in table], logits.softmax(-1)[best], atol=1e-5)
 
     plain = {side: exactly(study.plain.state(side).states) for side in module.SIDES}
-    for side, logits in plain.items():
-        check(result.top[side], logits)
+    for side in module.SIDES:
+        check(result.top[side], plain[side])
     moved = study.patched_next_tokens((1, 1))
     check([row.now for row in moved], exactly(study.states[1, 1]))
     for row in moved:
@@ -234,8 +223,7 @@ def test_plain_runs_are_read_from_inside_for_the_text_that_was_named(loaded, twi
     twin.set_attn_implementation("eager")  # torch's own does not tell its patterns
     output = twin(torch.tensor([ids]), output_attentions=True)
     for layer, head in product(range(LAYERS), range(2)):
-        found = plain.attention(side, layer, head)
-        np.testing.assert_allclose(found, output.attentions[layer][0, head], atol=1e-5)
+        close(plain.attention(side, layer, head), output.attentions[layer][0, head])
     logits = output.logits[0, -1]
     close(finish(plain.logit_lens(side, (5, 9))).logits[-1], logits[[5, 9]])
     close(plain.attribution(side, 5, 9).total, logits[9] - logits[5])
@@ -249,9 +237,6 @@ def test_a_preview_begins_at_the_run_that_is_patched(loaded, direction):
     assert estimate.shape == exact.values.shape
     moved = [values.ravel() - exact.plain("logit_diff") for values in (estimate, exact.values)]
     assert np.corrcoef(*moved)[0, 1] > 0.7
-
-
-# --- What cannot be -----------------------------------------------------------------------------
 
 
 def test_a_metric_that_cannot_be_measured_is_left_out_unless_it_was_asked_for():
@@ -281,8 +266,6 @@ def test_a_row_of_the_unembedding_that_is_no_number_is_found_whatever_the_texts(
     plain = PlainRuns(experiment(), model)
     with pytest.raises(UserError) as refusal:
         list(Study(experiment(), model, plain))
-    assert str(refusal.value) == (
-        "The model's numbers are not finite after the unembedding; the weights are damaged, or"
-        " hold values that are no numbers: load another copy."
-    )
+    words = "The model's numbers are not finite after the unembedding; the weights are damaged, or"
+    assert str(refusal.value).startswith(words)
     assert not plain.recorded

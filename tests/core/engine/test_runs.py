@@ -29,17 +29,11 @@ def test_runs_recorded_together_are_those_of_gpt2():
         close(run.state, theirs.transformer.ln_f(after[2][-1]))
 
 
-def test_recording_in_steps_says_how_much_is_done(gpt):
-    fractions, runs = steps_of(recording(gpt, *texts(6, 1)))
-    assert fractions == pytest.approx([0, 1 / 3, 2 / 3])
-    assert len(runs) == 2
-
-
 @pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16])
-def test_a_run_takes_the_bytes_it_says(dtype):
-    model = random_gpt(3, 2, 8).to(dtype)
-    (run,) = record(model, (1, 2, 3, 4, 5))
-    assert run.nbytes == run_bytes(3, 5, 8, dtype.itemsize)
+def test_recording_in_steps_says_how_much_is_done_and_what_the_runs_take_up(dtype):
+    fractions, runs = steps_of(recording(random_gpt(3, 2, 8).to(dtype), *texts(6, 1)))
+    assert fractions == pytest.approx([0, 1 / 3, 2 / 3])
+    assert [run.nbytes for run in runs] == [run_bytes(3, 6, 8, dtype.itemsize)] * 2
 
 
 def test_heads_attend_by_exact_scores_however_sharply():

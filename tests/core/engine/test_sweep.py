@@ -184,8 +184,7 @@ def test_sweeps_at_once_are_the_same_sweeps_in_turn(gpt, in_steps):
     with ThreadPoolExecutor(max_workers=4) as threads:
         at_once = list(threads.map(lambda seed: swept(Sweep(gpt, *runs_of(gpt, seed))), seeds))
     mixed = [Sweep(gpt, *runs_of(gpt, seed)) for seed in seeds]
-    for _ in zip(*mixed, strict=True):
-        pass
+    list(zip(*mixed, strict=True))
     for one, other, expected in zip(at_once, mixed, in_turn, strict=True):
         close(one, expected, atol=1e-6)
         close(other.states, expected, atol=1e-6)

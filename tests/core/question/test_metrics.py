@@ -31,26 +31,20 @@ def ld(z: np.ndarray) -> float:
     return z[FOIL] - z[TARGET]
 
 
-def vectors(*shape: int, seed: int) -> torch.Tensor:
-    """Random, but for a 7 in front."""
-    found = torch.randn(*shape, C, generator=torch.Generator().manual_seed(seed))
-    found[..., 0] = 7
-    return found
-
-
 class Reader:
     """Both plain runs' states and an unembedding, all of `dtype`, with logits near `level`."""
 
     def __init__(self, dtype: torch.dtype = torch.float, level: int = 0):
-        self.rows = vectors(V, seed=0).to(dtype)
-        self.rows[:, 0] = level / 7
-        self.unembedding = Unembedding(self.rows.requires_grad_())
-        self.clean, self.corrupted, *_ = self.states = vectors(60, seed=1).to(dtype)
+        generator = torch.Generator().manual_seed(0)
+        rows, states = (torch.randn(n, C, generator=generator) for n in (V, 60))
+        rows[:, 0], states[:, 0] = level / 7, 7
+        self.rows = rows.to(dtype).requires_grad_()
+        self.clean, self.corrupted, *_ = self.states = states.to(dtype)
 
     def read(self, metric: str) -> np.ndarray:
         """Of all states: the two of the plain runs, then others."""
-        runs = self.states, self.clean, self.corrupted
-        return measure(metric, *(States(of, self.unembedding) for of in runs), TARGET, FOIL)
+        unembedding, runs = Unembedding(self.rows), (self.states, self.clean, self.corrupted)
+        return measure(metric, *(States(of, unembedding) for of in runs), TARGET, FOIL)
 
 
 @pytest.mark.parametrize("level", [0, -70])

@@ -21,9 +21,8 @@ def test_a_good_experiment_is_a_pair():
     read = drafted()
     assert not read.problems and read.texts_fit
     pair = read.pair
-    assert "".join(token.text for token in pair.clean) == CLEAN
-    assert "".join(token.text for token in pair.corrupted) == CORRUPTED
-    assert len(pair.clean) == len(pair.corrupted) == 7
+    for tokens, text in ((pair.clean, CLEAN), (pair.corrupted, CORRUPTED)):
+        assert len(tokens) == 7 and "".join(token.text for token in tokens) == text
     assert (pair.target.text, pair.foil.text) == (" Lee", " Poe")
     assert read.texts == (pair.clean, pair.corrupted)
 

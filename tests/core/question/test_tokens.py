@@ -41,13 +41,11 @@ def refused_token(text: str, encoder=ENCODER, suggestion: str | None = None) -> 
     return str(refusal.value)
 
 
-# --- A text -------------------------------------------------------------------------------------
-
-
 def test_a_text_is_its_tokens():
     tokens = tokenize("Anna Lee!", ENCODER, most=20, field="clean")
     assert [piece.text for piece in tokens] == ["Anna", " Lee", "!"]
     assert [piece.id for piece in tokens] == ENCODER.encode("Anna Lee!")
+    assert pieces("a\r\n\tb") == list("a\r\n\tb")
 
 
 @pytest.mark.parametrize("text", ["", "\n\t  \n", "\u3000"])
@@ -82,10 +80,6 @@ def test_a_control_character_is_named_with_its_place(text, place, code):
     assert refused_token(text) == said.format("target")
 
 
-def test_line_breaks_and_tabs_are_ordinary_text():
-    assert pieces("a\r\n\tb") == list("a\r\n\tb")
-
-
 def test_half_of_a_surrogate_pair_is_refused():
     assert refused("ab\udc00").startswith(f"The clean text {HALF.format(3, 'DC00')}")
     assert refused_token("\ud83d").startswith(f"The target {HALF.format(1, 'D83D')}")
@@ -108,9 +102,6 @@ def test_a_tokenizer_without_bos_says_so():
 def test_the_end_of_text_typed_as_text_never_becomes_the_special_token():
     found = pieces(f"a {END_OF_TEXT} b")
     assert END_OF_TEXT not in found and "".join(found) == f"a {END_OF_TEXT} b"
-
-
-# --- One token ----------------------------------------------------------------------------------
 
 
 def test_one_token_is_taken_as_it_was_typed():
@@ -139,9 +130,6 @@ def test_no_leading_space_is_offered_where_it_would_not_help(text):
     assert leading_space(" ", tiny_encoder(words=("  ",))) is None  # nor a second one
 
 
-# --- How a token is shown -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -165,9 +153,6 @@ def test_what_is_shown_can_be_seen(text):
     assert not any(char.isspace() for char in shown)
     assert shown.isprintable()
     assert (shown == "") == (text == "")
-
-
-# --- Two texts ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,6 @@ def with_baseline(result: Result, clean: float, corrupted: float, **changes) -> 
     return replace(asked(result, **changes), baselines=baselines)
 
 
-# --- What a cell says ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 def test_the_hover_has_the_exact_numbers_to_four_decimals(result, direction):
     wanted = asked(result, metric="target_prob", direction=direction)
@@ -76,22 +73,13 @@ def test_a_hover_over_heads_at_a_position_says_which(loaded):
     assert template.startswith("<b>%{customdata[2]}, head %{customdata[1]} at position 5</b>")
 
 
-# --- Tokens, which test_run_figures sees escaped -------------------------------------------------
-
-
-def test_equal_tokens_keep_their_own_columns(result):
+def test_equal_tokens_keep_their_own_columns_and_unequal_ones_are_both_shown(result):
     figure = heatmap(with_tokens(result, ["the"] * 7))
     assert list(figure.layout.xaxis.tickvals) == list(range(7))
     assert set(overlay_of(figure).x) == set(range(7))
     assert map_of(figure).x is None  # counted, not named: names that are equal would merge
-
-
-def test_a_position_where_the_texts_differ_shows_both_tokens(result):
     labels = heatmap(result).layout.xaxis.ticktext
     assert list(labels[:3]) == ["Anna", "·Lee<br>·Poe", "·met"]
-
-
-# --- Colours ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
@@ -138,9 +126,6 @@ def test_names_too_close_to_stand_side_by_side_stand_over_each_other(result):
     bar = map_of(heatmap(with_baseline(result, 0.5, 0.501))).colorbar
     assert list(bar.ticktext) == ["clean 0.5<br>corrupted 0.501"]
     assert list(bar.tickvals) == [0.501]
-
-
-# --- Clicks -------------------------------------------------------------------------------------
 
 
 def test_every_cell_can_be_clicked_and_the_map_itself_keeps_quiet(result):

@@ -54,10 +54,6 @@ def figures(result) -> dict[Callable, go.Figure]:
     return {function: function(*of) for function, of in arguments.items()}
 
 
-SHOW_NO_TEXT = {heatmaps.cells}
-SHOW_NO_TEXT |= {run_figures.heads_map, run_figures.trace_lines, run_figures.attribution_layers}
-
-
 def strings(value) -> list[str]:
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
@@ -82,7 +78,8 @@ def test_no_figure_is_forgotten(result):
         if not name.startswith("_")
         and function.__annotations__.get("return") in (go.Figure, "go.Figure")
     }
-    assert public == figures(result).keys() | SHOW_NO_TEXT
+    show_no_text = {heatmaps.cells, run_figures.heads_map, run_figures.trace_lines}
+    assert public == {*figures(result), *show_no_text, run_figures.attribution_layers}
 
 
 def test_the_bars_are_the_table_and_equal_tokens_keep_their_own(result):
