@@ -76,4 +76,5 @@ def measure(
     """A metric of states (..., C), as float32 (...); NaN where a state is not known yet. Raises
     UserError for a recovery whose two runs hardly differ."""
     says = (Says(of, target, foil, clean) for of in (states, clean, corrupted))
-    return METRICS[metric].measure(*says).float().cpu().numpy()
+    # Adding 0 takes the sign from a zero: a recovery of nothing is 0, not -0.
+    return METRICS[metric].measure(*says).float().cpu().numpy() + 0.0
