@@ -328,6 +328,7 @@ def test_a_token_that_no_header_can_carry_is_not_shown(hub, tmp_path, token):
     [
         (SMALL, [Answer(status=404)]),
         (SMALL, [Answer(status=401)]),
+        (SMALL, [Answer(status=418)]),
         (SMALL, [Answer(status=503, headers={"Retry-After": "3600"})]),
         (SMALL, [Answer(status=503)] * TRIES),
         (PINNED, [Answer(cut_after=10)] * TRIES),
