@@ -263,7 +263,7 @@ def test_weights_of_another_shape_have_another_fingerprint():
     prints = set()
     for vocab_size in (16, 32):
         gpt = random_gpt(vocab_size=vocab_size)
-        gpt.load_state_dict({name: 0 * tensor for name, tensor in gpt.state_dict().items()})
+        gpt.load_state_dict({name: torch.zeros_like(t) for name, t in gpt.state_dict().items()})
         prints.add(fingerprint(gpt))
     assert len(prints) == 2
 
