@@ -128,4 +128,8 @@ def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
             return experiment, notes
         except UserError as error:
             notes.append(f"{error} The address was opened without it.")
-            del query[error.field]
+            usual = default.get(error.field)
+            if usual in (None, query[error.field]):  # the site of the address has none
+                del query[error.field]
+            else:
+                query[error.field] = usual

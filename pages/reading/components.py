@@ -54,7 +54,7 @@ def page() -> None:
 
 
 def _attention(study: Study, layer: int, head: int) -> None:
-    """Where a head words, on both runs."""
+    """Where a head looks, on both runs."""
     st.subheader(f"Where head {head} of layer {layer} reads")
     for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
         with column:

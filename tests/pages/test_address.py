@@ -12,6 +12,7 @@ UNKNOWN = {
     "metric": "<script>alert(1)</script>",
     "direction": "sideways",
     "window": "-1",
+    "embedding": "2",
 }
 
 
@@ -27,6 +28,12 @@ def test_an_address_falls_back_where_it_has_an_unknown_value_and_says_so(open_ap
     assert app.query == app.experiment.to_query()
     assert app.maps and not app.problems
     assert app.press(TITLES[1]).notes == []  # which were about the address
+
+
+def test_what_the_site_of_an_address_has_not_is_left_out(open_app):
+    app = open_app(site="attn_out", embedding="1", window="2")
+    assert len(app.notes) == 2 and app.maps
+    assert (app.experiment.embedding, app.experiment.window) == (False, 0)
 
 
 def test_a_text_too_long_for_an_address_leaves_the_address_as_it_was(open_app):
