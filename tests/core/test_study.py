@@ -97,8 +97,8 @@ def test_every_question_is_answered_without_running_anything_again(loaded, monke
     assert result.grids.keys() == METRICS.keys()
     assert result.values is result.grids["kl"]
     assert (result.target.text, result.foil.text) == (" Bob", " Ray")
-    asked = experiment(metric="kl")
-    assert study.read(asked, metrics=("recovery",)).grids.keys() == {"kl", "recovery"}
+    result = study.read(experiment(metric="kl"), metrics=("recovery",))
+    assert result.grids.keys() == {"kl", "recovery"} and result.baselines.keys() == METRICS.keys()
 
 
 def test_studies_of_one_pair_share_its_plain_runs(loaded, monkeypatch):
