@@ -32,9 +32,11 @@ def page() -> None:
     if on is None:
         return
 
+    model = on.model  # a job that held its shelf would keep an evicted model for a while
+
     def make() -> Job:
         done: list[Check] = []
-        return Job(lambda: _checking(on.model, done), math.inf, of=done)
+        return Job(lambda: _checking(model, done), math.inf, of=done)
 
     job = on.keep(None, "checks", make)
     title = named(wanted.model).title

@@ -11,8 +11,8 @@ from pages.parts.jobs import Job, Queue, State
 
 _SHOW_AFTER = 0.4  # seconds: shorter work needs no bar
 _BAR_EVERY = 0.1  # seconds
-_MAP_EVERY = 0.5  # seconds between two drawings of the map; for longer texts than the next line
-_TOKENS_DRAWN_AT_ONCE = 50  # says, longer: a browser that always draws cannot answer a click
+_MAP_EVERY = 0.5  # seconds; longer in proportion for texts of more tokens than this:
+_TOKENS_DRAWN_AT_ONCE = 50  # a browser that draws all the time cannot answer a click on Cancel
 
 
 def drive(
