@@ -2,25 +2,36 @@
 
 import streamlit as st
 
-from pages.parts import answer, experiment, first_visit, html, sidebar
+from pages.parts import address, first_visit, frame, html, sidebar
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
+# What each page asks; those with inputs work on the experiment, the others do not.
+WITH_INPUTS = {
+    "Patch": "Which activation carries the answer?",
+    "Components": "Which component?",
+    "Lens": "What was it going to say?",
+    "Compare": "How do two answers compare?",
+}
 page = st.navigation(
     [
-        st.Page("pages/patching/patch.py", title="Patch", icon="🔌", default=True),
-        st.Page("pages/reading/components.py", title="Components", icon="🧩"),
-        st.Page("pages/reading/lens.py", title="Lens", icon="🔍"),
-        st.Page("pages/reading/compare.py", title="Compare", icon="⚖️"),
-        st.Page("pages/learn/how_it_works.py", title="How it works", icon="📖"),
-        st.Page("pages/learn/tokens.py", title="Tokens", icon="🔤"),
-        st.Page("pages/learn/is_it_right.py", title="Is it right?", icon="✅"),
+        st.Page("pages/patching/patch.py", title="Patch", icon=":material/grid_on:", default=True),
+        st.Page("pages/reading/components.py", title="Components", icon=":material/category:"),
+        st.Page("pages/reading/lens.py", title="Lens", icon=":material/search:"),
+        st.Page("pages/reading/compare.py", title="Compare", icon=":material/balance:"),
+        st.Page("pages/learn/how_it_works.py", title="How it works", icon=":material/menu_book:"),
+        st.Page("pages/learn/tokens.py", title="Tokens", icon=":material/abc:"),
+        st.Page("pages/learn/is_it_right.py", title="Is it right?", icon=":material/check:"),
     ],
     position="top",
 )
 first_visit.load_again_if_lost(page.url_path)
-html.show(html.STYLE)
-experiment.begin()
-answer.forget_other_pages(page.url_path)
+html.dress()
+address.begin(page.url_path)
 sidebar.show(page.url_path)
+if question := WITH_INPUTS.get(page.title):
+    html.show(html.title(question))
+    frame.ask()
 page.run()
-experiment.publish()
+if question:
+    frame.mark()
+address.publish()

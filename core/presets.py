@@ -122,6 +122,12 @@ def offered(entry: Entry, encoder: Encoder) -> tuple[Preset, ...]:
     return tuple(preset for preset in PRESETS if _fits(preset, entry, encoder))
 
 
+def of(experiment: Experiment) -> Preset | None:
+    """The preset that an experiment asks, whatever the model, the metric and what is patched."""
+    asked = (experiment.clean, experiment.corrupted, experiment.target, experiment.foil)
+    return next((p for p in PRESETS if (p.clean, p.corrupted, p.target, p.foil) == asked), None)
+
+
 def _fits(preset: Preset, entry: Entry, encoder: Encoder) -> bool:
     texts = (preset.clean, preset.corrupted, preset.target, preset.foil)
     if entry.closed_vocabulary and not all(knows(text, encoder) for text in texts):

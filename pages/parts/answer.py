@@ -10,21 +10,13 @@ from core.question.tokens import Token
 from core.result import EMBEDDING, Result
 from core.study import Study
 from core.views import colours, exports, heatmaps, run_figures
-from pages.parts import html, running
+from pages.parts import html, look, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
 CHART = "heatmap"
 HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
 _MODEBAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-
-
-def forget_other_pages(page: str) -> None:
-    """A cell or position chosen on one page's map means nothing on another's."""
-    if st.session_state.get("page") != page:
-        st.session_state.page = page
-        for key in ("cell_row", "cell_column", "map_position"):
-            st.session_state.pop(key, None)
 
 
 def heatmap(result: Result) -> None:
@@ -45,24 +37,15 @@ def still_heatmap(result: Result, key: str, reach: float | None = None) -> None:
     st.plotly_chart(figure, key=key, config=_MODEBAR)
 
 
-def numbers(result: Result) -> None:
-    """The two plain runs, and the chosen cell: chosen by a click on the map, or here."""
-    plain, chosen = st.columns((5, 6), gap="large")
-    with plain:
-        html.show(html.baselines(result))
-    with chosen:
-        _cell(result)
-
-
 def beyond(axes: tuple[str, ...], tokens: dict[str, tuple[Token, ...]]) -> tuple[int, ...]:
     """What of a cell's index lies beyond a map of two axes: for a sweep by layer, head and
     position the position, which a slider chooses."""
     if len(axes) == 2:
         return ()
     last = len(tokens["clean"]) - 1
-    if "map_position" not in st.session_state or st.session_state.map_position > last:
-        st.session_state.map_position = last
-    position = st.slider("Position", 0, last, key="map_position") if last else 0
+    asked = st.session_state[look.POSITION]
+    st.session_state[look.POSITION] = last if asked is None else min(asked, last)
+    position = st.slider("Position", 0, last, key=look.POSITION) if last else 0
     sides = (tokens[side][position] for side in ("clean", "corrupted"))
     html.show(html.tokens_at(*sides, position))
     return (position,)
@@ -73,19 +56,20 @@ def one_map(result: Result, beyond: tuple[int, ...]) -> Result:
     return result.at(*beyond) if beyond else result
 
 
-def _cell(result: Result) -> None:
+def chosen(result: Result) -> None:
+    """The chosen cell: chosen by a click on the map, or here."""
     columns = result.values.shape[1]
-    row, place = (st.session_state.get(key) for key in ("cell_row", "cell_column"))
+    row, place = look.chosen()
     if row not in (None, *result.rows) or (place or 0) >= columns:  # chosen on a larger map
         _clear()
     layer, column, clear = st.columns((5, 5, 2), vertical_alignment="bottom")
-    layer.selectbox("Layer", result.rows, index=None, key="cell_row", placeholder="click a cell")
+    layer.selectbox("Layer", result.rows, index=None, key=look.ROW, placeholder="click a cell")
     column.number_input(
         result.axes[1].title(),
         0,
         columns - 1,
         value=None,
-        key="cell_column",
+        key=look.COLUMN,
         placeholder="or type",
     )
     at = selected(result)
@@ -96,7 +80,7 @@ def _cell(result: Result) -> None:
 
 def selected(result: Result) -> tuple[int, int] | None:
     """The chosen cell as (row, column), if it is on this map."""
-    row, column = (st.session_state.get(key) for key in ("cell_row", "cell_column"))
+    row, column = look.chosen()
     if row in result.rows and column is not None and column < result.values.shape[1]:
         return result.rows.index(row), column
     return None
@@ -216,9 +200,8 @@ def _take_click(rows: tuple[str, ...]) -> None:
     points = st.session_state[CHART].selection.points
     if points:
         row, column, *_ = points[0]["customdata"]
-        st.session_state.cell_row = rows[int(row)]
-        st.session_state.cell_column = int(column)
+        look.choose(rows[int(row)], int(column))
 
 
 def _clear() -> None:
-    st.session_state.cell_row = st.session_state.cell_column = None
+    look.choose(None, None)

@@ -1,4 +1,4 @@
-"""The experiment of this browser session, and the address bar that always holds it.
+"""The experiment of this browser session.
 
 One Experiment in the session is the truth. A widget shows one of its fields and lives only while
 its page is drawn: `widget` gives it the field's value, and what a person then enters is in the
@@ -6,60 +6,15 @@ session before the next run begins. A callback writes no field but those it is a
 typed may arrive together with its click.
 """
 
-import time
 from dataclasses import replace
-from urllib.parse import urlencode
 
 import streamlit as st
 
-from core import models
-from core.errors import UserError
-from core.presets import PRESETS
 from core.question.experiment import Experiment
+from pages.parts import look
 
-# What servers and browsers still take as an address; no model reads a text that would be longer.
-_LONGEST_ADDRESS = 60_000
-_ON_ITS_WAY = 0.5  # seconds that an address may take to the browser
-
-
-def begin() -> None:
-    """At the start of every run: take over the address, at the very first run and when a person
-    has gone back or forward; else what was entered."""
-    address = st.query_params.to_dict()
-    st.session_state.is_first_run = "experiment" not in st.session_state
-    if st.session_state.is_first_run or _walked_to(address):
-        experiment, st.session_state.notes = _first_that_holds(address)
-        st.session_state.address = (address, 0.0)
-    else:
-        entered = _entered()
-        if entered["site"] != "resid_post":
-            entered |= {"embedding": False, "window": 0}  # which no other site has
-        experiment = Experiment.from_dict(entered)
-    _show(experiment)
-
-
-def _walked_to(address: dict[str, str]) -> bool:
-    """Whether a person has gone back or forward to `address`. It is not the last one then; but nor
-    is it while that is still on its way to the browser, or where something was entered before it
-    came there. Another page has none at first."""
-    last, since = st.session_state.address
-    on_its_way = time.monotonic() - since < _ON_ITS_WAY
-    return address not in ({}, last) and not on_its_way and _entered() == current().to_dict()
-
-
-def publish() -> None:
-    """At the end of every run: put the experiment into the address bar.
-
-    After a server restart an open page brings what was typed meanwhile with its widgets, which
-    the first `begin` cannot see yet: then the page is run once more.
-    """
-    if st.session_state.is_first_run and _entered() != current().to_dict():
-        st.rerun()
-    query = current().to_query()
-    too_long = len(urlencode(query)) > _LONGEST_ADDRESS
-    if st.query_params.to_dict() != query and not too_long:
-        st.session_state.address = (query, time.monotonic())  # first: writing may end this run
-        st.query_params.from_dict(query)
+# What only the residual stream has; kept for when a person comes back to it from another site.
+_OF_THE_STREAM = {"embedding": False, "window": 0}
 
 
 def current() -> Experiment:
@@ -67,14 +22,38 @@ def current() -> Experiment:
 
 
 def put(experiment: Experiment) -> None:
-    """Replace the experiment, before anything is drawn: the widgets on the page follow."""
-    _show(experiment)
+    """Replace the experiment, before anything is drawn: the widgets on the page follow, and no
+    cell is chosen."""
+    show(experiment)
+    look.forget()
     st.session_state.notes = []
+
+
+def take_entered(anew: bool) -> None:
+    """Let the experiment be what its widgets hold. With `anew` widgets of another page are about
+    to show it, which know nothing of those before them."""
+    values, stream = entered(), "resid_post"
+    if values["site"] != stream:
+        values |= _OF_THE_STREAM
+    elif current().site != stream:
+        values |= st.session_state.get("of_the_stream", {})
+    show(Experiment.from_dict(values), anew)
+
+
+def show(experiment: Experiment, anew: bool = False) -> None:
+    """Replace the experiment, and what the widgets hold with it."""
+    st.session_state.experiment = experiment
+    values = experiment.to_dict()
+    if experiment.site == "resid_post":
+        st.session_state.of_the_stream = {field: values[field] for field in _OF_THE_STREAM}
+    for field, value in values.items():
+        if anew or st.session_state.get(_key(field), value) != value:
+            st.session_state[_key(field)] = value
 
 
 def settle(layers: int) -> None:
     """Narrow a window to what a model of `layers` layers has, before it is drawn."""
-    _show(replace(current(), window=min(current().window, max(0, layers - 1))))
+    show(replace(current(), window=min(current().window, max(0, layers - 1))))
 
 
 def widget(field: str, options: tuple[str, ...] = ()) -> dict:
@@ -87,49 +66,26 @@ def widget(field: str, options: tuple[str, ...] = ()) -> dict:
     return {"key": _key(field)} | begins
 
 
-def prepend(field: str, text: str) -> None:
-    """Put `text` before what stands in a field, as a callback."""
-    st.session_state[_key(field)] = text + st.session_state[_key(field)].lstrip()
+def prepend_space(field: str) -> None:
+    """As a callback, of what then stands in a field."""
+    st.session_state[_key(field)] = " " + st.session_state[_key(field)].lstrip()
+
+
+def trim(field: str) -> None:
+    """Drop the spaces and newlines at the end of what stands in a field, as a callback."""
+    st.session_state[_key(field)] = st.session_state[_key(field)].rstrip()
 
 
 def fill(field: str, text: str) -> None:
     """Put `text` into a field, before it is drawn."""
-    _show(replace(current(), **{field: text}))
+    show(replace(current(), **{field: text}))
 
 
-def _key(field: str) -> str:
-    return f"field_{field}"
-
-
-def _entered() -> dict:
-    """The experiment with what its widgets hold."""
+def entered() -> dict:
+    """The experiment's fields with what its widgets hold."""
     values = current().to_dict()
     return {field: st.session_state.get(_key(field), values[field]) for field in values}
 
 
-def _show(experiment: Experiment) -> None:
-    st.session_state.experiment = experiment
-    for field, value in experiment.to_dict().items():
-        if st.session_state.get(_key(field), value) != value:
-            st.session_state[_key(field)] = value
-
-
-def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
-    """The experiment of an address. What it leaves out is that of the first example; what it names
-    that does not exist is too, and a note says so."""
-    default = PRESETS[0].experiment(models.preferred().name).to_query()
-    if address.get("site", default["site"]) != default["site"]:
-        del default["embedding"]
-    query, notes = default | address, []
-    while True:
-        try:
-            experiment = Experiment.from_query(query)
-            models.named(experiment.model)
-            return experiment, notes
-        except UserError as error:
-            notes.append(f"{error} The address was opened without it.")
-            usual = default.get(error.field)
-            if usual in (None, query[error.field]):  # the site of the address has none
-                del query[error.field]
-            else:
-                query[error.field] = usual
+def _key(field: str) -> str:
+    return f"field_{field}"

@@ -1,6 +1,11 @@
-"""The frame of every page that works on the experiment: its model, its texts, its sweeps."""
+"""The frame of every page that works on the experiment: its inputs, its model, its sweeps.
+
+The inputs belong to the app, not to a page: their fields then outlive a change of page, and what
+was typed into them comes with the click on its link.
+"""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import UserError
 from core.models import named
@@ -8,8 +13,72 @@ from core.question.experiment import Experiment
 from core.question.pair import Draft
 from core.result import Result
 from core.study import Study, draft_for
-from pages.parts import answer, download, experiment, html, keeping, running
+from pages.parts import answer, download, experiment, html, inputs, keeping, running
 from pages.parts.keeping import Shelf
+
+_ANSWERED = "answered"  # what of the session the page answers
+
+
+def ask() -> None:
+    """Draw the inputs, and settle what the page is to answer."""
+    fields, says = st.container(key="inputs"), st.empty()
+    problems, below = st.container(key="problems"), st.container()
+    with says:  # first: loading a model takes a while, and what is there is of the one before
+        html.show(html.asked(experiment.current()))
+    with below:
+        for message in st.session_state.notes:
+            html.show(html.note(message))
+        on, draft = _read()
+    with fields:
+        inputs.typed(draft, on)
+    with problems:
+        for problem in draft.problems.values():
+            html.show(html.problem(str(problem)))
+    now, before = experiment.current(), st.session_state.get(_ANSWERED)
+    if on and not draft.problems:
+        st.session_state[_ANSWERED] = now
+    elif not on or (before and before.model != now.model):
+        st.session_state[_ANSWERED] = None
+    with says:
+        html.show(html.asked(now))
+
+
+def _read() -> tuple[Shelf | None, Draft]:
+    """The model of the experiment, which fits it from here on, and what it can read."""
+    on = model_of(experiment.current())
+    if on is None:
+        return None, Draft()
+    experiment.settle(on.model.card.layers)
+    draft = draft_for(experiment.current(), on.model)
+    if draft.texts_fit:
+        inputs.fill_in(experiment.current(), on)
+        draft = draft_for(experiment.current(), on.model)
+    return on, draft
+
+
+def given() -> tuple[Experiment, Shelf] | None:
+    """What the page is to answer and the model to ask: the experiment as it stands or, while that
+    cannot be answered, the last that could be on this model, which the browser then shows dimmed
+    (see `mark`). Nothing if there is none."""
+    experiment = st.session_state.get(_ANSWERED)
+    return experiment and (experiment, keeping.shelf(experiment.model))
+
+
+def is_current() -> bool:
+    """Whether what the page answers is the experiment as it stands."""
+    return st.session_state.get(_ANSWERED) == experiment.current()
+
+
+def mark() -> None:
+    """At the end of a run: say which experiment all that is on the page answers. The browser holds
+    it against what stands in the fields, and shows where the two differ."""
+    if answered := st.session_state.get(_ANSWERED):
+        html.show(html.answered(answered))
+
+
+def answer_part(name: str) -> DeltaGenerator:
+    """Where a part of the answer goes; the browser dims it while it is of former inputs."""
+    return st.container(key=f"answer_{name}")
 
 
 def model_of(wanted: Experiment) -> Shelf | None:
@@ -23,29 +92,6 @@ def model_of(wanted: Experiment) -> Shelf | None:
     except UserError as error:
         html.show(html.problem(str(error)))
         return None
-
-
-def own_model() -> tuple[Shelf | None, Draft]:
-    """The model of the session's experiment, which fits it from here on, and what it can read."""
-    on = model_of(experiment.current())
-    if on is None:
-        return None, Draft()
-    experiment.settle(on.model.card.layers)
-    return on, draft_for(experiment.current(), on.model)
-
-
-def given() -> tuple[Experiment, Shelf] | None:
-    """For a page without inputs of its own: the experiment as it stands and its model, or nothing
-    and what is wrong with it on the page."""
-    on, found = own_model()
-    if on is None:
-        return None
-    if found.clean and found.corrupted:
-        html.show(html.ribbon(found.clean, found.corrupted))
-    st.page_link("pages/patching/patch.py", label="Change the texts or the question")
-    for problem in found.problems.values():
-        html.show(html.problem(str(problem)))
-    return None if found.problems else (experiment.current(), on)
 
 
 def swept(wanted: Experiment, on: Shelf) -> tuple[Study, Result] | None:

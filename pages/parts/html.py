@@ -5,15 +5,25 @@ person types is ever markup.
 """
 
 from html import escape
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import urlencode
 
 import streamlit as st
 
+from core.presets import Preset
+from core.question.experiment import Experiment
 from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.reading.trace import Trace
 from core.result import Moved, Ranked, Result
 from core.views import colours
-from core.views.words import replaced, summary
+from core.views.words import colours_mean, replaced, summary
+
+_HERE = Path(__file__).parent
+# A text of more tokens is folded: these many stay beside those that differ.
+_LONG = 16
+_NEIGHBOURS = 2
 
 STYLE = """<style>
 :root { PALETTE }
@@ -52,9 +62,26 @@ STYLE = """<style>
 </style>""".replace("PALETTE", colours.css_properties())
 
 
+def dress() -> None:
+    """At the start of every run: how the page looks, and what it does in the browser by itself."""
+    st.html(STYLE)
+    st.html(_HERE / "page.css")
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+
+
 def show(markup: str, width: str = "stretch") -> None:
     """Draw HTML made by this module."""
     st.html(markup, width=width)
+
+
+def title(question: str) -> str:
+    """What a page asks, and a button that copies its address (page.js)."""
+    return (
+        f'<div class="pb-title"><h2>{escape(question)}</h2>'
+        '<button class="pb-copy" title="The address holds all that is on this page">Copy link'
+        "</button></div>"
+    )
 
 
 def token(token: Token, kind: str = "") -> str:
@@ -78,23 +105,67 @@ def note(message: str) -> str:
 
 
 def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
-    """Both texts, position under position; where they differ stands out."""
-    places = []
-    for position in range(max(len(clean), len(corrupted))):
-        a, b = (tokens[position : position + 1] for tokens in (clean, corrupted))
-        differs = [token.id for token in a] != [token.id for token in b]
-        hover = f"position {position}: clean id {_id(a)}, corrupted id {_id(b)}"
-        places.append(
-            f'<div class="pb-place{" pb-differs" if differs else ""}" title="{hover}">'
-            f'<span class="pb-index">{position}</span>'
-            f'<span class="pb-clean">{_piece(a)}</span>'
-            f'<span class="pb-corrupted">{_piece(b)}</span></div>'
-        )
+    """Both texts, position under position; where they differ stands out. Of long texts what is
+    alike is folded, but for the neighbours of what differs and the last token."""
+    length = max(len(clean), len(corrupted))
+    pairs = [[tokens[p : p + 1] for tokens in (clean, corrupted)] for p in range(length)]
+    differing = [p for p, (a, b) in enumerate(pairs) if [t.id for t in a] != [t.id for t in b]]
+    around = range(-_NEIGHBOURS, 1 + _NEIGHBOURS)
+    is_open = {length - 1} | {p + by for p in differing for by in around}
+    places = [_place(p, *pair, p in differing) for p, pair in enumerate(pairs)]
+    pieces = []
+    for stays, run in groupby(range(length), lambda p: length <= _LONG or p in is_open):
+        together = "".join(places[p] for p in run)
+        pieces.append(together if stays else _folded(together))
     counts = (
-        f'<div class="pb-counts">Tokens: clean (above) <b>{len(clean)}</b>, '
-        f"corrupted (below) <b>{len(corrupted)}</b></div>"
+        '<div class="pb-place pb-counts"><span class="pb-index">position</span>'
+        f"<span>clean, <b>{len(clean)}</b> tokens</span>"
+        f"<span>corrupted, <b>{len(corrupted)}</b></span></div>"
     )
-    return f'{counts}<div class="pb-ribbon">{"".join(places)}</div>'
+    return f'<div class="pb-ribbon pb-texts">{counts}{"".join(pieces)}</div>'
+
+
+def _place(position: int, a: tuple[Token, ...], b: tuple[Token, ...], differs: bool) -> str:
+    hover = f"position {position}: clean id {_id(a)}, corrupted id {_id(b)}"
+    return (
+        f'<div class="pb-place{" pb-differs" if differs else ""}" title="{hover}">'
+        f'<span class="pb-index">{position}</span>'
+        f'<span class="pb-clean">{_piece(a)}</span>'
+        f'<span class="pb-corrupted">{_piece(b)}</span></div>'
+    )
+
+
+def _folded(places: str) -> str:
+    return (
+        '<details class="pb-fold"><summary title="The texts are alike here: click to see them">…'
+        f'</summary><div class="pb-ribbon">{places}</div></details>'
+    )
+
+
+def how_to_read(result: Result, example: Preset | None) -> str:
+    """Above a map: what there is to see on that of an example, or what the colours mean."""
+    if example is None:
+        return f'<div class="pb-reading">{escape(colours_mean(result))}</div>'
+    return f'<div class="pb-reading"><b>Look for:</b> {escape(example.look_for)}</div>'
+
+
+def asked(experiment: Experiment) -> str:
+    """Which experiment stands in the inputs, and what the browser shows while the rest of the page
+    is of another (page.js)."""
+    return (
+        f'<div class="pb-asked" data-experiment="{_attribute(experiment)}">'
+        '<span class="pb-former-says">of your former texts</span></div>'
+    )
+
+
+def answered(experiment: Experiment) -> str:
+    """Which experiment all that the page shows is of, to be held against the inputs."""
+    return f'<div class="pb-answered" data-experiment="{_attribute(experiment)}"></div>'
+
+
+def _attribute(experiment: Experiment) -> str:
+    """As a link writes it: of an attribute the browser drops the spaces at both ends."""
+    return escape(urlencode(experiment.to_query()))
 
 
 def baselines(result: Result) -> str:

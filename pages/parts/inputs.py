@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.pair import Draft
@@ -11,82 +10,59 @@ from core.question.tokens import Token, can_be_typed, with_leading_space
 from pages.parts import experiment, html, keeping, running
 from pages.parts.keeping import Shelf
 
+TEXTS = {"clean": "Clean text", "corrupted": "Corrupted text"}
+CONTENDERS = {"target": "clean", "foil": "corrupted"}  # and the run that each should win
+_CHOICES = {"metric": METRICS, "site": SITES, "direction": DIRECTIONS}
 # What of the session holds the field that a run's likeliest token is wanted in, and the run.
 _WANTED = "wanted_top"
 
 
-def texts(draft: Draft) -> None:
-    """Both texts side by side, and under them their tokens, position under position."""
-    for column, field in zip(st.columns(2), ("clean", "corrupted"), strict=True):
+def typed(draft: Draft, on: Shelf | None) -> None:
+    """Both texts and both tokens that compete, and under them all that was read from them,
+    position under position. Without a model nothing is read, and nothing is offered."""
+    columns = st.columns((5, 5, 4))
+    for column, (field, label) in zip(columns, TEXTS.items(), strict=False):
         with column:
-            st.text_area(f"{field.title()} text", height=68, **experiment.widget(field))
-            _problem(draft, field)
+            st.text_area(label, height=68, **experiment.widget(field))
+            _flag_blank_end(field)
+    with columns[-1], st.container(key="contenders"):
+        for column, (field, side) in zip(st.columns(2), CONTENDERS.items(), strict=True):
+            with column:
+                _contender(field, side, draft, on)
     if draft.clean or draft.corrupted:
         html.show(html.ribbon(draft.clean or (), draft.corrupted or ()))
 
 
-def question(draft: Draft, model: LoadedModel | None) -> None:
-    """What is asked of the two runs: target and foil, the metric, what is patched and which way."""
-    now = experiment.current()
-    target, foil, metric, site, direction = st.columns(5)
-    with target:
-        _contender("target", "clean", draft, model)
-    with foil:
-        _contender("foil", "corrupted", draft, model)
-    with metric:
-        st.selectbox(
-            "Metric",
-            METRICS,
-            format_func=lambda name: METRICS[name].title,
-            **experiment.widget("metric", tuple(METRICS)),
+def _flag_blank_end(field: str) -> None:
+    text = getattr(experiment.current(), field)
+    if text.strip() and (end := text[len(text.rstrip()) :]):
+        st.button(
+            f"Ends with a {'newline' if chr(10) in end else 'space'}: drop it",
+            key=f"trim_{field}",
+            on_click=experiment.trim,
+            args=(field,),
+            type="tertiary",
+            help="A word comes with its own space before it, so what comes next is then seldom a"
+            " word.",
         )
-        st.caption(METRICS[now.metric].says)
-    with site:
-        st.selectbox(
-            "Patch",
-            SITES,
-            format_func=lambda name: SITES[name].title,
-            **experiment.widget("site", tuple(SITES)),
-        )
-        st.caption(f"`{now.site}`, by {' and '.join(SITES[now.site].axes)}")
-    with direction:
-        st.selectbox(
-            "Direction",
-            DIRECTIONS,
-            format_func=lambda name: DIRECTIONS[name].title,
-            **experiment.widget("direction", tuple(DIRECTIONS)),
-        )
-        st.caption(DIRECTIONS[now.direction].asks)
-        with st.popover("More options", type="tertiary"):
-            only_resid_post = now.site != "resid_post"
-            st.toggle(
-                "Embedding row",
-                **experiment.widget("embedding"),
-                help="Also patch the input of block 0: the token and position embedding.",
-                disabled=only_resid_post,
-            )
-            st.number_input(
-                "Layers more on either side",
-                min_value=0,
-                max_value=max(0, model.card.layers - 1) if model else None,
-                **experiment.widget("window"),
-                help="Patch a window of layers around each layer at once.",
-                disabled=only_resid_post,
-            )
-            st.toggle(
-                "End-of-text first",
-                **experiment.widget("bos"),
-                help="Begin both texts with the end-of-text token, as much published work does.",
-            )
 
 
-def _contender(field: str, side: str, draft: Draft, model: LoadedModel | None) -> None:
-    """Target or foil, and ways to have it filled in."""
+def _contender(field: str, side: str, draft: Draft, on: Shelf | None) -> None:
+    """Target or foil, as what it was read, and ways to have it mended or filled in."""
     st.text_input(f"{field.title()} token", **experiment.widget(field))
-    _problem(draft, field)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", key=f"read_{field}"):
         if token := getattr(draft, field):
             html.show(html.token(token, side), width="content")
+        if on and with_leading_space(getattr(experiment.current(), field), on.model.encoder):
+            st.button(
+                "Put a space before it",
+                key=f"space_{field}",
+                on_click=experiment.prepend_space,
+                args=(field,),
+                type="primary",
+                icon=":material/space_bar:",
+                help="Put a space before it: within a text, a word’s token begins with its space.",
+            )
         st.button(
             f"{side.title()} top token",
             key=f"top_{field}",
@@ -95,23 +71,60 @@ def _contender(field: str, side: str, draft: Draft, model: LoadedModel | None) -
             type="tertiary",
             icon=":material/low_priority:",
             help=f"Put in what the model expects most after the {side} text.",
-            disabled=not draft.texts_fit,
-        )
-    typed = getattr(experiment.current(), field)
-    if model and with_leading_space(typed, model.encoder):
-        st.button(
-            "Put a space before it",
-            key=f"space_{field}",
-            on_click=experiment.prepend,
-            args=(field, " "),
-            type="primary",
-            help="Within a text, a word’s token begins with its space.",
+            disabled=on is None or not draft.texts_fit,
         )
 
 
-def _problem(draft: Draft, field: str) -> None:
-    if field in draft.problems:
-        html.show(html.problem(str(draft.problems[field])))
+def choice(field: str) -> None:
+    """The metric, the site or the direction."""
+    now, among = experiment.current(), _CHOICES[field]
+    says = {
+        "metric": METRICS[now.metric].says,
+        "site": f"`{now.site}`, by {' and '.join(SITES[now.site].axes)}",
+        "direction": DIRECTIONS[now.direction].asks,
+    }
+    st.selectbox(
+        "Patch" if field == "site" else field.title(),
+        among,
+        format_func=lambda name: among[name].title,
+        help=says[field],
+        **experiment.widget(field, tuple(among)),
+    )
+
+
+def choices(given: tuple[Experiment, Shelf] | None, *fields: str) -> None:
+    """Some of them side by side, and what is seldom changed."""
+    *columns, last = st.columns((*[4] * len(fields), 2), vertical_alignment="bottom")
+    for column, field in zip(columns, fields, strict=True):
+        with column:
+            choice(field)
+    with last:
+        options(given)
+
+
+def options(given: tuple[Experiment, Shelf] | None) -> None:
+    """What is seldom changed, on the model of what the page is `given`."""
+    only_resid_post = experiment.current().site != "resid_post"
+    with st.popover("More options", type="tertiary"):
+        st.toggle(
+            "Embedding row",
+            **experiment.widget("embedding"),
+            help="Also patch the input of block 0: the token and position embedding.",
+            disabled=only_resid_post,
+        )
+        st.number_input(
+            "Layers more on either side",
+            min_value=0,
+            max_value=max(0, given[1].model.card.layers - 1) if given else None,
+            **experiment.widget("window"),
+            help="Patch a window of layers around each layer at once.",
+            disabled=only_resid_post,
+        )
+        st.toggle(
+            "End-of-text first",
+            **experiment.widget("bos"),
+            help="Begin both texts with the end-of-text token, as much published work does.",
+        )
 
 
 def _want_top(field: str, side: str) -> None:

@@ -1,47 +1,44 @@
-"""The main page: two texts, two tokens, one map, and what each cell of it means."""
+"""The main page: one map, and what each cell of it means."""
 
 import streamlit as st
 
+from core import presets
 from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Result
-from core.study import draft_for
-from core.views import words
-from pages.parts import answer, experiment, frame, html, inputs, keeping, running
+from pages.parts import answer, frame, html, inputs, keeping, running
 from pages.parts.keeping import Shelf
 
 
 def page() -> None:
-    st.header("Which activation carries the answer?")
-    st.markdown(
-        "Type two texts that differ in a word or two. Patchboard runs both, then copies **one"
-        " activation at a time** from the clean run into the corrupted one: where the map turns"
-        " blue, that activation carries the answer."
-    )
-    for message in st.session_state.notes:
-        html.show(html.note(message))
-    on, draft = frame.own_model()
-    inputs.texts(draft)
-    if on and draft.texts_fit:
-        inputs.fill_in(experiment.current(), on)
-        draft = draft_for(experiment.current(), on.model)
-    inputs.question(draft, on and on.model)
-    if on and not draft.problems:
-        _answer(experiment.current(), on)
+    given = frame.given()
+    left, right = st.columns((7, 3), gap="medium")
+    with right:
+        for field in ("metric", "site", "direction"):
+            inputs.choice(field)
+        inputs.options(given)
+    if given:
+        _answer(*given, left, right)
 
 
-def _answer(wanted: Experiment, on: Shelf) -> None:
+def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
     job = keeping.study_job(wanted, on)
     study = job.of
-    beyond = answer.beyond(study.axes, study.plain.tokens)
-    progress, chart = st.container(), st.empty()
+    with left:
+        beyond = answer.beyond(study.axes, study.plain.tokens)
+        above, chart = frame.answer_part("reading"), frame.answer_part("map")
+        progress = st.container()
+    slots = []
 
     def shown() -> Result:
         return answer.one_map(study.read(wanted, answer.HOVERED), beyond)
 
     def draw_partly(fraction: float) -> None:
+        """Into one slot, made when it is first needed: until then the map before stays there."""
         if study.plain.recorded:
             with chart:
+                slots.append(slots[0] if slots else st.empty())
+            with slots[0]:
                 answer.still_heatmap(shown(), key=f"map_at_{fraction}")
 
     try:
@@ -51,14 +48,21 @@ def _answer(wanted: Experiment, on: Shelf) -> None:
             return
         result = shown()
     except UserError as error:
-        html.show(html.problem(str(error)))
+        with chart:
+            html.show(html.problem(str(error)))
         return
-    with chart:
+    with above:
+        html.show(html.how_to_read(result, presets.of(wanted)))
+    with slots[0] if slots else chart:
         answer.heatmap(result)
-    st.caption(words.colours_mean(result))
-    if finished:
-        answer.numbers(result)
-        answer.downloads(study, wanted, result)
+    if not finished:
+        return
+    with right, frame.answer_part("baselines"):
+        html.show(html.baselines(result))
+    with frame.answer_part("rest"):
+        answer.chosen(result)
+        with st.container(key="downloads"):
+            answer.downloads(study, wanted, result)
         st.subheader("What comes next?")
         answer.next_tokens(study, result, beyond)
         answer.followed(on, study, wanted, result)

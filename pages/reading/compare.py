@@ -8,7 +8,7 @@ from core.question.experiment import DIRECTIONS, Experiment
 from core.result import Result
 from core.views.colours import reach
 from core.views.heatmaps import difference
-from pages.parts import answer, frame, html
+from pages.parts import answer, frame, html, inputs
 from pages.parts.keeping import Shelf
 
 _PINNED = "pinned"  # what of the session holds the pinned experiment
@@ -16,11 +16,14 @@ _OPPOSITES = ("denoise", "noise")
 
 
 def page() -> None:
-    st.header("How do two answers compare?")
     given = frame.given()
-    if given is None:
-        return
-    wanted, on = given
+    inputs.choices(given, "metric", "site")
+    if given:
+        with frame.answer_part("rest"):
+            _answer_both_ways(*given)
+
+
+def _answer_both_ways(wanted: Experiment, on: Shelf) -> None:
     st.subheader("Sufficient and necessary")
     st.markdown(
         "**Denoising** asks which activation is *sufficient* to bring the clean answer back,"

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from core.question.experiment import Experiment
 from core.question.sites import SITES
 from core.result import Result
 from core.steps import once
 from core.study import Study
 from core.views.colours import reach
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, running
+from pages.parts import answer, frame, html, inputs, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -19,16 +20,19 @@ _STREAM_AND_PARTS = ("resid_post", "attn_out", "mlp_out")
 
 
 def page() -> None:
-    st.header("Which component?")
+    given = frame.given()
+    inputs.choices(given, "metric", "direction")
+    if given:
+        with frame.answer_part("rest"):
+            _components(replace(given[0], embedding=False, window=0), given[1])
+
+
+def _components(wanted: Experiment, on: Shelf) -> None:
     st.markdown(
         "The residual stream map says **where** the answer sits. Patching what attention and MLP"
         " add to the stream says **which of them put it there**; patching single heads says"
         " **which head moved it**."
     )
-    given = frame.given()
-    if given is None:
-        return
-    wanted, on = (replace(given[0], embedding=False, window=0), given[1])
     results = []
     for site in _STREAM_AND_PARTS:
         if (answered := frame.swept(replace(wanted, site=site), on)) is None:
@@ -46,7 +50,8 @@ def page() -> None:
         return
     study, heads = answered
     answer.heatmap(heads)
-    answer.numbers(heads)
+    html.show(html.baselines(heads))
+    answer.chosen(heads)
     if (chosen := answer.selected(heads)) is not None:
         _attention(study, *chosen)
     with st.expander("A quick preview by attribution patching"):

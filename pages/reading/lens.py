@@ -10,7 +10,6 @@ from pages.parts.jobs import Job
 
 
 def page() -> None:
-    st.header("What was it going to say?")
     given = frame.given()
     if given is None:
         return

@@ -2,8 +2,11 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
+from urllib.parse import parse_qsl
 from xml.etree import ElementTree
 
 import numpy as np
@@ -96,9 +99,9 @@ class App:
 
     @property
     def bodies(self) -> list[str]:
-        """What stands on the page as HTML, without the style sheet."""
+        """What stands on the page as HTML, without style sheets and the script."""
         bodies = (node.proto.body for node in self.at.get("html"))
-        return [body for body in bodies if not body.startswith("<style>")]
+        return [body for body in bodies if not body.startswith(("<style>", "<script>"))]
 
     @property
     def texts(self) -> list[str]:
@@ -115,15 +118,20 @@ class App:
         bodies = (node.value for node in self.at.main.get("html"))
         return [text_of(body) for body in bodies if 'role="status"' in body]
 
-    def problems_at(self, field: str) -> list[str]:
-        """The problems that stand between the input of a field and the input after it."""
-        here, found = None, []
-        for node in self.at.main:
-            if (key := getattr(node, "key", None)) and key.startswith("field_"):
-                here = key
-            elif node.type == "html" and here == f"field_{field}" and 'role="alert"' in node.value:
-                found.append(text_of(node.value))
-        return found
+    @property
+    def answered(self) -> Experiment | None:
+        """What all that is on the page is of, as the browser is told."""
+        return self._marked("pb-answered")
+
+    @property
+    def asked(self) -> Experiment | None:
+        """What the browser is told that the inputs ask."""
+        return self._marked("pb-asked")
+
+    def _marked(self, name: str) -> Experiment | None:
+        found = [re.search(f'class="{name}" data-experiment="(.*?)"', body) for body in self.bodies]
+        queries = [unescape(match[1]) for match in found if match]
+        return Experiment.from_query(dict(parse_qsl(queries[-1], True))) if queries else None
 
     @property
     def figures(self) -> list[dict]:

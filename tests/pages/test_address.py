@@ -61,7 +61,47 @@ def test_the_address_holds_the_experiment_and_opens_as_the_page_it_was_taken_fro
     again = open_app(**app.query)
     assert again.experiment == app.experiment
     assert again.problems == app.problems
+    assert again.answered == (None if app.problems else app.experiment)
+    assert again.figures == ([] if app.problems else app.figures)
+
+
+def test_the_address_holds_the_chosen_cell_and_position_too(open_app):
+    app = open_app().choose("2", 1)
+    assert app.query == app.experiment.to_query() | {"cell": "2,1"}
+    assert open_app(**app.query).outlined == app.outlined == {(3, 1)}
+    app.enter(site="head_z_position", direction="noise")
+    app.widget("map_position").set_value(4)
+    app.run().choose("1", 3)
+    assert (app.query["position"], app.query["cell"]) == ("4", "1,3")
+    again = open_app(**app.query)
+    assert again.widget("map_position").value == 4 and again.outlined == {(1, 3)}
     assert again.figures == app.figures
+
+
+@pytest.mark.parametrize(
+    "look", [{"cell": "99,1"}, {"cell": "2,99"}, {"cell": "<b>,1"}, {"position": "-1"}], ids=str
+)
+def test_a_place_that_the_map_has_not_is_as_if_the_address_did_not_name_it(open_app, look):
+    app = open_app(**look)
+    assert app.outlined == set() and not app.problems
+    assert app.query == app.experiment.to_query()
+
+
+def test_another_example_clears_the_chosen_cell_and_another_text_does_not(open_app):
+    app = open_app().choose("2", 1).enter(corrupted=LONGER_CORRUPTED, clean=LONGER)
+    assert app.outlined == {(3, 1)}
+    assert app.press(TITLES[1]).outlined == set()
+
+
+def test_what_only_the_stream_has_comes_back_with_it(open_app):
+    """From another site, which has neither an embedding row nor a window, and from another page."""
+    app = open_app().enter(window=2)
+    for site in ("attn_out", "head_z"):
+        app.enter(site=site)
+        assert (app.experiment.embedding, app.experiment.window) == (False, 0)
+    app.go_to("lens").go_to("patch").enter(site="resid_post")
+    assert (app.experiment.embedding, app.experiment.window) == (True, 2)
+    assert app.widget("field_embedding").value and app.widget("field_window").value == 2
 
 
 def test_a_link_to_another_site_needs_no_word_about_the_embedding(open_app):

@@ -23,22 +23,24 @@ from pages.parts import html, keeping
         pytest.param("foil", "", "The foil is empty: type one token", id="empty"),
     ],
 )
-def test_a_mistake_is_named_at_its_field_loses_nothing_and_is_gone_once_mended(
+def test_a_mistake_is_named_loses_nothing_and_is_gone_once_mended(
     open_app, sweeps, field, typed, says
 ):
     others = {"metric": "kl", "direction": "noise", "embedding": False}
     app = open_app().enter(**others)
-    before, begun = app.map, len(sweeps)
+    before, asked, begun = app.map, app.experiment, len(sweeps)
     app.enter(**{field: typed})
-    assert len(app.problems) == 1 and says in app.problems_at(field)[0]
+    assert len(app.problems) == 1 and says in app.problems[0]
     entered = presets.PRESETS[0].experiment("teaching").to_dict() | others | {field: typed}
     assert app.experiment.to_dict() == entered
     assert {name: app.widget(f"field_{name}").value for name in entered} == entered
-    assert not app.maps and len(sweeps) == begun
+    np.testing.assert_array_equal(app.map, before)  # which the browser is told is the former one
+    assert app.asked == app.experiment and app.answered == asked
+    assert len(sweeps) == begun
     for top in ("top_target", "top_foil"):  # which texts that cannot be run do not have
         assert app.widget(top).proto.disabled is (field in ("clean", "corrupted"))
     app.enter(**{field: getattr(presets.PRESETS[0], field)})
-    assert not app.problems
+    assert not app.problems and app.answered == app.asked == asked
     np.testing.assert_array_equal(app.map, before)
 
 
@@ -65,6 +67,18 @@ def test_a_missing_space_is_put_in_with_one_click(open_app):
     assert app.widget("field_foil").value == " Smith"
     assert "Put a space before it" not in app.buttons
     np.testing.assert_array_equal(app.map, before)
+
+
+@pytest.mark.parametrize("end, called", [(" ", "space"), ("\n", "newline"), (" \n ", "newline")])
+def test_a_blank_end_of_a_text_is_flagged_and_dropped_with_one_click(open_app, end, called):
+    app = open_app()
+    clean = app.experiment.clean
+    assert not any("drop it" in label for label in app.buttons)
+    app.enter(clean=clean + end)
+    app.widget("field_corrupted").set_value(app.experiment.corrupted + "!")  # with the click
+    app.press(f"Ends with a {called}: drop it")
+    assert (app.experiment.clean, app.experiment.corrupted[-1]) == (clean, "!")
+    assert not any("drop it" in label for label in app.buttons)
 
 
 def test_what_was_typed_together_with_a_click_is_not_lost(open_app, answer):
@@ -103,7 +117,8 @@ def test_a_likeliest_token_that_cannot_be_typed_is_not_put_in(open_app, monkeypa
 HOSTILE = ["<img src=x onerror=alert(1)>", "$x$", ":red[x] &amp; مرحبا \u202ex", "%{customdata[0]}"]
 # What the app itself writes between, and inside of, what people type.
 TAG = re.compile(
-    r"</?(div|span|bdi|b|table|tr|th|td)( (class|title|role|style)=\"[^\"<>]*\")*>"
+    r"</?(div|span|bdi|b|h2|button|table|tr|th|td|details|summary)"
+    r"( (class|title|role|style|data-experiment)=\"[^\"<>]*\")*>"
     r"|&(amp|lt|gt|quot|#x27);"
 )
 

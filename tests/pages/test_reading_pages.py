@@ -84,11 +84,13 @@ def test_the_preview_is_shown_with_its_correlation_with_the_exact_map(open_app, 
 
 
 @pytest.mark.parametrize("page", ["components", "lens", "compare"])
-def test_a_mistake_is_named_where_there_is_no_field(open_app, page):
+def test_the_same_inputs_stand_on_every_page_that_works_on_the_experiment(open_app, page):
     app = open_app(corrupted="Michelle").go_to(page)
     assert any("same number of tokens" in problem for problem in app.problems)
-    assert any("clean (above) 10, corrupted (below) 1" in text for text in app.texts)
-    assert app.figures == []
+    assert app.figures == [] and app.answered is None
+    app.enter(corrupted=DEFAULT.corrupted)
+    assert app.figures and not app.problems
+    assert app.answered == app.experiment == DEFAULT
 
 
 # --- Lens -----------------------------------------------------------------------------------------

@@ -1,0 +1,84 @@
+"""The address bar, which always holds the experiment and how its answer is looked at."""
+
+import time
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from core import models
+from core.errors import UserError
+from core.presets import PRESETS
+from core.question.experiment import Experiment
+from pages.parts import experiment, look
+
+# What servers and browsers still take as an address; no model reads a text that would be longer.
+_LONGEST = 60_000
+_ON_ITS_WAY = 0.5  # seconds that an address may take to the browser
+
+
+def begin(page: str) -> None:
+    """At the start of every run of a page, named by its own address: take over what the address
+    says, at the very first run and when a person has gone back or forward; else what was entered.
+    """
+    address = st.query_params.to_dict()
+    st.session_state.is_first_run = "experiment" not in st.session_state
+    is_another_page = st.session_state.get("page") != page
+    if is_another_page:
+        st.session_state.page = page
+        look.forget()
+    if st.session_state.is_first_run or _walked_to(address):
+        asked, st.session_state.notes = _first_that_holds(address)
+        experiment.show(asked)
+        look.take(address)
+        st.session_state.address = (address, 0.0)
+    else:
+        experiment.take_entered(anew=is_another_page)
+
+
+def publish() -> None:
+    """At the end of every run: put the experiment into the address bar.
+
+    After a server restart an open page brings what was typed meanwhile with its widgets, which
+    the first `begin` cannot see yet: then the page is run once more.
+    """
+    if st.session_state.is_first_run and not _nothing_was_entered():
+        st.rerun()
+    query = experiment.current().to_query() | look.to_query()
+    too_long = len(urlencode(query)) > _LONGEST
+    if st.query_params.to_dict() != query and not too_long:
+        st.session_state.address = (query, time.monotonic())  # first: writing may end this run
+        st.query_params.from_dict(query)
+
+
+def _walked_to(address: dict[str, str]) -> bool:
+    """Whether a person has gone back or forward to `address`. It is not the last one then; but nor
+    is it while that is still on its way to the browser, or where something was entered before it
+    came there. Another page has none at first."""
+    last, since = st.session_state.address
+    on_its_way = time.monotonic() - since < _ON_ITS_WAY
+    return address not in ({}, last) and not on_its_way and _nothing_was_entered()
+
+
+def _nothing_was_entered() -> bool:
+    return experiment.entered() == experiment.current().to_dict()
+
+
+def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
+    """The experiment of an address. What it leaves out is that of the first example; what it names
+    that does not exist is too, and a note says so."""
+    default = PRESETS[0].experiment(models.preferred().name).to_query()
+    if address.get("site", default["site"]) != default["site"]:
+        del default["embedding"]
+    query, notes = default | address, []
+    while True:
+        try:
+            asked = Experiment.from_query(query)
+            models.named(asked.model)
+            return asked, notes
+        except UserError as error:
+            notes.append(f"{error} The address was opened without it.")
+            usual = default.get(error.field)
+            if usual in (None, query[error.field]):  # the site of the address has none
+                del query[error.field]
+            else:
+                query[error.field] = usual

@@ -1,0 +1,48 @@
+"""How the answer is looked at: the chosen cell, and of a map with three axes the position.
+
+Each is what a widget of the page holds, and stands in the address beside the experiment. It is of
+one page's map, and means nothing on another's.
+"""
+
+import re
+from collections.abc import Mapping
+
+import streamlit as st
+
+ROW, COLUMN, POSITION = "cell_row", "cell_column", "map_position"  # keys of the widgets
+_CELL = re.compile(r"(embedding|\d{1,4}),(\d{1,6})")
+_NUMBER = re.compile(r"\d{1,6}")
+
+
+def forget() -> None:
+    """Before the widgets are drawn: nothing is chosen."""
+    for key in (ROW, COLUMN, POSITION):
+        st.session_state[key] = None
+
+
+def take(query: Mapping[str, str]) -> None:
+    """Look as an address says; what it says that is no place is as if it were not there, and a
+    place that the map has not is dropped where the map is drawn."""
+    forget()
+    if found := _CELL.fullmatch(query.get("cell", "")):
+        choose(found[1], int(found[2]))
+    if found := _NUMBER.fullmatch(query.get("position", "")):
+        st.session_state[POSITION] = int(found[0])
+
+
+def choose(row: str | None, column: int | None) -> None:
+    """A cell, by the label of its row and the number of its column; None for no cell."""
+    st.session_state[ROW], st.session_state[COLUMN] = row, column
+
+
+def chosen() -> tuple[str | None, int | None]:
+    return st.session_state.get(ROW), st.session_state.get(COLUMN)
+
+
+def to_query() -> dict[str, str]:
+    """The inverse of `take`."""
+    row, column = chosen()
+    query = {} if None in (row, column) else {"cell": f"{row},{column}"}
+    if (position := st.session_state.get(POSITION)) is not None:
+        query["position"] = str(position)
+    return query

@@ -1,0 +1,161 @@
+// What the page does in the browser by itself, between two runs of the app. It needs nothing of
+// Streamlit but the class that a container or widget has from its key.
+(() => {
+  if (window.patchboard) return;
+  window.patchboard = true;
+
+  const TEXTS = ["clean", "corrupted", "target", "foil"];
+  const IDLE = 600; // milliseconds without a key, after which what was typed counts
+  const field = (name) => document.querySelector(`.st-key-field_${name} :is(textarea, input)`);
+  const isField = (element) => TEXTS.some((name) => field(name) === element);
+
+  // --- what is on the page is of the inputs shown, or shown as what it is -----------------------
+
+  // A field holds no carriage return, and one of a single line no newline.
+  const asTyped = (text, box) => text.replace(/\r\n?/g, "\n").replace(box.type === "text" ? /\n/g : "", "");
+
+  const experimentIn = (selector) => {
+    const element = document.querySelector(selector);
+    return element && Object.fromEntries(new URLSearchParams(element.dataset.experiment));
+  };
+
+  const holdAgainstInputs = () => {
+    const asked = experimentIn(".pb-asked"), answered = experimentIn(".pb-answered");
+    const differs = (name) => {
+      const box = TEXTS.includes(name) && field(name);
+      return box ? box.value !== asTyped(answered[name], box) : asked[name] !== answered[name];
+    };
+    const isFormer = Boolean(asked && answered && Object.keys(asked).some(differs));
+    document.documentElement.classList.toggle("pb-former", isFormer);
+    document.documentElement.classList.toggle("pb-other-model", isFormer && differs("model"));
+    document.querySelectorAll(".st-key-downloads").forEach((files) => (files.inert = isFormer));
+  };
+  // --- no moment without a map ------------------------------------------------------------------
+
+  // Streamlit takes a chart away before it draws the one that comes in its place; a picture of it
+  // stands there meanwhile, for so long at most.
+  const MEANWHILE = 3000; // milliseconds
+  let pictured = null, picture = null, goneAt = 0;
+
+  const keepTheMap = () => {
+    const place = document.querySelector(".st-key-answer_map");
+    const plots = place?.querySelectorAll(".stPlotlyChart .js-plotly-plot") ?? [];
+    const plot = [...plots].find((one) => one.checkVisibility() && one.querySelector(".xaxislayer-above"));
+    if (plot) {
+      picture?.remove();
+      goneAt = 0;
+      if (plot !== pictured) setTimeout(takePicture, 200, plot);
+      pictured = plot;
+    } else if (place && picture && !picture.isConnected) {
+      goneAt ||= performance.now();
+      if (performance.now() - goneAt < MEANWHILE) place.append(picture);
+    } else if (picture?.isConnected && performance.now() - goneAt > MEANWHILE) picture.remove();
+  };
+
+  const takePicture = (plot) => {
+    if (plot !== pictured || !plot.checkVisibility()) return;
+    picture = plot.querySelector(".svg-container").cloneNode(true);
+    picture.classList.add("pb-picture");
+    picture.inert = true;
+    picture.querySelectorAll(".scatterlayer, .hoverlayer").forEach((layer) => layer.remove());
+  };
+
+  const look = () => {
+    holdAgainstInputs();
+    keepTheMap();
+  };
+  new MutationObserver(look).observe(document.body, {childList: true, subtree: true});
+  document.addEventListener("input", look);
+  setInterval(look, 300); // a field's text changes without a change of the page's tree
+
+  // --- typing: Enter counts, and so does a pause ------------------------------------------------
+
+  const apply = (box) =>
+    box.dispatchEvent(new KeyboardEvent("keydown",
+      {key: "Enter", code: "Enter", keyCode: 13, ctrlKey: true, bubbles: true, cancelable: true}));
+
+  document.addEventListener("keydown", (event) => {
+    const plain = !(event.shiftKey || event.ctrlKey || event.metaKey || event.altKey);
+    if (event.key === "Enter" && plain && !event.isComposing && isField(event.target)) {
+      event.preventDefault();
+      event.stopPropagation();
+      apply(event.target);
+    }
+  }, true);
+
+  let pause;
+  document.addEventListener("input", (event) => {
+    if (!isField(event.target)) return;
+    clearTimeout(pause);
+    if (!event.isComposing) pause = setTimeout(apply, IDLE, event.target);
+  });
+
+  // Leaving a field tells the app what was typed, but a moment later: the click on a link that made
+  // a person leave it would come first, and what was typed then call the page back that they left.
+  let leftAt = -Infinity;
+  document.addEventListener("focusout", (event) => {
+    if (isField(event.target)) leftAt = event.timeStamp;
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a");
+    const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
+    if (!link || elsewhere || !event.isTrusted || event.timeStamp - leftAt > 500) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    setTimeout(() => link.click(), 100);
+  }, true);
+
+  // --- one click --------------------------------------------------------------------------------
+
+  const fill = (box, text) => {
+    const kind = box.tagName === "TEXTAREA" ? HTMLTextAreaElement : HTMLInputElement;
+    Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(box, text);
+    box.dispatchEvent(new InputEvent("input", {bubbles: true}));
+    requestAnimationFrame(() => apply(box));
+  };
+
+  const copy = async (text, button) => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch { // which only a secure page may
+      const box = document.body.appendChild(document.createElement("textarea"));
+      box.value = text;
+      box.select();
+      document.execCommand("copy");
+      box.remove();
+    }
+    const label = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = label), 1500);
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.(".pb-fill, .pb-copy");
+    if (button?.matches(".pb-fill")) fill(field(button.dataset.field), button.dataset.text);
+    if (button?.matches(".pb-copy")) copy(location.href, button);
+  });
+
+  // --- going back -------------------------------------------------------------------------------
+
+  // An address takes the place of the one before it, instead of coming after it, where that is the
+  // same page without its experiment, the same experiment looked at otherwise, or what was typed
+  // into one field a moment before.
+  const LOOK = ["cell", "position", "view"];
+  const experimentOf = (url) => {
+    LOOK.forEach((name) => url.searchParams.delete(name));
+    return url.searchParams.toString();
+  };
+  const push = history.pushState;
+  let typedIn = null; // the field that has the focus, once an address came of it
+  document.addEventListener("focusout", () => (typedIn = null));
+  history.pushState = function (state, title, address) {
+    const next = new URL(address ?? "", location.href), here = new URL(location.href);
+    const samePage = next.pathname === here.pathname;
+    const box = isField(document.activeElement) ? document.activeElement : null;
+    const takesItsPlace = samePage &&
+      (!here.search || experimentOf(next) === experimentOf(here) || (box && box === typedIn));
+    if (samePage) typedIn = box;
+    if (takesItsPlace) history.replaceState(state, title, address);
+    else push.call(history, state, title, address);
+  };
+})();
