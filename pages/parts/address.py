@@ -45,7 +45,8 @@ def publish() -> None:
         st.rerun()
     query = experiment.current().to_query() | look.to_query()
     too_long = len(urlencode(query)) > _LONGEST
-    if st.query_params.to_dict() != query and not too_long:
+    last, _ = st.session_state.address  # which may not have come to the browser yet
+    if not st.query_params.to_dict() == last == query and not too_long:
         st.session_state.address = (query, time.monotonic())  # first: writing may end this run
         st.query_params.from_dict(query)
 

@@ -125,6 +125,17 @@ class Visit:
         field.fill(text)
         field.press("Tab")
 
+    def keys(self, label: str, text: str) -> None:
+        """Type over what stands in a field, key by key, and do not leave it."""
+        self.page.get_by_role("textbox", name=label).click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.type(text)
+
+    @property
+    def is_former(self) -> bool:
+        """Whether what is on the page is shown as being of former inputs."""
+        return self.page.evaluate("document.documentElement.classList.contains('pb-former')")
+
     def shows(self, values: np.ndarray) -> "Visit":
         """Wait until the map on the page has these values, to 4 decimals."""
         self.page.wait_for_function(

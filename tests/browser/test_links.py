@@ -1,5 +1,6 @@
 """Addresses: every page opens cold, and the address always holds the experiment."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -100,12 +101,30 @@ def test_back_and_forward_walk_through_the_experiments(visit, answer):
     page.get_by_role("button", name=PRESETS[0].title).click()
     visit.asks(DEFAULT).shows(answer(DEFAULT).values)
     another = replace(DEFAULT, target=" Michelle")
-    visit.type("Target token", another.target)
+    for text in (" Mi", " Michelle"):  # of what is typed into one field only the last is kept
+        visit.keys("Target token", text)
+        visit.asks(replace(DEFAULT, target=text))
+    visit.click(2, 1)  # nor is a step what only looks at the same map
+    page.wait_for_url(re.compile("cell="))
+    page.get_by_role("link", name="Lens").click()
+    page.wait_for_url(re.compile("/lens.clean"))
     visit.asks(another)
-    walk = [(page.go_back, DEFAULT), (page.go_back, ASKED), (page.go_forward, DEFAULT)]
+    walk = [(page.go_back, another), (page.go_back, DEFAULT), (page.go_back, ASKED)]
+    walk.append((page.go_forward, DEFAULT))
     for step, expected in walk:
         page.wait_for_timeout(600)  # an address that has just been written is still on its way
         step()
         visit.asks(expected).shows(answer(expected).values)
         for field, text in (("Clean text", expected.clean), ("Target token", expected.target)):
             expect(page.get_by_role("textbox", name=field)).to_have_value(text)
+
+
+def test_a_copied_link_opens_as_the_page_it_was_copied_from(visitor, answer):
+    visit = visitor(permissions=["clipboard-read", "clipboard-write"]).open(**ASKED.to_query())
+    visit.shows(answer(ASKED).values).click(3, 1)
+    visit.page.wait_for_url(re.compile("cell="))
+    visit.page.get_by_role("button", name="Copy link").click()
+    expect(visit.page.get_by_role("button", name="Copied")).to_be_visible()
+    link = visit.page.evaluate("navigator.clipboard.readText()")
+    visit.page.goto(link)
+    assert visit.shows(answer(ASKED).values).map()["frames"] == [[3, 1], [3, 1]]

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from core import models
 from core.question.tokens import whole_words
+from core.views import exports
 from tests import builders
 from tests.browser.driver import DEFAULT
 
@@ -20,17 +21,13 @@ def another() -> str:
     return DEFAULT.corrupted.replace(" Smith", next(word for word in words if word[1:].istitle()))
 
 
-def test_leaving_a_field_or_ctrl_enter_updates_tokens_and_map(visit, answer, another):
+def test_leaving_a_field_updates_tokens_and_map(visit, answer, another):
     visit.open().shows(answer(DEFAULT).values)
     visit.type("Corrupted text", another)
     asked = replace(DEFAULT, corrupted=another)
     visit.shows(answer(asked).values).asks(asked)
     place = visit.page.get_by_title("position 1:")
     expect(place).to_contain_text(answer(asked).corrupted[1].label)
-    field = visit.page.get_by_role("textbox", name="Corrupted text")
-    field.fill(DEFAULT.corrupted)
-    field.press("Control+Enter")
-    visit.shows(answer(DEFAULT).values)
 
 
 def test_metric_and_direction_are_chosen_with_the_keyboard(visit, answer):
@@ -60,6 +57,107 @@ def test_what_was_typed_and_a_button_pressed_at_once_both_count(visit, answer, a
         expect(page.get_by_role("textbox", name="Corrupted text")).to_have_value(typed)
 
 
+def test_what_was_typed_and_a_link_pressed_at_once_both_count(visit, answer):
+    page = visit.open().shows(answer(DEFAULT).values).page
+    for link, surname in (("Lens", "Cook"), ("Compare", "Hill"), ("Tokens", "Brown")):
+        asked = replace(DEFAULT, corrupted=DEFAULT.corrupted.replace("Smith", surname))
+        visit.keys("Corrupted text", asked.corrupted)
+        page.get_by_role("link", name=link, exact=True).click()
+        page.wait_for_url(f"{visit.server.url}/{link.lower()}?*")
+        visit.asks(asked)
+        page.get_by_role("link", name="Patch", exact=True).click()
+        visit.shows(answer(asked).values).asks(asked)
+        expect(page.get_by_role("textbox", name="Corrupted text")).to_have_value(asked.corrupted)
+
+
+def test_what_is_typed_makes_the_map_a_former_one_until_it_is_answered(visit, answer, another):
+    """A click on a cell or a file then finds either the new map or no file at all."""
+    page = visit.open().shows(answer(DEFAULT).values).page
+    place = visit.cell(3, 9)
+    assert not visit.is_former
+    visit.keys("Corrupted text", another)
+    assert visit.is_former
+    files = page.get_by_test_id("stDownloadButton")
+    expect(page.get_by_text("of your former texts")).to_be_visible()
+    assert files.first.evaluate("file => file.closest('[inert]') !== null")
+    page.mouse.move(place[0] - 3, place[1])
+    page.mouse.click(*place)
+    asked = replace(DEFAULT, corrupted=another)
+    visit.shows(answer(asked).values).asks(asked)
+    page.wait_for_function("!document.documentElement.classList.contains('pb-former')")
+    with page.expect_download() as started:
+        files.filter(has_text="JSON").get_by_role("button").click()
+    assert exports.from_json(started.value.path().read_text("utf-8")).experiment == asked
+    visit.keys("Target token", "two words")
+    page.keyboard.press("Enter")
+    expect(visit.problems).to_contain_text("must be one token")
+    assert visit.is_former  # and stays so, with the map of what could be answered
+    visit.shows(answer(asked).values)
+    visit.keys("Target token", asked.target)
+    page.wait_for_function("!document.documentElement.classList.contains('pb-former')")
+
+
+def test_enter_applies_a_pause_does_too_and_shift_enter_is_a_newline(visit, answer, another):
+    page = visit.open().shows(answer(DEFAULT).values).page
+    visit.keys("Corrupted text", another)
+    page.keyboard.press("Enter")
+    asked = replace(DEFAULT, corrupted=another)
+    visit.shows(answer(asked).values).asks(asked)
+    visit.keys("Corrupted text", DEFAULT.corrupted)
+    visit.shows(answer(DEFAULT).values).asks(DEFAULT)
+    page.keyboard.press("Shift+Enter")
+    visit.asks(replace(DEFAULT, corrupted=f"{DEFAULT.corrupted}\n"))
+    page.get_by_role("button", name="Ends with a newline: drop it").click()
+    visit.asks(DEFAULT)
+
+
+def test_an_edit_moves_nothing_and_there_is_a_map_at_every_moment(visit, answer, another):
+    page = visit.open().shows(answer(DEFAULT).values).page
+    page.wait_for_timeout(500)  # until the picture of the map is taken
+    page.evaluate(
+        """() => {
+          window.shift = 0, window.without = 0;
+          const watch = list => list.getEntries().forEach(entry => window.shift += entry.value);
+          new PerformanceObserver(watch).observe({type: 'layout-shift'});
+          const look = () => {
+            const place = document.querySelector('.st-key-answer_map');
+            const maps = place.querySelectorAll('.stPlotlyChart, .pb-picture');
+            window.without += ![...maps].some(map =>
+              map.checkVisibility() && map.getBoundingClientRect().height > 300
+              && map.querySelector('.xaxislayer-above'));
+            requestAnimationFrame(look);
+          };
+          look();
+        }"""
+    )
+    visit.keys("Corrupted text", another)
+    page.keyboard.press("Enter")
+    asked = replace(DEFAULT, corrupted=another)
+    visit.shows(answer(asked).values).asks(asked)
+    assert page.evaluate("window.shift") < 0.02
+    visit.click(3, 1)
+    expect(page.get_by_text("Patched run")).to_be_visible()
+    assert visit.settle().page.evaluate("window.without") == 0
+
+
+def test_the_numbers_of_one_model_never_stand_under_the_name_of_another(visit, answer):
+    page = visit.open(corrupted=DEFAULT.corrupted).shows(answer(DEFAULT).values).page
+    box = page.get_by_role("combobox", name="Model")
+    box.fill("local/slow")
+    box.press("Enter")
+    page.wait_for_function(
+        """() => {
+          const asked = document.querySelector('.pb-asked')?.dataset.experiment ?? '';
+          return asked.includes('slow');
+        }"""
+    )
+    place = page.locator(".st-key-answer_map")
+    assert place.evaluate_all(
+        """places => places.every(place => getComputedStyle(place).visibility === 'hidden'
+             || document.querySelector('.pb-answered').dataset.experiment.includes('slow'))"""
+    )
+
+
 def test_a_space_is_put_before_what_was_just_typed(visit, answer):
     visit.open(target="Jones").settle()
     page = visit.page
@@ -87,11 +185,13 @@ def test_markup_is_shown_as_it_is(visit, answer):
     assert shown == "".join(piece.label for piece in answer(asked).clean)
     assert shown.startswith(HOSTILE[:54].replace(" ", "·"))
     main = page.get_by_test_id("stMain")
-    assert main.locator("script, img, b:text('b')").count() == 0
+    assert main.locator("img, b:text('b')").count() == 0
+    scripts = main.locator("script").evaluate_all("all => all.map(one => one.textContent)")
+    assert all("window.patchboard" in script for script in scripts)  # that of the page itself
     page.get_by_role("link", name="Tokens").click()
     expect(page.get_by_role("heading", name="Tokens", exact=True)).to_be_visible()
     visit.asks(asked)
-    assert main.locator("script, img").count() == 0
+    assert main.locator("img").count() == 0
 
 
 @pytest.mark.parametrize(
