@@ -92,6 +92,11 @@ def prepend(field: str, text: str) -> None:
     st.session_state[_key(field)] = text + st.session_state[_key(field)].lstrip()
 
 
+def enter(field: str, value: str) -> None:
+    """Put `value` into a field, as a callback; what was typed into others stays."""
+    st.session_state[_key(field)] = value
+
+
 def fill(field: str, text: str) -> None:
     """Put `text` into a field, before it is drawn."""
     _show(replace(current(), **{field: text}))
