@@ -11,7 +11,8 @@ from core.models import Delivery, Entry
 from pages.parts import experiment, html
 
 # What of the session names the model that is being downloaded, until it is here or given up.
-_UNDER_WAY = "download"
+_UNDER_WAY = "download_under_way"
+_FAILED = "download_failed"  # and of which the last one failed, with why
 _EXAMPLE_RATE = 10e6  # bytes per second, to give an idea where no download has been measured
 
 
@@ -24,31 +25,36 @@ def offer(entry: Entry) -> None:
         html.show(html.problem(str(error)))
         return
     missing = entry.missing_bytes
-    under_way = st.session_state.get(_UNDER_WAY) == entry.name or not missing
+    failed = st.session_state.get(_FAILED, {}).get(entry.name)
+    under_way = st.session_state.get(_UNDER_WAY) == entry.name or not (missing or failed)
+    too_full = missing > needs.free
     # Whatever state it is in has the same elements in the same places: what is drawn next takes
     # the place of what was there at once, and nothing of a download that failed is left.
-    said, buttons = st.empty(), st.container(horizontal=True)
-    act = buttons.container(width="content").empty()
-    buttons.button(
-        "Use the teaching model, keep the texts", on_click=_use_teaching, icon=":material/school:"
-    )
+    said = st.empty()
+    with st.container(horizontal=True):
+        label = "Try again" if failed else f"Download {missing / 1e6:,.0f} MB"
+        st.button(
+            "Cancel the download" if under_way else label,
+            "download",
+            on_click=_set_under_way,
+            args=(None if under_way else entry.name,),
+            type="primary",
+            disabled=too_full and not under_way,
+        )
+        st.button(
+            "Use the teaching model, keep the texts",
+            on_click=_use_teaching,
+            icon=":material/school:",
+        )
     with st.expander("Bring the files on a stick instead"):
         _by_hand(needs)
     if under_way:
-        bar = said.progress(0.0, text="Connecting…")
-        act.button("Cancel the download", on_click=_set_under_way, args=(None,))
-        _download(entry, bar, said, act)
-        return
-    too_full = missing > needs.free
+        _download(entry, said.progress(0.0, text="Connecting…"))
     with said:
-        html.show(_too_full(missing, needs) if too_full else _what(entry, needs))
-    act.button(
-        f"Download {missing / 1e6:,.0f} MB",
-        on_click=_set_under_way,
-        args=(entry.name,),
-        type="primary",
-        disabled=too_full,
-    )
+        if too_full:
+            html.show(_too_full(missing, needs))
+        else:
+            html.show(html.problem(failed) if failed else _what(entry, needs))
 
 
 def _what(entry: Entry, needs: Delivery) -> str:
@@ -79,7 +85,9 @@ def _too_full(missing: int, needs: Delivery) -> str:
     )
 
 
-def _download(entry: Entry, bar, said, act) -> None:
+def _download(entry: Entry, bar) -> None:
+    """Download it, and run the page anew, with the model or with why there is none."""
+
     def draw(progress) -> None:  # interrupted here by a click, the download stops and can resume
         if progress.rate:
             _last_rate()[:] = [progress.rate]
@@ -93,29 +101,25 @@ def _download(entry: Entry, bar, said, act) -> None:
     try:
         models.download(entry, draw)
     except UserError as error:
-        _set_under_way(None)
-        with said:
-            html.show(html.problem(str(error)))
-        act.button("Try again", on_click=_set_under_way, args=(entry.name,), type="primary")
-        return
-    _set_under_way(None)
+        st.session_state[_FAILED] = {entry.name: str(error)}
+    st.session_state[_UNDER_WAY] = None
     st.rerun()
 
 
 def _by_hand(needs: Delivery) -> None:
     """How to bring the files without a network; no path or name of it is ever markup."""
     st.markdown("**1.** On a machine with internet, download these files, and keep their names:")
-    st.code("\n".join(file.address for file in needs.files), language=None)
+    st.code("\n".join(file.address for file in needs.files), language=None, wrap_lines=True)
     st.dataframe(
         {
             "file": [file.name for file in needs.files],
-            "bytes, about": [file.size for file in needs.files],
-            "is here": [file.is_here for file in needs.files],
+            "bytes, about": [f"{file.size:,}" for file in needs.files],
+            "there": ["yes" if file.is_here else "not yet" for file in needs.files],
         },
         hide_index=True,
     )
     st.markdown("**2.** Copy them into this folder of this server; make it if it is not there:")
-    st.code(str(needs.folder), language=None)
+    st.code(str(needs.folder), language=None, wrap_lines=True)
     st.markdown("**3.** Then:")
     st.button("Look again")  # a click runs the page anew, which looks for the files
     st.markdown(
@@ -124,7 +128,7 @@ def _by_hand(needs: Delivery) -> None:
         " as `local/` and its name."
     )
     if directory := os.environ.get(models.FOLDERS_VARIABLE):
-        st.code(directory, language=None)
+        st.code(directory, language=None, wrap_lines=True)
 
 
 @st.cache_resource
@@ -135,6 +139,7 @@ def _last_rate() -> list[float]:
 
 def _set_under_way(name: str | None) -> None:
     st.session_state[_UNDER_WAY] = name
+    st.session_state[_FAILED] = {}
 
 
 def _use_teaching() -> None:
