@@ -1,7 +1,9 @@
 """The plain way to patch, to hold the sweep against: one forward pass for every cell."""
 
 import copy
+import inspect
 import random
+import textwrap
 
 import torch
 
@@ -28,3 +30,10 @@ class PlainLoop:
         patch = PatchParams(layer, position, self._source[layer][0, position])
         self._gpt(self._base, patch_params=patch)
         return self._gpt.last_token_logits[0]
+
+
+def source() -> str:
+    """The lines of `GPT.forward` that store and patch, as they stand in `mingpt/model.py`: all that
+    comes before the loss."""
+    body = inspect.getsource(GPT.forward).split('"""')[2]
+    return textwrap.dedent(body.split("\n\n")[0]).strip()

@@ -91,11 +91,13 @@ def _download(entry: Entry, bar) -> None:
     def draw(progress) -> None:  # interrupted here by a click, the download stops and can resume
         if progress.rate:
             _last_rate()[:] = [progress.rate]
+        so_far = f"{progress.done / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB"
         left = "" if progress.seconds_left is None else f", {progress.seconds_left:,.0f} s left"
         bar.progress(
             min(1.0, progress.done / progress.total),
-            text=f"{progress.done / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB,"
-            f" {progress.rate / 1e6:.1f} MB/s{left}",
+            text=f"{so_far}, {progress.rate / 1e6:.1f} MB/s{left}"
+            if progress.rate
+            else f"Connecting… {so_far}",
         )
 
     try:

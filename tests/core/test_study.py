@@ -225,7 +225,7 @@ def test_plain_runs_are_read_from_inside_for_the_text_that_was_named(loaded, twi
     for layer, head in product(range(LAYERS), range(2)):
         close(plain.attention(side, layer, head), output.attentions[layer][0, head])
     logits = output.logits[0, -1]
-    close(finish(plain.logit_lens(side, (5, 9))).logits[-1], logits[[5, 9]])
+    close(finish(plain.logit_lenses((5, 9)))[side].logits[-1], logits[[5, 9]])
     close(plain.attribution(side, 5, 9).total, logits[9] - logits[5])
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from core import presets
+from core.checks import plain_loop
 from core.question import tokens
 from core.question.metrics import METRICS
+from core.views.sentences import hand_over
 from pages.parts import keeping
 
 PAIR = {
@@ -84,8 +86,13 @@ def test_how_it_works_explains_an_example_metrics_and_pitfalls_with_the_teaching
     shown = app.at.table[0].value
     assert shown["metric"].tolist() == [metric.title for metric in METRICS.values()]
     assert shown["reading"].tolist() == [metric.says for metric in METRICS.values()]
+    assert any(hand_over(expected) in note for note in app.notes)
+    (code,) = app.at.get("code")
+    assert code.value == plain_loop.source()
+    words = " ".join(app.words)
+    assert f"with {expected.model.layers} layers" in words
     for pitfall in ("Token counts", "Leading spaces", "Baselines too close", "not noising"):
-        assert pitfall in " ".join(app.words)
+        assert pitfall in words
 
 
 # --- between pages ------------------------------------------------------------------------------
