@@ -5,8 +5,10 @@ import inspect
 import random
 import textwrap
 
+import numpy as np
 import torch
 
+from core.steps import Steps
 from mingpt.model import GPT, PatchParams
 
 
@@ -30,6 +32,19 @@ class PlainLoop:
         patch = PatchParams(layer, position, self._source[layer][0, position])
         self._gpt(self._base, patch_params=patch)
         return self._gpt.last_token_logits[0]
+
+
+def logit_differences(
+    gpt: GPT, base: tuple[int, ...], source: tuple[int, ...], target: int, foil: int
+) -> Steps[np.ndarray]:
+    """The whole map of logit(foil) - logit(target), (L, T), a cell in a step."""
+    loop = PlainLoop(gpt, base, source)
+    values = np.zeros((gpt.config.n_layer, len(base)), dtype=np.float32)
+    for done, cell in enumerate(loop.cells):
+        yield done / len(loop.cells)
+        logits = loop.logits(*cell).float()
+        values[cell] = (logits[foil] - logits[target]).item()
+    return values
 
 
 def source() -> str:

@@ -1,14 +1,18 @@
 """The pages "How it works" and "Tokens", and moving between them and the first one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import streamlit as st
 
 from core import presets
-from core.checks import plain_loop
+from core.checks import plain_loop, verify
 from core.question import tokens
 from core.question.metrics import METRICS
 from core.views.sentences import hand_over
-from pages.parts import keeping
+from pages.parts import jobs, keeping
+from tests.pages.conftest import numbers
 
 PAIR = {
     "clean": "The keys near the cabinet",
@@ -93,6 +97,70 @@ def test_how_it_works_explains_an_example_metrics_and_pitfalls_with_the_teaching
     assert f"with {expected.model.layers} layers" in words
     for pitfall in ("Token counts", "Leading spaces", "Baselines too close", "not noising"):
         assert pitfall in words
+
+
+# --- Is it right? -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checked(monkeypatch) -> list:
+    """One entry for every run of all checks; none has been before."""
+    begun, checks = [], verify.checks
+
+    def counted(model):
+        begun.append(model)
+        yield from checks(model)
+
+    monkeypatch.setattr(verify, "checks", counted)
+    st.cache_resource.clear()
+    return begun
+
+
+def test_the_teaching_model_is_checked_for_the_first_visitor_and_the_next_sees_it(
+    open_app, checked
+):
+    app = open_app().go_to("is it right")
+    for visit in (app, open_app().go_to("is it right")):
+        assert any("**6 of 6 checks passed** on this server" in words for words in visit.words)
+        assert [row["held against"] for row in visit.tables[0]][:2] == [
+            "one forward pass for each cell",
+            "the corrupted run",
+        ]
+    assert len(checked) == 1
+    app.press("Check again")
+    assert len(checked) == 2
+    assert any("**6 of 6 checks passed**" in words for words in app.words)
+
+
+def test_the_experiments_map_stands_beside_that_of_plain_runs_and_their_difference(
+    open_app, answer
+):
+    app = open_app(direction="noise", metric="recovery", site="mlp_out").go_to("is it right")
+    asked = replace(app.experiment, site="resid_post", metric="logit_diff", embedding=False)
+    expected = answer(asked).values
+    sweep, loop, difference = (numbers(shown["data"][0]["z"]) for shown in app.maps)
+    np.testing.assert_allclose(sweep, expected, atol=1e-4)
+    np.testing.assert_allclose(loop, expected, atol=1e-4)
+    np.testing.assert_allclose(difference, sweep - loop, atol=1e-6)
+    assert (sweep != loop).any()  # two ways to the same numbers
+    assert f"**Difference: at most {np.abs(sweep - loop).max():.1e}**" in app.words
+
+
+def test_what_takes_long_is_asked_for_with_its_seconds(open_app, monkeypatch, checked):
+    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
+    app = open_app().go_to("is it right")
+    for maps in (0, 0, 3):  # the checks, the sweep, the plain runs
+        assert any("This takes about" in words for words in app.words) and not app.maps
+        app.press("Run it")
+        assert len(app.maps) == maps
+    assert len(checked) == 1
+
+
+def test_what_was_published_for_gpt2_stands_there_before_it_is_here(open_app):
+    app = open_app(model="gpt2").go_to("is it right")
+    (table,) = (table for table in app.tables if "published" in table[0])
+    assert [row["published"] for row in table] == [of.published for of in verify.announced()]
+    assert {row["ours"] for row in table} == {"not run yet"}
 
 
 # --- between pages ------------------------------------------------------------------------------
