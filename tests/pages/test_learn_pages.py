@@ -58,20 +58,49 @@ def test_tokens_says_what_is_wrong_with_a_text_and_leaves_the_longest_as_it_was(
 def test_tokens_finds_words_that_are_one_token(open_app):
     app = open_app().go_to("tokens")
     found = tokens.whole_words(keeping.shelf("teaching").model.encoder)
-    assert any(words.startswith(f"{len(found)} words") for words in app.words)
+    assert f"{len(found)} words" in app.words
     app.at.text_input[0].set_value("ones")
     app.run()
-    words = [token.label for token in found if "ones" in token.text]
-    assert "·Jones" in words
-    assert "".join(words) in app.texts
+    assert app.widget("swap_Found").options == ["Jones", "honest", "stones"]
     app.at.text_input[0].set_value("[")
     app.run()
-    assert any(words.startswith("0 words") for words in app.words)
+    assert "0 words" in app.words and not app.has("swap_Found")
+
+
+def test_a_click_on_a_word_puts_it_where_the_texts_differ_or_where_one_says(open_app):
+    app = open_app().go_to("tokens")
+
+    def place():
+        return next(node for node in app.at.selectbox if node.label == "in place of")
+
+    assert place().options[place().value] == "1: ·Smith"
+    app.widget("swap_Surnames").set_value("Turner")
+    app.run()
+    assert place().options[place().value] == "1: ·Turner"
+    text = "Michelle Turner was a top-notch student. Michelle"
+    assert app.experiment.corrupted == app.query["corrupted"] == text
+    assert f"The corrupted text is now “{text}”: 10 tokens; the clean text has 10." in app.notes
+    assert app.widget("swap_Surnames").value is None  # the same word can be put in once more
+    app.widget("swap_field").set_value("clean")
+    app.run()
+    place().set_value(0)
+    app.run()
+    app.widget("swap_First names, she").set_value("Jessica")
+    app.run()
+    assert app.experiment.clean.startswith("Jessica Jones was")  # with no space before it
+    assert app.experiment.corrupted == text
+    app.widget("swap_field").set_value("foil")
+    app.run()
+    app.widget("swap_Surnames").set_value("Turner")
+    app.run()
+    assert app.experiment.foil == " Turner" and "The foil is now ·Turner." in app.notes
+    app.go_to("patch")
+    assert app.maps and app.widget("field_corrupted").value == text
 
 
 def test_a_model_that_is_not_here_can_be_chosen_on_tokens_which_says_so(open_app):
     app = open_app().go_to("tokens").enter(model="gpt2")
-    assert app.problems == ["GPT-2 small is not on this machine yet."]
+    assert app.notes[0].startswith("GPT-2 small is not on this machine yet.")
     assert app.query["model"] == "gpt2"
 
 
