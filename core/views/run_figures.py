@@ -22,7 +22,7 @@ _HEIGHT_OF_A_ROW = 26
 _CHART = {
     "height": 300,
     "margin": {"t": 40, "l": 10, "r": 10, "b": 10},
-    "legend": {"orientation": "h", "y": 1.15},
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
 }
 
 
