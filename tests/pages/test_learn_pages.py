@@ -89,6 +89,11 @@ def test_a_click_on_a_word_puts_it_where_the_texts_differ_or_where_one_says(open
     app.run()
     assert app.experiment.clean.startswith("Jessica Jones was")  # with no space before it
     assert app.experiment.corrupted == text
+    place().set_value(7)
+    app.run()
+    app.widget("swap_Jobs").set_value("teacher")
+    app.run()
+    assert place().options[place().value] == "7: ·teacher"
     app.widget("swap_field").set_value("foil")
     app.run()
     app.widget("swap_Surnames").set_value("Turner")

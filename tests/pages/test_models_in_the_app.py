@@ -129,8 +129,19 @@ def test_files_brought_by_hand_as_the_page_says_are_found(open_app, stand_in, mo
     assert stand_in.requests == []
 
 
-def test_the_time_of_a_download_is_told_at_the_last_measured_rate(open_app, monkeypatch):
-    download._last_rate()[:] = [50e6]
+def test_a_download_tells_its_rate_and_the_next_ones_time_at_it(open_app, monkeypatch, bars):
+    def fetch(name, on_progress):
+        on_progress(hub.Progress(0, 400_000_000, 0.0, None))
+        on_progress(hub.Progress(100_000_000, 400_000_000, 50e6, 6.0))
+        raise hub.HubError("the cable was cut.")
+
+    monkeypatch.setattr(hub, "fetch", fetch)
+    open_app(model="gpt2").press("Download 550 MB")
+    assert bars == [
+        "Connecting…",
+        "Connecting… 0 of 400 MB",
+        "100 of 400 MB, 50.0 MB/s, 6 s left",
+    ]
     said = open_app(model="gpt2-xl").notes[0]
     download._last_rate.clear()
     assert "about 2 minutes at 50.0 MB/s, the rate of the last download" in said
