@@ -122,6 +122,11 @@ class PlainRuns:
         return token(id, encoder) if id in encoder.decoder else Token(id, f"<unused {id}>")
 
     @property
+    def logits_bytes(self) -> int:
+        """What the logits of all positions of one run take up, in float32."""
+        return 4 * self.T * len(self.unembedding.weight)
+
+    @property
     def lens_work(self) -> int:
         """Floating-point operations of the logit lens of both runs."""
         V, C = self.unembedding.weight.shape

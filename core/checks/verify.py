@@ -82,8 +82,9 @@ def number_of_checks() -> int:
     return _INVARIANTS + len(_reference()["cases"])
 
 
-def operations(model: LoadedModel) -> int:
-    """Floating-point operations of `checks`, about: all sweeps, and the plain runs."""
+def estimate(model: LoadedModel) -> tuple[int, int]:
+    """What `checks` take, about: floating-point operations of all sweeps and plain runs, and bytes
+    of memory of the largest sweep."""
     example = [preset.experiment(model.card.name) for preset in offered(model.entry, model.encoder)]
     asked = example[:1]
     reference = _reference()
@@ -92,7 +93,8 @@ def operations(model: LoadedModel) -> int:
         asked += [experiment for case in maps for experiment in _experiments(case)]
     studies = [Study(experiment, model) for experiment in asked]
     plain = _PLAIN_RUNS * studies[0].plain.work if studies else 0
-    return plain + sum(study.estimate[0] for study in studies)
+    operations, _, memory = zip((0, 0.0, 0), *(study.estimate for study in studies), strict=True)
+    return plain + sum(operations), max(memory)
 
 
 def announced() -> list[Check]:

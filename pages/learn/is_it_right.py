@@ -59,9 +59,10 @@ def _checks(on: Shelf) -> list[Check]:
 
     def make() -> Job:
         done: list[Check] = []
+        operations, memory = verify.estimate(model)
         device = model.gpt.lm_head.weight.device.type
-        seconds = math.inf if last else work.seconds_for(verify.operations(model), device)
-        return Job(lambda: _checking(model, past, last, done), seconds, of=done)
+        seconds = math.inf if last else work.seconds_for(operations, device)
+        return Job(lambda: _checking(model, past, last, done), seconds, memory, of=done)
 
     job = on.keep(None, ("checks", last and last.at), make)
     if last and job.state is State.ASKS:
@@ -177,6 +178,7 @@ def _three_maps(on: Shelf, wanted: Experiment) -> None:
                 model.gpt, ids[result.unpatched], ids[result.other], *tokens
             ),
             _seconds(study),
+            study.plain.nbytes + study.plain.logits_bytes,
         ),
     )
     if not running.drive(job):

@@ -25,7 +25,11 @@ def page() -> None:
     job = on.keep(
         wanted.texts,
         ("lens", ids),
-        lambda: Job(lambda: plain.logit_lenses(ids), plain.seconds_for(plain.lens_work)),
+        lambda: Job(
+            lambda: plain.logit_lenses(ids),
+            plain.seconds_for(plain.lens_work),
+            plain.logits_bytes,  # at the most: of a layer, and of a slice of the vocabulary
+        ),
     )
     if running.drive(job):
         _lens(plain, pair, job.result)

@@ -225,6 +225,7 @@ def test_plain_runs_are_read_from_inside_for_the_text_that_was_named(loaded, twi
     for layer, head in product(range(LAYERS), range(2)):
         close(plain.attention(side, layer, head), output.attentions[layer][0, head])
     logits = output.logits[0, -1]
+    assert plain.logits_bytes == output.logits[0].nbytes
     fractions, lenses = steps_of(plain.logit_lenses((5, 9)))
     assert fractions == pytest.approx([i / len(fractions) for i in range(len(fractions))])
     close(lenses[side].logits[-1], logits[[5, 9]])

@@ -100,8 +100,10 @@ def test_what_was_published_stands_there_before_anything_is_run():
     assert all(check.skipped == "not run yet" and check.source for check in shown.values())
 
 
-def test_the_work_of_all_checks_is_counted_where_they_are_run(teaching):
-    plain = verify.operations(teaching)
-    assert plain > 0
+def test_what_all_checks_take_is_counted_where_they_are_run(teaching, loaded):
+    operations, memory = verify.estimate(teaching)
     named = replace(teaching, card=replace(teaching.card, name="gpt2"))
-    assert verify.operations(named) > 3 * plain
+    of_published = verify.estimate(named)
+    assert of_published[0] > 3 * operations > 0
+    assert of_published[1] > memory > 0
+    assert verify.estimate(loaded) == (0, 0)  # which no example fits
