@@ -88,7 +88,8 @@ class PublishedFile:
     name: str
     size: int  # bytes, about
     address: str
-    is_here: bool
+    is_here: bool  # whole
+    bytes_here: int  # of a file of its name
 
 
 @dataclass(frozen=True)
@@ -201,10 +202,14 @@ def delivery(entry: Entry) -> Delivery:
     except hub.HubError as error:
         raise UserError(str(error), "model") from error
     release = hub.MODELS[entry.name]
-    files = (
-        PublishedFile(file.name, file.size, release.address(file), file.is_in(folder))
-        for file in release.files
-    )
+    files = []
+    for file in release.files:
+        path, bytes_here = folder / file.name, 0
+        with suppress(OSError):
+            bytes_here = path.stat().st_size
+        is_here = file.is_in(folder)
+        address = release.address(file)
+        files.append(PublishedFile(file.name, file.size, address, is_here, bytes_here))
     return Delivery(folder, hub.free_space(folder), tuple(files))
 
 

@@ -56,12 +56,13 @@ def _swap(encoder) -> None:
         with columns[number % 2]:
             _pills(name, words, encoder, field, position)
     part = st.text_input("Find more words", placeholder="any letters of it")
+    if not part.strip():
+        return
     found = [token.text[1:] for token in tokens.whole_words(encoder, part)]
-    shown = found[:_MOST_WORDS] if part.strip() else []
-    rest = f", the first {len(shown)} of them here" if 0 < len(shown) < len(found) else ""
+    shown = found[:_MOST_WORDS]
+    rest = f", the first {len(shown)} of them here" if len(shown) < len(found) else ""
     st.markdown(f"{len(found):,} words{rest}")
-    if shown:
-        _pills("Found", shown, encoder, field, position)
+    _pills("Found", shown, encoder, field, position)
 
 
 def _where(encoder) -> tuple[str, int | None]:

@@ -7,7 +7,7 @@ import streamlit as st
 from core import models
 from core.engine import work
 from core.errors import UserError
-from core.models import Delivery, Entry
+from core.models import Delivery, Entry, PublishedFile
 from pages.parts import experiment, html
 
 # What of the session names the model that is being downloaded, until it is here or given up.
@@ -116,7 +116,7 @@ def _by_hand(needs: Delivery) -> None:
         {
             "file": [file.name for file in needs.files],
             "bytes, about": [f"{file.size:,}" for file in needs.files],
-            "there": ["yes" if file.is_here else "not yet" for file in needs.files],
+            "there": [_there(file) for file in needs.files],
         },
         hide_index=True,
     )
@@ -131,6 +131,12 @@ def _by_hand(needs: Delivery) -> None:
     )
     if directory := os.environ.get(models.FOLDERS_VARIABLE):
         st.code(directory, language=None, wrap_lines=True)
+
+
+def _there(file: PublishedFile) -> str:
+    if file.is_here:
+        return "yes"
+    return f"another one, of {file.bytes_here:,}" if file.bytes_here else "not yet"
 
 
 @st.cache_resource

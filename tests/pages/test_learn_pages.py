@@ -57,14 +57,15 @@ def test_tokens_says_what_is_wrong_with_a_text_and_leaves_the_longest_as_it_was(
 
 def test_tokens_finds_words_that_are_one_token(open_app):
     app = open_app().go_to("tokens")
-    found = tokens.whole_words(keeping.shelf("teaching").model.encoder)
-    assert f"{len(found)} words" in app.words
-    app.at.text_input[0].set_value("ones")
+    for part, words in {"ones": ["Jones", "honest", "stones"], "[": []}.items():
+        app.at.text_input[0].set_value(part)
+        app.run()
+        assert f"{len(words)} words" in app.words
+        assert app.widget("swap_Found").options == words
+    app.at.text_input[0].set_value("a")
     app.run()
-    assert app.widget("swap_Found").options == ["Jones", "honest", "stones"]
-    app.at.text_input[0].set_value("[")
-    app.run()
-    assert "0 words" in app.words and not app.has("swap_Found")
+    found = tokens.whole_words(keeping.shelf("teaching").model.encoder, "a")
+    assert len(app.widget("swap_Found").options) == min(len(found), 200)
 
 
 def test_a_click_on_a_word_puts_it_where_the_texts_differ_or_where_one_says(open_app):

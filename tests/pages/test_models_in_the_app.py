@@ -124,6 +124,11 @@ def test_files_brought_by_hand_as_the_page_says_are_found(open_app, stand_in, mo
         assert stem == f"https://huggingface.co/openai-community/gpt2/resolve/{'0' * 40}"
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / name).write_bytes(contents[name])
+    cut = Path(folder) / "vocab.json"
+    cut.write_bytes(contents["vocab.json"][:1000])
+    (table,) = open_app(**ASKED | {"model": "gpt2"}).tables
+    assert [row["there"] for row in table] == ["yes", "another one, of 1,000", "yes", "yes"]
+    cut.write_bytes(contents["vocab.json"])
     app = open_app(**ASKED | {"model": "gpt2"})
     assert app.maps and not app.problems
     assert stand_in.requests == []
