@@ -42,6 +42,7 @@ class Entry:
     about: str
     folder: Path | None = None  # None: a release that `mingpt.hub` finds or downloads
     closed_vocabulary: bool = False  # words it was not made for come to it in pieces
+    memory: int = 0  # bytes that a release takes when it is loaded
 
     @property
     def location(self) -> Path | None:
@@ -69,12 +70,35 @@ TEACHING = Entry(
     teaching.WEIGHTS,
     closed_vocabulary=True,
 )
-_RELEASED = (
-    Entry("gpt2", "GPT-2 small", "124M parameters, 12 layers; takes 1 GB of memory."),
-    Entry("gpt2-medium", "GPT-2 medium", "355M parameters, 24 layers; takes 2 GB of memory."),
-    Entry("gpt2-large", "GPT-2 large", "774M parameters, 36 layers; takes 4 GB of memory."),
-    Entry("gpt2-xl", "GPT-2 XL", "1.6B parameters, 48 layers; takes 7 GB of memory."),
+_RELEASED = tuple(
+    Entry(name, title, f"{size}; takes {memory} GB of memory.", memory=memory * 10**9)
+    for name, title, size, memory in (
+        ("gpt2", "GPT-2 small", "124M parameters, 12 layers", 1),
+        ("gpt2-medium", "GPT-2 medium", "355M parameters, 24 layers", 2),
+        ("gpt2-large", "GPT-2 large", "774M parameters, 36 layers", 4),
+        ("gpt2-xl", "GPT-2 XL", "1.6B parameters, 48 layers", 7),
+    )
 )
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of a release as it is published, and whether this machine has it."""
+
+    name: str
+    size: int  # bytes, about
+    address: str
+    is_here: bool  # whole
+    bytes_here: int  # of a file of its name
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What it takes to bring a release to this machine, by a download or by hand."""
+
+    folder: Path  # where the files go
+    free: int  # bytes left on its disk
+    files: tuple[PublishedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -169,6 +193,24 @@ def _version(folder: Path) -> tuple:
                     state = path.stat()
                     files.append((path.name, state.st_mtime_ns, state.st_size, state.st_ino))
     return tuple(files)
+
+
+def delivery(entry: Entry) -> Delivery:
+    """What it takes to bring a release here. Raises UserError where it could not be put."""
+    try:
+        folder = hub.cache_folder() / entry.name
+    except hub.HubError as error:
+        raise UserError(str(error), "model") from error
+    release = hub.MODELS[entry.name]
+    files = []
+    for file in release.files:
+        path, bytes_here = folder / file.name, 0
+        with suppress(OSError):
+            bytes_here = path.stat().st_size
+        is_here = file.is_in(folder)
+        address = release.address(file)
+        files.append(PublishedFile(file.name, file.size, address, is_here, bytes_here))
+    return Delivery(folder, hub.free_space(folder), tuple(files))
 
 
 def download(entry: Entry, on_progress: hub.OnProgress | None = None) -> Path:

@@ -1,9 +1,11 @@
-"""The examples a newcomer starts from, each with what to look for in its map."""
+"""The examples a newcomer starts from, each with what to look for in its map, and words to put in
+the place of theirs."""
 
 from dataclasses import dataclass
 
 from core.models import Entry
 from core.question.experiment import Experiment
+from core.teaching import words
 from mingpt.bpe import Encoder
 
 
@@ -139,3 +141,36 @@ def _fits(preset: Preset, entry: Entry, encoder: Encoder) -> bool:
 def knows(text: str, encoder: Encoder) -> bool:
     """Whether every word of a text is one token."""
     return len(encoder.encode(text)) == len(encoder.pat.findall(text))
+
+
+_WORD_GROUPS = {
+    "First names, she": words.WOMEN,
+    "First names, he": words.MEN,
+    "Surnames": words.SURNAMES,
+    "Countries": words.COUNTRIES,
+    "Cities": words.CITIES,
+    "Colours": words.COLOURS,
+    "Things": [*words.PLURALS, *words.OBJECTS, *words.GIFTS],
+    "Several things": words.PLURALS.values(),
+    "Places": words.PLACES,
+    "Jobs": words.JOBS,
+    "Qualities": [*words.QUALITIES, *words.PRAISE],
+    "Moods": words.MOODS,
+    "Verbs": words.VERBS,
+    "Pronouns": words.PRONOUNS,
+    "Where": words.PREPOSITIONS,
+    "Months": "January February March April May June July August September October November"
+    " December".split(),
+    "Days": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
+    "Numbers": "one two three four five six seven eight nine ten".split(),
+}
+
+
+def word_groups(encoder: Encoder) -> dict[str, tuple[str, ...]]:
+    """Words of letters alone that are one token after a space, by what they have in common; a
+    group of which a tokenizer has none is left out."""
+    known = {
+        name: tuple(w for w in dict.fromkeys(group) if w.isalpha() and knows(f" {w}", encoder))
+        for name, group in _WORD_GROUPS.items()
+    }
+    return {name: group for name, group in known.items() if group}

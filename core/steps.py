@@ -23,3 +23,13 @@ def once(function: Callable[[], Outcome]) -> Steps[Outcome]:
     """Work of a single step."""
     yield 0.0
     return function()
+
+
+def within(steps: Steps[Outcome], start: float, share: float) -> Steps[Outcome]:
+    """Steps as a share of larger work, of which the fraction `start` is done before them."""
+    while True:
+        try:
+            fraction = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield start + share * fraction

@@ -31,7 +31,7 @@ from core.reading.states import States, measure
 from core.reading.trace import Trace, trace
 from core.reading.unembed import Unembedding
 from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
-from core.steps import Steps
+from core.steps import Steps, within
 
 SIDES = ("clean", "corrupted")
 TOP = 20
@@ -122,14 +122,23 @@ class PlainRuns:
         return token(id, encoder) if id in encoder.decoder else Token(id, f"<unused {id}>")
 
     @property
-    def lens_work(self) -> int:
-        """Floating-point operations of the logit lens of one run."""
-        V, C = self.unembedding.weight.shape
-        return 2 * V * C * self.T * (self.model.card.layers + 1)
+    def logits_bytes(self) -> int:
+        """What the logits of all positions of one run take up, in float32."""
+        return 4 * self.T * len(self.unembedding.weight)
 
-    def logit_lens(self, side: str, ids: tuple[int, ...]) -> Steps[LogitLens]:
-        """The logit lens of a run in steps, and what it says of the tokens `ids`."""
-        return logit_lens(self.model.gpt, self.run(side), ids)
+    @property
+    def lens_work(self) -> int:
+        """Floating-point operations of the logit lens of both runs."""
+        V, C = self.unembedding.weight.shape
+        return len(SIDES) * 2 * V * C * self.T * (self.model.card.layers + 1)
+
+    def logit_lenses(self, ids: tuple[int, ...]) -> Steps[dict[str, LogitLens]]:
+        """The logit lens of each run in steps, and what it says of the tokens `ids`."""
+        lenses, share = {}, 1 / len(SIDES)
+        for side in SIDES:
+            steps = logit_lens(self.model.gpt, self.run(side), ids)
+            lenses[side] = yield from within(steps, share * len(lenses), share)
+        return lenses
 
     def attribution(self, side: str, target: int, foil: int) -> Attribution:
         """Direct logit attribution of the logit difference on one run."""

@@ -42,6 +42,10 @@ class Release:
         """What a download of all files takes; about right (see `File.size`)."""
         return sum(file.size for file in self.files)
 
+    def address(self, file: File, endpoint: str = ENDPOINT) -> str:
+        """Where a file is on the hub."""
+        return f"{endpoint}/{self.repo}/resolve/{self.revision}/{file.name}"
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -174,6 +178,14 @@ def cache_folder() -> Path:
     return _expanded("~/.cache/patchboard")
 
 
+def free_space(folder: Path) -> int:
+    """Bytes left on the disk of a folder, which need not be there yet."""
+    there = next(
+        place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
+    )
+    return shutil.disk_usage(there).free
+
+
 def _expanded(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
@@ -275,10 +287,9 @@ def _download(what: str, name: str, files: Sequence[File], on_progress: OnProgre
     before = 0  # bytes of the files that are here already
     for index, file in enumerate(files):
         after = sum(later.size for later in files[index + 1 :])
-        url = f"{endpoint}/{release.repo}/resolve/{release.revision}/{file.name}"
         report = partial(meter.read, before, file.size, after)
         try:
-            download(url, folder, file, report, token)
+            download(release.address(file, endpoint), folder, file, report, token)
         except DownloadError as error:
             raise HubError(
                 f"{what} is not on this machine and could not be downloaded: {error}"

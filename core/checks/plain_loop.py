@@ -1,10 +1,14 @@
 """The plain way to patch, to hold the sweep against: one forward pass for every cell."""
 
 import copy
+import inspect
 import random
+import textwrap
 
+import numpy as np
 import torch
 
+from core.steps import Steps
 from mingpt.model import GPT, PatchParams
 
 
@@ -28,3 +32,23 @@ class PlainLoop:
         patch = PatchParams(layer, position, self._source[layer][0, position])
         self._gpt(self._base, patch_params=patch)
         return self._gpt.last_token_logits[0]
+
+
+def logit_differences(
+    gpt: GPT, base: tuple[int, ...], source: tuple[int, ...], target: int, foil: int
+) -> Steps[np.ndarray]:
+    """The whole map of logit(foil) - logit(target), (L, T), a cell in a step."""
+    loop = PlainLoop(gpt, base, source)
+    values = np.zeros((gpt.config.n_layer, len(base)), dtype=np.float32)
+    for done, cell in enumerate(loop.cells):
+        yield done / len(loop.cells)
+        logits = loop.logits(*cell).float()
+        values[cell] = (logits[foil] - logits[target]).item()
+    return values
+
+
+def source() -> str:
+    """The lines of `GPT.forward` that store and patch, as they stand in `mingpt/model.py`: all that
+    comes before the loss."""
+    body = inspect.getsource(GPT.forward).split('"""')[2]
+    return textwrap.dedent(body.split("\n\n")[0]).strip()

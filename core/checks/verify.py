@@ -7,7 +7,8 @@ apart the two are and how far they may be; one that cannot be run says why.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from core.engine.sweep import Sweep
 from core.models import LoadedModel
 from core.presets import offered
 from core.question.experiment import Experiment
-from core.question.tokens import part_at, split
+from core.question.tokens import part_at, split, visible
 from core.reading.unembed import Unembedding
 from core.study import Study
 from mingpt.bpe import END_OF_TEXT
@@ -47,6 +48,7 @@ class Check:
     theirs: float = float("nan")
     compared: int = 0  # how many numbers
     skipped: str = ""  # why it could not be run
+    published: str = ""  # what others have published, in short, if it is held against that
 
     @property
     def difference(self) -> float:
@@ -78,6 +80,31 @@ def checks(model: LoadedModel) -> Iterator[Check]:
 def number_of_checks() -> int:
     """How many `checks` there are for a model that some example fits."""
     return _INVARIANTS + len(_reference()["cases"])
+
+
+def estimate(model: LoadedModel) -> tuple[int, int]:
+    """What `checks` take, about: floating-point operations of all sweeps and plain runs, and bytes
+    of memory of the largest sweep."""
+    example = [preset.experiment(model.card.name) for preset in offered(model.entry, model.encoder)]
+    asked = example[:1]
+    reference = _reference()
+    if model.card.name == reference["model"]:
+        maps = (case for case in reference["cases"] if case["kind"] == "map")
+        asked += [experiment for case in maps for experiment in _experiments(case)]
+    studies = [Study(experiment, model) for experiment in asked]
+    plain = _PLAIN_RUNS * studies[0].plain.work if studies else 0
+    operations, _, memory = zip((0, 0.0, 0), *(study.estimate for study in studies), strict=True)
+    return plain + sum(operations), max(memory)
+
+
+def announced() -> list[Check]:
+    """The published numbers, before anything is run."""
+    return [_about(case, skipped="not run yet") for case in _reference()["cases"]]
+
+
+def is_published_for(name: str) -> bool:
+    """Whether the published numbers are about the model of this name."""
+    return name == _reference()["model"]
 
 
 def invariants(model: LoadedModel) -> Iterator[Check]:
@@ -146,20 +173,52 @@ def published(model: LoadedModel) -> Iterator[Check]:
         "map": _swept_map,
     }
     for case in reference["cases"]:
-        about = case["title"], case["source"]
         reason = ""
         if model.card.name != reference["model"]:
             reason = f"published for {reference['model']}, and this is {model.card.name}"
         elif model.card.dtype != "float32" and case["kind"] != "token_ids":
             reason = f"published with more digits than {model.card.dtype} has"
         if reason:
-            yield Check(*about, case["tolerance"], skipped=reason)
+            yield _about(case, skipped=reason)
         else:
-            yield _compare(*about, *measure[case["kind"]](model, case), case["tolerance"])
+            check = _about(case)
+            numbers = measure[case["kind"]](model, case)
+            made = _compare(check.title, check.source, *numbers, check.tolerance)
+            yield replace(made, published=check.published)
 
 
+@cache
 def _reference() -> dict:
     return json.loads(_REFERENCE.read_text(encoding="utf-8"))
+
+
+def _about(case: dict, skipped: str = "") -> Check:
+    """A published case, not compared with anything yet."""
+    about = case["title"], case["source"], case["tolerance"]
+    return Check(*about, skipped=skipped, published=_IN_SHORT[case["kind"]](case))
+
+
+def _first(values: list[str]) -> str:
+    return ", ".join(values[:3] + ["…"] * (len(values) > 3))
+
+
+_IN_SHORT = {
+    "token_ids": lambda case: _first(
+        [f"{visible(text['text'])} {text['ids'][0]}" for text in case["texts"][::-1]]
+    ),
+    "next_tokens": lambda case: _first([f"{visible(text)} {p:.4g}" for text, p in case["probs"]]),
+    "logit_differences": lambda case: _first([f"{p['value']:.4g}" for p in case["prompts"]]),
+    "map": lambda case: "{} x {} numbers from {:.4g} to {:.4g}".format(
+        *np.shape(case["values"]), np.min(case["values"]), np.max(case["values"])
+    ),
+}
+
+
+def _experiments(case: dict) -> list[Experiment]:
+    """The text pairs of a published map."""
+    model = _reference()["model"]
+    same = {"model": model, "bos": case["bos"], "site": case["site"]}
+    return [Experiment(**texts, **same) for texts in case["pairs"]]
 
 
 def _token_ids(model: LoadedModel, case: dict) -> tuple[list[int], list[int]]:
@@ -190,8 +249,7 @@ def _logit_differences(model: LoadedModel, case: dict) -> tuple[list[float], lis
 def _swept_map(model: LoadedModel, case: dict) -> tuple[np.ndarray, list[list[float]]]:
     """A sweep; of several pairs, that of their mean logit difference."""
     results = []
-    for texts in case["pairs"]:
-        experiment = Experiment(**texts, model=model.card.name, bos=case["bos"], site=case["site"])
+    for experiment in _experiments(case):
         study = Study(experiment, model)
         for _ in study:
             pass

@@ -66,11 +66,12 @@ def heatmap(
     return figure
 
 
-def difference(one: Result, other: Result) -> go.Figure:
+def difference(one: Result, other: Result, reach: float | None = None) -> go.Figure:
     """What `one` has more than `other`, two results of the same shape under the same metric; the
-    colours are those of `one`, with no colour for no difference."""
+    colours are those of `one`, with no colour for no difference, and full at `reach` on either
+    side, or at the largest difference."""
     values = one.values - other.values
-    within = max(float(np.nanmax(np.abs(values))), 1e-6)
+    within = reach or max(float(np.nanmax(np.abs(values))), 1e-6)
     return _grid_of_layers(
         one,
         values,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from core.question.tokens import Token
 from core.result import Ranked
-from core.views.colours import BLUE, BLUE_DOWN, GREY, ORANGE, RUNS, STRENGTH, Colour, Scale, rgba
+from core.views.colours import BLUE, BLUE_DOWN, ORANGE, RUNS, STRENGTH, Colour, Scale, rgba
 from core.views.heatmaps import axis, cells
 from core.views.words import layer_name, plotly_text, short
 
@@ -22,7 +22,7 @@ _HEIGHT_OF_A_ROW = 26
 _CHART = {
     "height": 300,
     "margin": {"t": 40, "l": 10, "r": 10, "b": 10},
-    "legend": {"orientation": "h", "y": 1.15},
+    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
 }
 
 
@@ -83,11 +83,17 @@ def lens_map(
     return figure.update_traces(text=written, texttemplate="%{text}")
 
 
-def lens_lines(lens: LogitLens, rows: tuple[str, ...], tokens: tuple[Token, Token]) -> go.Figure:
-    """Logit and rank of two tokens at the last position, layer by layer."""
-    ranks = [[f"<br>rank {rank}" for rank in row] for row in lens.ranks.T.tolist()]
-    names = [plotly_text(token.label) for token in tokens]
-    lines = zip(names, (BLUE, ORANGE), lens.logits.T.tolist(), ranks, strict=True)
+def lens_lines(
+    lenses: dict[str, LogitLens], rows: tuple[str, ...], tokens: tuple[Token, Token]
+) -> go.Figure:
+    """Logit and rank of target and foil at the last position, layer by layer: a run of `lenses` by
+    its colour, the foil dashed."""
+    lines = []
+    for run, lens in lenses.items():
+        ranks = [[f"<br>rank {rank:,}" for rank in row] for row in lens.ranks.T.tolist()]
+        names = [f"{plotly_text(short(token.label))}, {run} run" for token in tokens]
+        of_both = zip(names, lens.logits.T.tolist(), ranks, ("solid", "dash"), strict=True)
+        lines += [(name, RUNS[run], *values) for name, *values in of_both]
     return _lines("logit", rows, lines)
 
 
@@ -100,7 +106,8 @@ def heads_map(heads: np.ndarray) -> go.Figure:
     ]
     layers, columns = map(range, heads.shape)
     names = [f"head {h}" for h in columns]
-    return _table(heads, list(map(str, layers)), names, hover, BLUE_DOWN, (-reach, reach))
+    figure = _table(heads, list(map(str, layers)), names, hover, BLUE_DOWN, (-reach, reach))
+    return figure.update_yaxes(title="layer")
 
 
 def trace_lines(
@@ -110,7 +117,7 @@ def trace_lines(
     ones, named `unpatched` and, but for an ablation, `other`."""
     runs = {"base": unpatched, "source": other, "patched": "patched"}
     lines = [
-        (f"{name} run", RUNS[name], trace.by_layer[run].tolist(), [""] * len(rows))
+        (f"{name} run", RUNS[name], trace.by_layer[run].tolist(), [""] * len(rows), "solid")
         for run, name in runs.items()
         if run in trace.by_layer
     ]
@@ -118,24 +125,29 @@ def trace_lines(
 
 
 def attribution_layers(attribution: Attribution) -> go.Figure:
-    """The same by layer: attention with its bias, and MLP; the embedding and the last bias too."""
+    """The same by layer: attention with its bias, and MLP, hatched; the embedding and the last bias
+    too. As on every map, blue is what speaks for the target, here what is below 0."""
     attention = (attribution.heads.sum(dim=1) + attribution.attention_bias).tolist()
     layers = [str(layer) for layer in range(len(attention))]
     ends = ["embedding", "final bias"]
     figure = go.Figure()
-    for name, colour, x, y in (
-        ("attention", BLUE, layers, attention),
-        ("MLP", ORANGE, layers, attribution.mlp.tolist()),
-        ("other", GREY, ends, [attribution.embedding, attribution.final_bias]),
+    for name, hatch, x, y in (
+        ("attention", "", layers, attention),
+        ("MLP", "/", layers, attribution.mlp.tolist()),
+        ("other", "", ends, [attribution.embedding, attribution.final_bias]),
     ):
-        figure.add_bar(x=x, y=y, name=name, marker={"color": rgba(colour)})
-    figure.update_traces(hovertemplate="%{x}<br>%{y:.4f}")
+        colours = [rgba(BLUE if value < 0 else ORANGE) for value in y]
+        marker = {"color": colours, "pattern": {"shape": hatch, "size": 5, "solidity": 0.5}}
+        of = [layer_name(place) + f", {name}" * (name != "other") for place in x]
+        figure.add_bar(x=x, y=y, name=name, marker=marker, customdata=of)
+    figure.update_traces(hovertemplate="<b>%{customdata}</b><br>%{y:.4f}<extra></extra>")
     order = [ends[0], *layers, ends[1]]
     figure.update_xaxes(
         type="category", categoryorder="array", categoryarray=order, fixedrange=True
     )
-    figure.update_yaxes(fixedrange=True)
-    return figure.update_layout(_CHART)
+    figure.update_yaxes(title="logit difference", fixedrange=True)
+    figure.update_layout(_CHART, height=250, showlegend=False)
+    return figure.update_layout(margin={"t": 10})
 
 
 def _table(
@@ -159,15 +171,15 @@ def _table(
 
 
 def _lines(title: str, rows: tuple[str, ...], lines) -> go.Figure:
-    """`lines` of (name, colour, a value for each row, what its hover says besides)."""
+    """`lines` of (name, colour, a value for each row, what its hover says besides, dash)."""
     figure = go.Figure()
-    for name, colour, values, more in lines:
+    for name, colour, values, more, dash in lines:
         figure.add_scatter(
             x=list(range(len(rows))),
             y=values,
             name=name,
             mode="lines+markers",
-            line={"color": rgba(colour)},
+            line={"color": rgba(colour), "dash": dash},
             customdata=[
                 f"<b>{layer_name(row)}</b><br>{title} {value:z.4f}{besides}"
                 for row, value, besides in zip(rows, values, more, strict=True)

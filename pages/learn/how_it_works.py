@@ -1,20 +1,35 @@
-"""The page "How it works": the idea on one screen, an example worked through, the pitfalls."""
+"""The page "How it works": the idea beside its picture, the code, the terms, the pitfalls."""
 
 import streamlit as st
 
 from core import models
+from core.checks import plain_loop
 from core.presets import PRESETS
 from core.question.metrics import METRICS
+from core.result import Result
+from core.views.sentences import hand_over
 from pages.parts import answer, html, keeping, running
+from pages.parts.keeping import Shelf
 
 EXAMPLE = PRESETS[0].experiment(models.TEACHING.name)
 
 
 def page() -> None:
+    on = keeping.shelf(EXAMPLE.model)
     st.header("How it works")
-    st.markdown(_IDEA)
-    st.subheader("A worked example")
-    _worked_example()
+    idea, picture = st.columns((4, 5), gap="large")
+    idea.markdown(_IDEA)
+    with picture:
+        result = _worked_example(on)
+    if result is not None:
+        _what_it_shows(result)
+    st.subheader("In the code")
+    st.markdown(
+        "All that stores and patches, from `GPT.forward` in `mingpt/model.py`. The app shares the"
+        " work between the runs and gives what these lines give, one run for each cell: *Is it"
+        " right?* holds the one against the other."
+    )
+    st.code(plain_loop.source(), language="python")
     st.subheader("Reading the map")
     st.markdown(_READING)
     st.subheader("What each metric means")
@@ -31,51 +46,56 @@ def page() -> None:
     st.subheader("Pitfalls")
     st.markdown(_PITFALLS)
     st.subheader("The teaching model")
-    st.markdown(_TEACHING)
+    st.markdown(_TEACHING.format(layers=on.model.card.layers))
 
 
-def _worked_example() -> None:
-    st.markdown(
-        f"- Clean: “{EXAMPLE.clean}”\n- Corrupted: “{EXAMPLE.corrupted}”\n\n"
-        "After the clean text the teaching model expects *Jones*, after the corrupted one *Smith*:"
-    )
-    job = keeping.study_job(EXAMPLE, keeping.shelf(EXAMPLE.model))
+def _worked_example(on: Shelf) -> Result | None:
+    """The map that the idea stands beside, or nothing while it waits for a person."""
+    job = keeping.study_job(EXAMPLE, on)
     if not running.drive(job):
-        return
+        return None
     result = job.of.read(EXAMPLE, answer.HOVERED)
-    html.show(html.baselines(result))
-    st.markdown(
-        "Now each cell of the map is one more run of the corrupted text, in which the output of"
-        " one block at one position has been replaced by that of the clean run:"
-    )
     answer.still_heatmap(result, key="worked_example")
+    return result
+
+
+def _what_it_shows(result: Result) -> None:
+    st.subheader("What this map shows")
+    html.show(html.baselines(result))
+    first = {run: result.top[run][0].token.label for run in ("clean", "corrupted")}
+    html.show(
+        html.note(
+            f"After “{EXAMPLE.clean}” the teaching model expects {first['clean']}, after"
+            f" “{EXAMPLE.corrupted}” {first['corrupted']}. {hand_over(result)}"
+        )
+    )
     st.markdown(
-        "Top left, the embedding of *Jones* in place of *Smith* is the clean text itself: full"
-        " effect. At the bottom right, the last position after the last block *is* the prediction:"
-        " full effect too. In between the map shows the hand-over: down to which layer the surname"
-        " has to be held where it was read, and from which layer on the last position has it."
+        "Two corners are so on every such map. Putting in the embedding of the word that differs,"
+        " in the top row, *makes* the text the clean one: full effect. The last position after the"
+        " last layer, at the bottom right, *is* the prediction: full effect too. What lies between"
+        " is the model’s own. Only attention moves anything from one position to another."
     )
 
 
 _IDEA = """
-A transformer keeps, for every token, a vector that each block reads and adds to: the **residual
-stream**. Which of these vectors holds the piece of information that decides the answer? Looking
-at them does not tell. **Activation patching** asks the model itself:
+A transformer keeps a vector for every token, and each layer reads it and adds to it: the
+**residual stream**. Which of these vectors holds what decides the answer? **Activation patching**
+asks the model itself:
 
-1. Run a **clean** text, and keep the output of every block at every position (*resid_post*).
+1. Run a **clean** text, and keep the output of every layer at every position.
 2. Run a **corrupted** text, the same but for a word that changes the answer.
-3. Run the corrupted text again with **one** of the kept vectors put in place of its own. If the
-   clean answer comes back, that vector carried it. Do so for every layer and position.
+3. Run the corrupted text again with **one** of the kept vectors in place of its own. Does the
+   clean answer come back? Then that vector carried it.
 
-Patchboard shares all work between these runs and still gives exactly what one plain run for each
-cell gives.
+Each cell of the map is one such run. **Blue**: the clean answer comes back; no colour: nothing
+changed.
 """
 
 _READING = """
 - **No colour**: the patch changed nothing. Cells before the first differing token are always so,
   and in the last row all but the last.
-- **Blue**: the patch moved the prediction towards the run the vector came from; full blue is all
-  the way. **Orange**: away from it. An ablation puts in no run: there blue is above the unpatched
+- **Blue**: the patch moved the prediction towards the run the vector came from, the bluer the
+  farther. **Orange**: away from it. An ablation puts in no run: there blue is above the unpatched
   run’s value, and orange below it.
 - Each row is the output of one layer. Read down: information sits where it was read, then, once
   attention has copied it, somewhere later; in the end at the last position, which predicts.
@@ -98,11 +118,11 @@ _PITFALLS = """
 """
 
 _TEACHING = """
-It is a GPT of our own with six layers, trained on a little language of people, places and things
-that we generate. It recalls surnames, tells givers from receivers, knows capitals, agrees verbs,
-chooses pronouns and binds colours to objects, on combinations of words it never saw in training.
-That is all it is: it knows no word outside its language, and what it does says nothing about how
-GPT-2 does it. For real prose choose GPT-2.
+It is a GPT of our own with {layers} layers, trained on a little language of people, places and
+things that we generate. It recalls surnames, tells givers from receivers, knows capitals, agrees
+verbs, chooses pronouns and binds colours to objects, on combinations of words it never saw in
+training. That is all it is: it knows no word outside its language, and what it does says nothing
+about how GPT-2 does it. For real prose choose GPT-2.
 """
 
 page()

@@ -76,6 +76,11 @@ def trim(field: str) -> None:
     st.session_state[_key(field)] = st.session_state[_key(field)].rstrip()
 
 
+def enter(field: str, value: str) -> None:
+    """Put `value` into a field, as a callback; what was typed into others stays."""
+    st.session_state[_key(field)] = value
+
+
 def fill(field: str, text: str) -> None:
     """Put `text` into a field, before it is drawn."""
     show(replace(current(), **{field: text}))

@@ -33,7 +33,9 @@ def _examples(entry: Entry, page: str) -> None:
     try:
         offered = presets.offered(entry, models.load_tokenizer(entry))
     except UserError:
-        return  # the page says what this model lacks
+        if entry.folder:
+            return  # the page says what is wrong with it
+        offered = presets.PRESETS  # of GPT-2's words, which are not here yet
     st.subheader("Examples")
     for preset in offered:
         chosen = st.button(

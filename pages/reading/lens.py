@@ -3,8 +3,9 @@
 import streamlit as st
 
 from core.result import EMBEDDING
-from core.study import SIDES, draft_for
+from core.study import SIDES, PlainRuns, draft_for
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
+from core.views.sentences import lens_says
 from pages.parts import frame, html, keeping, running
 from pages.parts.jobs import Job
 
@@ -19,43 +20,72 @@ def page() -> None:
     plain = keeping.plain_runs(wanted, on)
     draft = draft_for(wanted, on.model)
     pair = draft.target, draft.foil
-    rows = (EMBEDDING, *map(str, range(on.model.card.layers)))
+    ids = tuple(token.id for token in pair)
+    job = on.keep(
+        wanted.texts,
+        ("lens", ids),
+        lambda: Job(
+            lambda: plain.logit_lenses(ids),
+            plain.seconds_for(plain.lens_work),
+            plain.logits_bytes,  # at the most: of a layer, and of a slice of the vocabulary
+        ),
+    )
+    if running.drive(job):
+        _lens(plain, pair, job.result)
+        _attribution(plain, pair)
 
+
+def _lens(plain: PlainRuns, pair: tuple, lenses: dict) -> None:
+    """The likeliest token after every layer, and how target and foil came to compete."""
+    rows = (EMBEDDING, *map(str, range(plain.model.card.layers)))
+    tops = {
+        side: [[plain.token(id) for id in row] for row in lens.top_ids.tolist()]
+        for side, lens in lenses.items()
+    }
+    says = {  # of each run, of the token that is to be its answer
+        side: lens_says(
+            rows,
+            [row[-1] for row in tops[side]],
+            pair[index],
+            int(lenses[side].ranks[-1, index]),
+        )
+        for index, side in enumerate(SIDES)
+    }
+    html.show(
+        html.note(
+            "The likeliest next token at the last position, layer by layer: on the clean run it"
+            f" {says['clean']}; on the corrupted run it {says['corrupted']}."
+        )
+    )
+    st.markdown(
+        "**Target and foil at the last position.** Blue: the clean run; orange: the corrupted run;"
+        " dashed: the foil."
+    )
+    st.plotly_chart(lens_lines(lenses, rows, pair), key="lines")
     st.subheader("Logit lens")
     st.markdown(
-        "What the model would predict if it stopped at a layer: the final LayerNorm and the"
-        " unembedding, applied to the residual stream there. Each cell is the likeliest next token"
-        " after that position; its colour is the probability."
+        "What the model would predict if it stopped at a layer: its likeliest next token after each"
+        " position. The stronger the colour, the likelier.",
+        help="The final LayerNorm and the unembedding, applied to the residual stream there.",
     )
-    ids = tuple(token.id for token in pair)
-    for side in SIDES:
+    for side, lens in lenses.items():
         st.markdown(f"**{side.title()} run**")
-        job = on.keep(
-            wanted.texts,
-            ("lens", side, ids),
-            lambda side=side: Job(
-                lambda: plain.logit_lens(side, ids), plain.seconds_for(plain.lens_work)
-            ),
-        )
-        if not running.drive(job):
-            return
-        lens, tokens = job.result, plain.tokens[side]
-        tops = [[plain.token(id) for id in row] for row in lens.top_ids.tolist()]
-        st.plotly_chart(lens_map(lens, rows, tokens, tops), key=f"lens_{side}")
-        st.markdown("Target and foil at the last position, layer by layer (ranks on hover):")
-        st.plotly_chart(lens_lines(lens, rows, pair), key=f"lines_{side}")
+        figure = lens_map(lens, rows, plain.tokens[side], tops[side])
+        st.plotly_chart(figure, key=f"lens_{side}")
 
+
+def _attribution(plain: PlainRuns, pair: tuple) -> None:
     st.subheader("Direct logit attribution")
     st.markdown(
-        "The logit difference is a sum of what every part wrote into the last position’s stream."
-        " The final LayerNorm’s scale is held at its value in the run, which makes the parts add"
-        " up. A part that works through later parts shows there, not here: that is what patching"
-        " is for."
+        "What each part wrote into the last position’s stream: the parts add up to the logit"
+        " difference. Plain bars are attention, hatched ones MLPs; the maps show single heads.",
+        help="The final LayerNorm’s scale is held at its value in the run. A part that works"
+        " through later parts shows there, not here: that is what patching is for.",
     )
     html.show(html.signed_by(*pair))
     for column, side in zip(st.columns(2), SIDES, strict=True):
         with column:
-            attribution = plain.attribution(side, *ids)
+            attribution = plain.attribution(side, *(token.id for token in pair))
             st.markdown(f"**{side.title()} run**: {attribution.total:.4f} in all")
             st.plotly_chart(attribution_layers(attribution), key=f"layers_{side}")
             st.plotly_chart(heads_map(attribution.heads.cpu().numpy()), key=f"heads_{side}")

@@ -3,7 +3,7 @@
 import pytest
 
 from core.models import Entry, load_tokenizer, named
-from core.presets import PRESETS, Preset, knows, offered
+from core.presets import PRESETS, Preset, knows, offered, word_groups
 from mingpt.bpe import load_encoder
 from tests.builders import CLEAN, CORRUPTED, tiny_encoder
 
@@ -66,3 +66,22 @@ def test_an_example_is_offered_where_it_fits(
 def test_an_example_becomes_an_experiment_on_the_chosen_model():
     asked = PRESETS[0].experiment("gpt2")
     assert (asked.model, asked.clean, asked.target) == ("gpt2", MICHELLE, " Jones")
+
+
+def test_words_to_put_in_are_one_token_each_in_groups_that_a_tokenizer_has(monkeypatch):
+    entry = named("teaching")
+    encoder = load_tokenizer(entry)
+    groups = word_groups(encoder)
+    assert "Jones" in groups["Surnames"] and "Paris" in groups["Cities"]
+    assert "Months" not in groups  # which are none of its words
+    for group in groups.values():
+        assert len(set(group)) == len(group) >= 3
+        assert all(word.isalpha() and len(encoder.encode(f" {word}")) == 1 for word in group)
+    monkeypatch.setattr("core.presets._WORD_GROUPS", {"Some": ["Lee", "Lee", "Lou", "Po-e"]})
+    assert word_groups(tiny_encoder()) == {"Some": ("Lee",)}
+
+
+def test_gpt2_has_words_of_every_group(gpt2_tokenizer_folder):
+    groups = word_groups(load_encoder(gpt2_tokenizer_folder))
+    assert {"Surnames", "Months", "Numbers"} < groups.keys()
+    assert min(map(len, groups.values())) >= 3

@@ -21,7 +21,7 @@ from core.question.sites import SITES
 from core.steps import finish
 from core.study import PlainRuns, Study
 from mingpt.bpe import END_OF_TEXT
-from tests.builders import answer, experiment, finished, loaded_model
+from tests.builders import answer, experiment, finished, loaded_model, steps_of
 from tests.hooked_gpt2 import Hooked, close, hook_loop, hugging_face
 
 LAYERS, POSITIONS = 3, 7  # of the shared model and text pair
@@ -225,7 +225,10 @@ def test_plain_runs_are_read_from_inside_for_the_text_that_was_named(loaded, twi
     for layer, head in product(range(LAYERS), range(2)):
         close(plain.attention(side, layer, head), output.attentions[layer][0, head])
     logits = output.logits[0, -1]
-    close(finish(plain.logit_lens(side, (5, 9))).logits[-1], logits[[5, 9]])
+    assert plain.logits_bytes == output.logits[0].nbytes
+    fractions, lenses = steps_of(plain.logit_lenses((5, 9)))
+    assert fractions == pytest.approx([i / len(fractions) for i in range(len(fractions))])
+    close(lenses[side].logits[-1], logits[[5, 9]])
     close(plain.attribution(side, 5, 9).total, logits[9] - logits[5])
 
 

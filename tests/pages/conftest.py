@@ -29,6 +29,7 @@ PAGES = {
     "compare": "pages/reading/compare.py",
     "how it works": "pages/learn/how_it_works.py",
     "tokens": "pages/learn/tokens.py",
+    "is it right": "pages/learn/is_it_right.py",
 }
 OFFERED = presets.offered(models.TEACHING, models.load_tokenizer(models.TEACHING))
 TITLES = [preset.title for preset in OFFERED]

@@ -1,12 +1,18 @@
 """The pages "How it works" and "Tokens", and moving between them and the first one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import streamlit as st
 
 from core import presets
+from core.checks import plain_loop, verify
 from core.question import tokens
 from core.question.metrics import METRICS
-from pages.parts import keeping
+from core.views.sentences import hand_over
+from pages.parts import jobs, keeping
+from tests.pages.conftest import numbers
 
 PAIR = {
     "clean": "The keys near the cabinet",
@@ -51,21 +57,56 @@ def test_tokens_says_what_is_wrong_with_a_text_and_leaves_the_longest_as_it_was(
 
 def test_tokens_finds_words_that_are_one_token(open_app):
     app = open_app().go_to("tokens")
-    found = tokens.whole_words(keeping.shelf("teaching").model.encoder)
-    assert any(words.startswith(f"{len(found)} words") for words in app.words)
-    app.at.text_input[0].set_value("ones")
+    for part, words in {"ones": ["Jones", "honest", "stones"], "[": []}.items():
+        app.at.text_input[0].set_value(part)
+        app.run()
+        assert f"{len(words)} words" in app.words
+        assert app.widget("swap_Found").options == words
+    app.at.text_input[0].set_value("a")
     app.run()
-    words = [token.label for token in found if "ones" in token.text]
-    assert "·Jones" in words
-    assert "".join(words) in app.texts
-    app.at.text_input[0].set_value("[")
+    found = tokens.whole_words(keeping.shelf("teaching").model.encoder, "a")
+    assert len(app.widget("swap_Found").options) == min(len(found), 200)
+
+
+def test_a_click_on_a_word_puts_it_where_the_texts_differ_or_where_one_says(open_app):
+    app = open_app().go_to("tokens")
+
+    def place():
+        return next(node for node in app.at.selectbox if node.label == "in place of")
+
+    assert place().options[place().value] == "1: ·Smith"
+    app.widget("swap_Surnames").set_value("Turner")
     app.run()
-    assert any(words.startswith("0 words") for words in app.words)
+    assert place().options[place().value] == "1: ·Turner"
+    text = "Michelle Turner was a top-notch student. Michelle"
+    assert app.experiment.corrupted == app.query["corrupted"] == text
+    assert f"The corrupted text is now “{text}”: 10 tokens; the clean text has 10." in app.notes
+    assert app.widget("swap_Surnames").value is None  # the same word can be put in once more
+    app.widget("swap_field").set_value("clean")
+    app.run()
+    place().set_value(0)
+    app.run()
+    app.widget("swap_First names, she").set_value("Jessica")
+    app.run()
+    assert app.experiment.clean.startswith("Jessica Jones was")  # with no space before it
+    assert app.experiment.corrupted == text
+    place().set_value(7)
+    app.run()
+    app.widget("swap_Jobs").set_value("teacher")
+    app.run()
+    assert place().options[place().value] == "7: ·teacher"
+    app.widget("swap_field").set_value("foil")
+    app.run()
+    app.widget("swap_Surnames").set_value("Turner")
+    app.run()
+    assert app.experiment.foil == " Turner" and "The foil is now ·Turner." in app.notes
+    app.go_to("patch")
+    assert app.maps and app.widget("field_corrupted").value == text
 
 
 def test_a_model_that_is_not_here_can_be_chosen_on_tokens_which_says_so(open_app):
     app = open_app().go_to("tokens").enter(model="gpt2")
-    assert app.problems == ["GPT-2 small is not on this machine yet."]
+    assert app.notes[0].startswith("GPT-2 small is not on this machine yet.")
     assert app.query["model"] == "gpt2"
 
 
@@ -84,8 +125,77 @@ def test_how_it_works_explains_an_example_metrics_and_pitfalls_with_the_teaching
     shown = app.at.table[0].value
     assert shown["metric"].tolist() == [metric.title for metric in METRICS.values()]
     assert shown["reading"].tolist() == [metric.says for metric in METRICS.values()]
+    assert any(hand_over(expected) in note for note in app.notes)
+    (code,) = app.at.get("code")
+    assert code.value == plain_loop.source()
+    words = " ".join(app.words)
+    assert f"with {expected.model.layers} layers" in words
     for pitfall in ("Token counts", "Leading spaces", "Baselines too close", "not noising"):
-        assert pitfall in " ".join(app.words)
+        assert pitfall in words
+
+
+# --- Is it right? -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checked(monkeypatch) -> list:
+    """One entry for every run of all checks; none has been before."""
+    begun, checks = [], verify.checks
+
+    def counted(model):
+        begun.append(model)
+        yield from checks(model)
+
+    monkeypatch.setattr(verify, "checks", counted)
+    st.cache_resource.clear()
+    return begun
+
+
+def test_the_teaching_model_is_checked_for_the_first_visitor_and_the_next_sees_it(
+    open_app, checked
+):
+    app = open_app().go_to("is it right")
+    for visit in (app, open_app().go_to("is it right")):
+        assert any("**6 of 6 checks passed** on this server" in words for words in visit.words)
+        assert [row["held against"] for row in visit.tables[0]][:2] == [
+            "one forward pass for each cell",
+            "the corrupted run",
+        ]
+    assert len(checked) == 1
+    app.press("Check again")
+    assert len(checked) == 2
+    assert any("**6 of 6 checks passed**" in words for words in app.words)
+
+
+def test_the_experiments_map_stands_beside_that_of_plain_runs_and_their_difference(
+    open_app, answer
+):
+    app = open_app(direction="noise", metric="recovery", site="mlp_out").go_to("is it right")
+    asked = replace(app.experiment, site="resid_post", metric="logit_diff", embedding=False)
+    expected = answer(asked).values
+    sweep, loop, difference = (numbers(shown["data"][0]["z"]) for shown in app.maps)
+    np.testing.assert_allclose(sweep, expected, atol=1e-4)
+    np.testing.assert_allclose(loop, expected, atol=1e-4)
+    np.testing.assert_allclose(difference, sweep - loop, atol=1e-6)
+    assert (sweep != loop).any()  # two ways to the same numbers
+    assert f"**Difference: at most {np.abs(sweep - loop).max():.1e}**" in app.words
+
+
+def test_what_takes_long_is_asked_for_with_its_seconds(open_app, monkeypatch, checked):
+    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
+    app = open_app().go_to("is it right")
+    for maps in (0, 0, 3):  # the checks, the sweep, the plain runs
+        assert any("This takes about" in words for words in app.words) and not app.maps
+        app.press("Run it")
+        assert len(app.maps) == maps
+    assert len(checked) == 1
+
+
+def test_what_was_published_for_gpt2_stands_there_before_it_is_here(open_app):
+    app = open_app(model="gpt2").go_to("is it right")
+    (table,) = (table for table in app.tables if "published" in table[0])
+    assert [row["published"] for row in table] == [of.published for of in verify.announced()]
+    assert {row["ours"] for row in table} == {"not run yet"}
 
 
 # --- between pages ------------------------------------------------------------------------------

@@ -1,35 +1,55 @@
 """Choosing a model: what is here, what needs a download, and what cannot be used."""
 
-import pytest
+import hashlib
+from pathlib import Path
 
+import pytest
+from streamlit.delta_generator import DeltaGenerator
+
+from core.engine import work
+from core.presets import PRESETS
 from mingpt import hub
-from pages.parts import keeping
+from mingpt.download import File
+from mingpt.hub import Release
+from pages.parts import download, keeping
 from tests import builders
+from tests.stand_in_hub import Answer, StandInHub
 
 ASKED = builders.experiment().to_query()
+TITLES = {preset.title for preset in PRESETS}
 TYPED = {field: ASKED[field] for field in ("clean", "corrupted", "target", "foil")}
 
 
 @pytest.fixture
-def hub_with_gpt2(monkeypatch, tmp_path):
-    """A download of "gpt2" brings the tiny model, at the second attempt."""
-    folder, begun = tmp_path / "hub" / "gpt2", []
-
-    def fetch(name, on_progress=None):
-        if folder.is_dir():
-            return folder
-        begun.append(name)
-        on_progress(hub.Progress(100_000_000, 400_000_000, 50e6, 6.0))
-        if len(begun) == 1:
-            raise hub.HubError("the cable was cut.")
-        return builders.write_model_folder(folder)
-
-    monkeypatch.setattr(hub, "fetch", fetch)
-    monkeypatch.setattr(hub, "locate", lambda name: folder if folder.is_dir() else None)
-    monkeypatch.setattr(hub, "locate_tokenizer", lambda: folder if folder.is_dir() else None)
+def stand_in(monkeypatch, tmp_path):
+    """A hub whose "gpt2" is the tiny model."""
+    folder = builders.write_model_folder(tmp_path / "published")
+    contents = {file.name: (folder / file.name).read_bytes() for file in hub.MODELS["gpt2"].files}
+    files = (
+        File(name, len(content), hashlib.sha256(content).hexdigest())
+        for name, content in contents.items()
+    )
+    release = Release("openai-community/gpt2", "0" * 40, tuple(files))
+    monkeypatch.setitem(hub.MODELS, "gpt2", release)
     keeping._shelf.clear()
-    yield begun
+    with StandInHub({release.repo: contents}) as stand_in:
+        monkeypatch.setenv("HF_ENDPOINT", stand_in.url)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        yield stand_in
     keeping._shelf.clear()
+
+
+@pytest.fixture
+def bars(monkeypatch) -> list[str]:
+    """What every bar has said."""
+    said, draw = [], DeltaGenerator.progress
+
+    def progress(self, value, text=None, **options):
+        said.append(text)
+        return draw(self, value, text=text, **options)
+
+    monkeypatch.setattr(DeltaGenerator, "progress", progress)
+    return said
 
 
 def fields(app) -> dict[str, str]:
@@ -50,33 +70,86 @@ def test_the_catalogue_marks_what_needs_a_download_and_what_has_been_begun(open_
 
 
 def test_a_model_that_is_not_here_says_what_its_download_takes_and_keeps_what_was_typed(
-    open_app, hub_with_gpt2
+    open_app, monkeypatch
 ):
+    monkeypatch.setattr(hub, "free_space", lambda folder: 20_000_000_000)
+    monkeypatch.setattr(work, "available_memory", lambda: 5_400_000_000)
+    download._last_rate.clear()
     app = open_app(**ASKED).enter(model="gpt2", metric="kl")
-    assert "GPT-2 small is not on this machine yet." in app.notes[0]
-    assert "about 550 MB" in app.notes[0]
+    assert app.notes[0] == (
+        "GPT-2 small is not on this machine yet. Download, once: 550 MB, about 55 s at 10.0 MB/s."
+        " Disk: 20.0 GB free. Memory when it runs: 1 GB (free: 5.4 GB). What you have typed stays."
+    )
     assert "Download 550 MB" in app.buttons
+    assert [preset.title for preset in PRESETS] == [b for b in app.buttons if b in TITLES]
     assert not app.maps and not app.problems
     app.enter(clean="typed meanwhile").go_to("tokens").go_to("patch")
-    assert hub_with_gpt2 == []
-    app.enter(model="teaching")
+    app.press("Use the teaching model, keep the texts")
     assert fields(app) == TYPED | {"clean": "typed meanwhile"}
-    assert app.experiment.metric == "kl"
+    assert (app.experiment.model, app.experiment.metric) == ("teaching", "kl")
 
 
-def test_a_download_shows_how_far_it_is_says_why_it_failed_and_can_be_tried_again(
-    open_app, hub_with_gpt2
+def test_a_download_that_the_disk_has_no_room_for_is_not_offered(open_app, monkeypatch):
+    monkeypatch.setattr(hub, "free_space", lambda folder: 3_000_000)
+    app = open_app(**ASKED | {"model": "gpt2"})
+    assert f"{hub.cache_folder() / 'gpt2'} needs 550 MB and has 3 MB left" in app.problems[0]
+    assert next(b for b in app.at.button if b.label == "Download 550 MB").disabled
+
+
+def test_a_download_that_failed_leaves_no_bar_and_is_seen_to_be_tried_again(
+    open_app, stand_in, bars
 ):
-    app = open_app(**ASKED | {"model": "gpt2"}).press("Download 550 MB")
-    (bar,) = app.at.get("progress")
-    assert (bar.value, bar.text) == (25, "100 of 400 MB, 50.0 MB/s, 6 s left")
-    assert app.problems == ["the cable was cut. The teaching model needs no download."]
-    assert fields(app) == TYPED and not app.maps
+    stand_in.plan("config.json", Answer(status=404))
+    app = open_app(**ASKED | {"model": "gpt2"}).press("Download 0 MB")
+    assert bars[0] == "Connecting…"
+    assert "does not exist (HTTP 404)" in app.problems[0]
+    assert not app.at.get("progress") and not app.maps
+    assert "Cancel the download" not in app.buttons
+    assert fields(app) == TYPED
+    del bars[:]
     app.press("Try again")
-    assert hub_with_gpt2 == ["gpt2"] * 2
+    assert bars[0] == "Connecting…" and "of 0 MB" in bars[-1]
     assert app.maps and not app.problems
     assert fields(app) == TYPED
     assert app.widget("field_model").options[1] == "GPT-2 small"
+
+
+def test_files_brought_by_hand_as_the_page_says_are_found(open_app, stand_in, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    app = open_app(**ASKED | {"model": "gpt2"})
+    addresses, folder = (node.value for node in app.at.get("code"))
+    contents = stand_in.repos["openai-community/gpt2"]
+    for address in addresses.split():
+        stem, _, name = address.rpartition("/")
+        assert stem == f"https://huggingface.co/openai-community/gpt2/resolve/{'0' * 40}"
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / name).write_bytes(contents[name])
+    cut = Path(folder) / "vocab.json"
+    cut.write_bytes(contents["vocab.json"][:1000])
+    (table,) = open_app(**ASKED | {"model": "gpt2"}).tables
+    assert [row["there"] for row in table] == ["yes", "another one, of 1,000", "yes", "yes"]
+    cut.write_bytes(contents["vocab.json"])
+    app = open_app(**ASKED | {"model": "gpt2"})
+    assert app.maps and not app.problems
+    assert stand_in.requests == []
+
+
+def test_a_download_tells_its_rate_and_the_next_ones_time_at_it(open_app, monkeypatch, bars):
+    def fetch(name, on_progress):
+        on_progress(hub.Progress(0, 400_000_000, 0.0, None))
+        on_progress(hub.Progress(100_000_000, 400_000_000, 50e6, 6.0))
+        raise hub.HubError("the cable was cut.")
+
+    monkeypatch.setattr(hub, "fetch", fetch)
+    open_app(model="gpt2").press("Download 550 MB")
+    assert bars == [
+        "Connecting…",
+        "Connecting… 0 of 400 MB",
+        "100 of 400 MB, 50.0 MB/s, 6 s left",
+    ]
+    said = open_app(model="gpt2-xl").notes[0]
+    download._last_rate.clear()
+    assert "about 2 minutes at 50.0 MB/s, the rate of the last download" in said
 
 
 def test_a_local_folder_is_a_model_to_choose(open_app, folders):

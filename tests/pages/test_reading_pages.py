@@ -99,19 +99,27 @@ def test_the_same_inputs_stand_on_every_page_that_works_on_the_experiment(open_a
 def test_the_lens_ends_in_what_each_run_says_and_the_attributions_sum_to_it(open_app, answer):
     app = open_app().go_to("lens")
     result = answer(app.experiment)
-    lines, bars = (
+    (lines,), bars = (
         [figure for figure in app.figures if figure["data"][0]["type"] == kind]
         for kind in ("scatter", "bar")
     )
-    for shown, line, bar, side in zip(app.maps[:2], lines, bars, SIDES, strict=True):
+    ends = [trace["y"][-1] for trace in lines["data"]]  # target and foil of each run
+    for shown, at, bar, side in zip(app.maps[:2], (0, 2), bars, SIDES, strict=True):
         best = result.top[side][0]
+        assert f"on the {side} run it" in app.notes[0] and best.token.label in app.notes[0]
         assert values(shown)[-1, -1] == pytest.approx(best.prob, abs=1e-5)
         assert shown["data"][0]["text"][-1][-1] == best.token.label[:9]
-        assert values(shown).shape == (7, 10)  # the embedding and six layers, ten tokens
+        assert values(shown).shape == (1 + result.model.layers, 10)
         difference = pytest.approx(getattr(result.baselines["logit_diff"], side), abs=1e-3)
-        target, foil = (trace["y"][-1] for trace in line["data"])
-        assert foil - target == difference
+        assert ends[at + 1] - ends[at] == difference
         assert sum(np.sum(trace["y"]) for trace in bar["data"]) == difference
+
+
+def test_both_lenses_of_a_long_text_are_asked_for_with_one_click(open_app, monkeypatch):
+    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
+    app = open_app().go_to("lens").press("Run it")
+    assert app.buttons.count("Run it") == 1 and not app.figures
+    assert len(app.press("Run it").figures) > 4
 
 
 # --- Compare --------------------------------------------------------------------------------------

@@ -48,7 +48,9 @@ def test_on_a_model_of_that_name_every_published_case_is_run(gpt2_tokenizer_fold
     assert [check.skipped for check in verify.published(half) if check.skipped] == [
         "published with more digits than bfloat16 has"
     ] * (len(CASES) - 1)
-    for case, check in zip(CASES, verify.published(model), strict=True):
+    checks = list(verify.published(model))
+    assert [check.published for check in checks] == [of.published for of in verify.announced()]
+    for case, check in zip(CASES, checks, strict=True):
         values = case.get("values") or case.get("probs") or case.get("prompts") or []
         numbers = np.size([row[-1] for row in values] if case["kind"] == "next_tokens" else values)
         assert check.compared == (numbers or sum(len(text["ids"]) for text in case["texts"]))
@@ -86,3 +88,22 @@ def test_a_check_shows_the_numbers_that_are_farthest_apart():
     check = verify._compare("", "", [1.0, 2.0, 3.0], [1.0, 2.5, 3.1])
     assert (check.ours, check.theirs, check.compared) == (2.0, 2.5, 3)
     assert not check.passed
+
+
+def test_what_was_published_stands_there_before_anything_is_run():
+    shown = {check.title: check for check in verify.announced()}
+    assert shown["The assignment's top 20"].published == "·was 0.1634, ·Jones 0.1396, 's 0.0806, …"
+    heatmap = shown["The assignment's heatmap, read back from its picture"]
+    assert heatmap.published == "12 x 11 numbers from -4.103 to 5.656"
+    assert "·Jones 5437" in shown["Token ids"].published
+    assert shown["What a beginning <|endoftext|> changes: with it"].published == "-6.754"
+    assert all(check.skipped == "not run yet" and check.source for check in shown.values())
+
+
+def test_what_all_checks_take_is_counted_where_they_are_run(teaching, loaded):
+    operations, memory = verify.estimate(teaching)
+    named = replace(teaching, card=replace(teaching.card, name="gpt2"))
+    of_published = verify.estimate(named)
+    assert of_published[0] > 3 * operations > 0
+    assert of_published[1] > memory > 0
+    assert verify.estimate(loaded) == (0, 0)  # which no example fits

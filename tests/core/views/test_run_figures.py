@@ -49,7 +49,7 @@ def figures(result) -> dict[Callable, go.Figure]:
         run_figures.bars: [TOP, BLUE],
         run_figures.attention_map: [np.eye(2), ODD],
         run_figures.lens_map: [LENS, ROWS, ODD, [list(ODD)] * 2],
-        run_figures.lens_lines: [LENS, ROWS, ODD],
+        run_figures.lens_lines: [{"clean": LENS}, ROWS, ODD],
     }
     return {function: function(*of) for function, of in arguments.items()}
 
@@ -97,13 +97,17 @@ def test_the_bars_are_the_table_and_equal_tokens_keep_their_own(result):
     assert len(set(equal.data[0].y)) == 3
 
 
-def test_the_lines_of_the_lens_are_the_tokens_layer_by_layer():
-    target, foil = run_figures.lens_lines(LENS, ROWS, ODD).data
-    assert (target.line.color, foil.line.color) == (rgba(BLUE), rgba(ORANGE))
-    assert (target.name, foil.name) == SHOWN
-    assert (list(target.y), list(foil.y)) == ([1, 3], [2, 4])
-    assert foil.customdata[0] == "<b>embedding</b><br>logit 2.0000<br>rank 12"
-    assert target.customdata[1] == "<b>layer 0</b><br>logit 3.0000<br>rank 13"
+def test_the_lines_of_the_lens_are_the_tokens_layer_by_layer_in_the_colours_of_the_runs():
+    other = replace(LENS, logits=LENS.logits + 10)
+    lines = run_figures.lens_lines({"clean": LENS, "corrupted": other}, ROWS, ODD).data
+    assert [line.name for line in lines] == [
+        f"{name}, {run} run" for run in ("clean", "corrupted") for name in SHOWN
+    ]
+    assert [line.line.color for line in lines] == [rgba(BLUE)] * 2 + [rgba(ORANGE)] * 2
+    assert [line.line.dash for line in lines] == ["solid", "dash"] * 2
+    assert [list(line.y) for line in lines] == [[1, 3], [2, 4], [11, 13], [12, 14]]
+    assert lines[1].customdata[0] == "<b>embedding</b><br>logit 2.0000<br>rank 12"
+    assert lines[0].customdata[1] == "<b>layer 0</b><br>logit 3.0000<br>rank 13"
 
 
 @pytest.mark.parametrize(
@@ -127,11 +131,14 @@ def test_what_speaks_for_the_target_is_blue():
     assert [shown.colorscale[end][1] for end in (0, 2)] == [rgba(BLUE), rgba(ORANGE)]
 
 
-def test_the_parts_of_an_attribution_stand_in_the_order_of_the_model():
-    figure = run_figures.attribution_layers(PARTS)
+def test_the_parts_of_an_attribution_stand_in_the_order_of_the_model_and_blue_is_the_target():
+    parts = replace(PARTS, mlp=torch.tensor([-1.0, 2.0]))
+    figure = run_figures.attribution_layers(parts)
     assert list(figure.layout.xaxis.categoryarray) == ["embedding", "0", "1", "final bias"]
     assert {bar.name: list(bar.y) for bar in figure.data} == {
         "attention": [4, 4],  # three heads and the bias
-        "MLP": [1, 1],
+        "MLP": [-1, 2],
         "other": [1, 0.5],
     }
+    assert list(figure.data[1].marker.color) == [rgba(BLUE), rgba(ORANGE)]
+    assert list(figure.data[1].customdata) == ["layer 0, MLP", "layer 1, MLP"]
