@@ -64,11 +64,6 @@ def given() -> tuple[Experiment, Shelf] | None:
     return experiment and (experiment, keeping.shelf(experiment.model))
 
 
-def is_current() -> bool:
-    """Whether what the page answers is the experiment as it stands."""
-    return st.session_state.get(_ANSWERED) == experiment.current()
-
-
 def mark() -> None:
     """At the end of a run: say which experiment all that is on the page answers. The browser holds
     it against what stands in the fields, and shows where the two differ."""

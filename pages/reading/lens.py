@@ -2,19 +2,23 @@
 
 import streamlit as st
 
+from core.question.experiment import Experiment
 from core.result import EMBEDDING
 from core.study import SIDES, PlainRuns, draft_for
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
 from core.views.sentences import lens_says
 from pages.parts import frame, html, keeping, running
 from pages.parts.jobs import Job
+from pages.parts.keeping import Shelf
 
 
 def page() -> None:
-    given = frame.given()
-    if given is None:
-        return
-    wanted, on = given
+    if given := frame.given():
+        with frame.answer_part("rest"):
+            _answer(*given)
+
+
+def _answer(wanted: Experiment, on: Shelf) -> None:
     if not running.drive(keeping.plain_job(wanted, on)):
         return
     plain = keeping.plain_runs(wanted, on)
