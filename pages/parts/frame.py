@@ -21,8 +21,13 @@ _ANSWERED = "answered"  # what of the session the page answers
 
 def ask() -> None:
     """Draw the inputs, and settle what the page is to answer."""
-    fields, says = st.container(key="inputs"), st.empty()
-    problems, below = st.container(key="problems"), st.container()
+    fields, problems, below = (
+        st.container(key="inputs"),
+        st.container(key="problems"),
+        st.container(),
+    )
+    with problems:
+        says = st.empty()
     with says:  # first: loading a model takes a while, and what is there is of the one before
         html.show(html.asked(experiment.current()))
     with below:

@@ -33,6 +33,69 @@ def test_the_page_with_a_chosen_cell_fits_the_window(visitor, answer, tmp_path, 
     visit.assert_fits()
 
 
+# Every text of the page and how it stands out from what is behind it (WCAG 2's contrast ratio),
+# without pictures, and what is switched off.
+CONTRASTS = """() => {
+  const channels = colour => {
+    const numbers = colour.match(/[\\d.]+/g).map(Number);
+    const scale = colour.startsWith('color(') ? 255 : 1;
+    return [...numbers.slice(0, 3).map(c => c * scale), numbers[3] ?? 1];
+  };
+  const over = (top, below, opacity = 1) => {
+    const alpha = top[3] * opacity;
+    return [0, 1, 2].map(i => top[i] * alpha + below[i] * (1 - alpha)).concat(1);
+  };
+  const luminance = colour => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+    const c = colour[i] / 255;
+    return sum + weight * (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility({opacityProperty: true})
+        || element.closest('svg, script, style, [disabled], [data-testid=stIconMaterial]')
+        || element.getBoundingClientRect().width <= 1) continue;
+    const around = [];
+    for (let box = element; box; box = box.parentElement) around.unshift(getComputedStyle(box));
+    const behind = around.reduce(
+      (below, style) => over(channels(style.backgroundColor), below), [255, 255, 255, 1]);
+    const opacity = around.reduce((product, style) => product * style.opacity, 1);
+    const pair = [behind, over(channels(getComputedStyle(element).color), behind, opacity)];
+    const [dark, light] = pair.map(luminance).sort((a, b) => a - b);
+    found.push([(light + 0.05) / (dark + 0.05), texts.currentNode.data.trim()]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/tokens", "/how_it_works"])
+def test_every_text_stands_out_from_what_is_behind_it(visitor, path, look):
+    visit = (
+        visitor(**LOOKS[look])
+        .open(path, corrupted="Michelle", cell="2,1")
+        .asks(replace(DEFAULT, corrupted="Michelle"))
+    )
+    ratios = visit.page.evaluate(CONTRASTS)
+    assert len(ratios) > 15
+    assert [(round(ratio, 2), text) for ratio, text in ratios if ratio < 4.5] == []
+
+
+@pytest.mark.parametrize("size", [(1366, 768), (1280, 800)], ids=str)
+def test_the_whole_map_is_on_the_first_screen(visitor, answer, size):
+    width, height = size
+    visit = visitor(viewport={"width": width, "height": height}).open()
+    visit.shows(answer(DEFAULT).values)
+    for part in ("inputs", "answer_map", "answer_baselines"):
+        box = visit.page.locator(f".st-key-{part}").bounding_box()
+        assert 0 < box["y"] and box["y"] + box["height"] <= height, part
+
+
+def test_on_a_phone_the_map_begins_within_the_first_900_pixels(visitor, answer):
+    visit = visitor(**PHONE).open().shows(answer(DEFAULT).values)
+    assert visit.page.locator(".st-key-answer_map").bounding_box()["y"] < 900
+
+
 @pytest.mark.parametrize("changes", AWKWARD.values(), ids=AWKWARD)
 def test_a_phone_shows_everything_within_its_width(visitor, tmp_path, changes):
     asked = replace(DEFAULT, **changes)
