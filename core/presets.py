@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from core.models import Entry
 from core.question.experiment import Experiment
+from core.question.tokens import in_pieces
 from mingpt.bpe import Encoder
 
 
@@ -124,12 +125,7 @@ def offered(entry: Entry, encoder: Encoder) -> tuple[Preset, ...]:
 
 def _fits(preset: Preset, entry: Entry, encoder: Encoder) -> bool:
     texts = (preset.clean, preset.corrupted, preset.target, preset.foil)
-    if entry.closed_vocabulary and not all(knows(text, encoder) for text in texts):
+    if entry.closed_vocabulary and any(in_pieces(text, encoder) for text in texts):
         return False
     clean, corrupted, target, foil = (len(encoder.encode(text)) for text in texts)
     return clean == corrupted and target == foil == 1
-
-
-def knows(text: str, encoder: Encoder) -> bool:
-    """Whether every word of a text is one token."""
-    return len(encoder.encode(text)) == len(encoder.pat.findall(text))

@@ -97,6 +97,14 @@ def fill(field: str, text: str) -> None:
     _show(replace(current(), **{field: text}))
 
 
+def advised(changes: dict[str, str], of: Experiment) -> None:
+    """Put in `changes` that were advised for `of`, as a callback. If what stands in the other
+    fields is no longer that, because it was typed just before the click, they do not fit it."""
+    if _entered() | changes == of.to_dict() | changes:
+        for field, value in changes.items():
+            st.session_state[_key(field)] = value
+
+
 def _key(field: str) -> str:
     return f"field_{field}"
 

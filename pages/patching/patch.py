@@ -7,7 +7,7 @@ from core.question.experiment import Experiment
 from core.result import Result
 from core.study import draft_for
 from core.views import words
-from pages.parts import answer, experiment, frame, html, inputs, keeping, running
+from pages.parts import answer, doubts, experiment, frame, html, inputs, keeping, running
 from pages.parts.keeping import Shelf
 
 
@@ -34,7 +34,7 @@ def _answer(wanted: Experiment, on: Shelf) -> None:
     job = keeping.study_job(wanted, on)
     study = job.of
     beyond = answer.beyond(study.axes, study.plain.tokens)
-    progress, chart = st.container(), st.empty()
+    progress, above, chart = st.container(), st.container(), st.empty()
 
     def shown() -> Result:
         return answer.one_map(study.read(wanted, answer.HOVERED), beyond)
@@ -46,13 +46,15 @@ def _answer(wanted: Experiment, on: Shelf) -> None:
 
     try:
         with progress:
-            finished = running.drive(job, draw_partly, study.plain.T)
+            finished = running.drive(job, draw_partly)
         if not study.plain.recorded:
             return
         result = shown()
     except UserError as error:
         html.show(html.problem(str(error)))
         return
+    with above:
+        doubts.show(study, result)
     with chart:
         answer.heatmap(result)
     st.caption(words.colours_mean(result))

@@ -103,7 +103,8 @@ def test_a_likeliest_token_that_cannot_be_typed_is_not_put_in(open_app, monkeypa
 HOSTILE = ["<img src=x onerror=alert(1)>", "$x$", ":red[x] &amp; مرحبا \u202ex", "%{customdata[0]}"]
 # What the app itself writes between, and inside of, what people type.
 TAG = re.compile(
-    r"</?(div|span|bdi|b|table|tr|th|td)( (class|title|role|style)=\"[^\"<>]*\")*>"
+    r"</?(div|span|bdi|b|table|tr|th|td|button)"
+    r"( (class|title|role|style|type|aria-label|data-field|data-text)=\"[^\"<>]*\")*>"
     r"|&(amp|lt|gt|quot|#x27);"
 )
 
