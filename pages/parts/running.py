@@ -11,8 +11,8 @@ from pages.parts import html
 from pages.parts.jobs import Job, Queue, State
 
 _SHOW_AFTER = 0.4  # seconds: what is shorter shows nothing on its way
-_BAR_EVERY = 0.25  # seconds
-_MAP_EVERY = 1.0  # seconds, at the least
+_BAR_EVERY = 0.2  # seconds; a click on Cancel takes that long at the most, and a step
+_MAP_EVERY = 2.0  # seconds, at the least, and before the whole one is there
 # A browser on the same machine takes several times as long to draw as we do to say what, and both
 # take processors from the work: of a hundred seconds this leaves some ten to drawing.
 _DRAWING_PAUSE = 40  # times as long as we took
@@ -78,21 +78,16 @@ def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
                 with place.container(horizontal=True, vertical_alignment="center"):
                     bar = st.empty()
                     st.button("Cancel", _key("cancel", job), on_click=job.stop)
-            bar.progress(job.fraction, text=_so_far(job.fraction, begun_at, now - started))
+            done = job.fraction - begun_at
+            whole = (now - started) / done if done > 0 else job.seconds
+            left = (1 - job.fraction) * whole
+            bar.progress(job.fraction, text=f"{job.fraction:.0%}, {words.duration(left)} left")
             bar_due = now + _BAR_EVERY
-            if now >= map_due and job.fraction > fraction_drawn:
+            if now >= map_due and left > _MAP_EVERY and job.fraction > fraction_drawn:
                 draw_partly(job.fraction)
                 drawn = time.monotonic()
                 map_due = drawn + max(_MAP_EVERY, _DRAWING_PAUSE * (drawn - now))
                 fraction_drawn = job.fraction
-
-
-def _so_far(fraction: float, begun_at: float, seconds: float) -> str:
-    """How much is done, and how much time is left if it goes on as it has since `begun_at`."""
-    if fraction <= begun_at:
-        return f"{fraction:.0%}"
-    left = seconds * (1 - fraction) / (fraction - begun_at)
-    return f"{fraction:.0%}, {words.duration(left)} left"
 
 
 def _key(name: str, job: Job) -> str:

@@ -50,6 +50,7 @@ def test_of_runs_that_part_over_what_they_expect_nothing_is_doubtful(result, met
 def test_a_corrupted_run_that_is_undecided_is_no_reason_to_doubt(result):
     undecided = Ranked(24, POE, 1.0, 0.026)
     assert of(answered(result, ld=(-14.6, -0.22)), foil=undecided) == []
+    assert of(answered(result, ld=(-0.4, 0.4))) == []
 
 
 @pytest.mark.parametrize("metric", ["logit_diff", "recovery"])
