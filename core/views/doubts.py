@@ -16,6 +16,7 @@ from core.views.words import formula, number, probability, short
 _LEAST_EXPECTED = 0.01  # a token less likely than this is not what a run expects
 _WORDS_NAMED = 3
 _SIDES = ("clean", "corrupted")
+_EXPECTED_BY = {"target": "clean", "foil": "corrupted"}
 
 
 @dataclass(frozen=True)
@@ -47,32 +48,29 @@ def doubts(
     `contenders` are target and foil as the "clean" and the "corrupted" run have them, `unknown` the
     words of the texts that the model does not know, and `typed` says whether a token can be typed.
     """
-    found = [_not_known(unknown)] if unknown else []
-    hardly = result.other is not None and _hardly_differ(result, typed)
-    if hardly:
+    found = []
+    if result.other and (hardly := _hardly_differ(result, typed)):
         found.append(hardly)
-    sides = {"target": "clean", "foil": "corrupted"}
-    if result.other is None:
-        del sides["foil"]  # an ablation has to do with the clean run alone
-    if METRICS[result.experiment.metric].unit == "nats":
-        return tuple(found)  # the whole prediction is compared, whatever target and foil are
-    compared = [name for name in sides if _is_in_metric(result, name)]
+    compared = [name for name in _EXPECTED_BY if _is_compared(result, name)]
     if len(compared) == 2 and _ahead(result, "clean") > 0 > _ahead(result, "corrupted"):
         found.append(_wrong_way_round(result))
     else:
-        for place, name in enumerate(sides):
-            own = contenders[sides[name]][place]
-            if name in compared and own.prob < _LEAST_EXPECTED:
-                found.append(_not_expected(result, name, sides[name], own, typed))
-        ahead = [_ahead(result, side) for side in _SIDES]
-        if len(compared) == 2 and not found[bool(unknown) :] and 0 != ahead[0] == ahead[1]:
-            found.append(_does_not_flip(result, typed))  # else what was found says why
-    return tuple(found)
+        for name in compared:
+            target, foil = contenders[_EXPECTED_BY[name]]
+            own = target if name == "target" else foil
+            if own.prob < _LEAST_EXPECTED:
+                found.append(_not_expected(result, name, own, typed))
+    ahead = [_ahead(result, side) for side in _SIDES]
+    if len(compared) == 2 and not found and 0 != ahead[0] == ahead[1]:
+        found.append(_does_not_flip(result, typed))  # else what was found says why
+    return (*([_not_known(unknown)] if unknown else []), *found)
 
 
-def _is_in_metric(result: Result, name: str) -> bool:
+def _is_compared(result: Result, name: str) -> bool:
+    """Whether a metric has to do with the "target" or the "foil", and with the run that is to
+    expect it: an ablation has to do with the clean run alone."""
     metric = METRICS[result.experiment.metric].formula
-    return f"{{{name}}}" in metric or "LD" in metric
+    return (f"{{{name}}}" in metric or "LD" in metric) and bool(result.other or name == "target")
 
 
 def _apart(result: Result, metric: str) -> float:
@@ -81,7 +79,7 @@ def _apart(result: Result, metric: str) -> float:
 
 
 def _ahead(result: Result, side: str) -> int:
-    """Which is ahead on a run by more than half the odds: -1 the target, 1 the foil, 0 neither."""
+    """Which is ahead on a run by half a logit or more: -1 the target, 1 the foil, 0 neither."""
     difference = result.plain("logit_diff", side)
     return 0 if abs(difference) < MATTERS["logits"] else 1 if difference > 0 else -1
 
@@ -145,9 +143,8 @@ def _wrong_way_round(result: Result) -> Doubt:
     )
 
 
-def _not_expected(
-    result: Result, name: str, side: str, own: Ranked, typed: Callable[[Token], bool]
-) -> Doubt:
+def _not_expected(result: Result, name: str, own: Ranked, typed: Callable[[Token], bool]) -> Doubt:
+    side = _EXPECTED_BY[name]
     first = result.top[side][0]
     other = result.foil if name == "target" else result.target
     says = (

@@ -20,8 +20,8 @@ from core.views.words import formula, number, probability, replaced, summary
 STYLE = """<style>
 :root { PALETTE }
 .stMainBlockContainer { padding: 3.5rem min(3rem, 5vw) 4rem; max-width: 1280px; }
-/* Streamlit's sign that a page runs moves all the time, which takes a browser without a graphics
-   card a fifth of a processor from the work it tells of; that has a bar of its own. */
+/* Streamlit's sign that a page runs moves all the time: without a graphics card that takes more of
+   a processor than our bar and maps together, from the work it tells of. */
 [data-testid="stStatusWidget"] { display: none; }
 .pb-ribbon { display: flex; flex-wrap: wrap; gap: 4px; max-height: 22rem; overflow-y: auto; }
 .pb-ribbon, .pb-token { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
