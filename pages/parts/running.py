@@ -12,10 +12,10 @@ from pages.parts.jobs import Job, Queue, State
 
 _SHOW_AFTER = 0.4  # seconds: what is shorter shows nothing on its way
 _BAR_EVERY = 0.2  # seconds; a click on Cancel takes that long at the most, and a step
-_MAP_EVERY = 2.0  # seconds, at the least, and before the whole one is there
-# A browser on the same machine takes several times as long to draw as we do to say what, and both
-# take processors from the work: of a hundred seconds this leaves some ten to drawing.
-_DRAWING_PAUSE = 40  # times as long as we took
+_MAP_EVERY = 4.0  # seconds, at the least, and before the whole one is there
+# A browser takes some ten times as long to draw a map as we do to say what, and where it is on the
+# same machine, it takes processors from the work: so that drawing takes a tenth of the time.
+_DRAWING_PAUSE = 100  # times as long as we took
 
 
 def drive(job: Job, draw_partly: Callable[[float], None] = lambda fraction: None) -> bool:
