@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.models import Entry
 from core.question.experiment import Experiment
+from core.question.tokens import in_pieces
 from core.teaching import words
 from mingpt.bpe import Encoder
 
@@ -132,15 +133,10 @@ def of(experiment: Experiment) -> Preset | None:
 
 def _fits(preset: Preset, entry: Entry, encoder: Encoder) -> bool:
     texts = (preset.clean, preset.corrupted, preset.target, preset.foil)
-    if entry.closed_vocabulary and not all(knows(text, encoder) for text in texts):
+    if entry.closed_vocabulary and any(in_pieces(text, encoder) for text in texts):
         return False
     clean, corrupted, target, foil = (len(encoder.encode(text)) for text in texts)
     return clean == corrupted and target == foil == 1
-
-
-def knows(text: str, encoder: Encoder) -> bool:
-    """Whether every word of a text is one token."""
-    return len(encoder.encode(text)) == len(encoder.pat.findall(text))
 
 
 _WORD_GROUPS = {
@@ -170,7 +166,9 @@ def word_groups(encoder: Encoder) -> dict[str, tuple[str, ...]]:
     """Words of letters alone that are one token after a space, by what they have in common; a
     group of which a tokenizer has none is left out."""
     known = {
-        name: tuple(w for w in dict.fromkeys(group) if w.isalpha() and knows(f" {w}", encoder))
+        name: tuple(
+            w for w in dict.fromkeys(group) if w.isalpha() and not in_pieces(f" {w}", encoder)
+        )
         for name, group in _WORD_GROUPS.items()
     }
     return {name: group for name, group in known.items() if group}

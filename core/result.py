@@ -37,6 +37,13 @@ class Ranked:
     prob: float
 
 
+def and_further(top: tuple[Ranked, ...], others: tuple[Ranked, ...]) -> tuple[Ranked, ...]:
+    """A table and, after it, those of other rows that stand further down."""
+    there = {row.token.id for row in top}
+    further = (row for row in others if row.token.id not in there)
+    return *top, *sorted(further, key=lambda row: row.rank)
+
+
 @dataclass(frozen=True)
 class Moved:
     """A row of a patched run's next-token table, and the same token's rank in the plain runs."""

@@ -30,7 +30,7 @@ from core.reading.preview import head_preview
 from core.reading.states import States, measure
 from core.reading.trace import Trace, trace
 from core.reading.unembed import Unembedding
-from core.result import EMBEDDING, Baseline, Moved, Ranked, Result
+from core.result import EMBEDDING, Baseline, Moved, Ranked, Result, and_further
 from core.steps import Steps, within
 
 SIDES = ("clean", "corrupted")
@@ -109,11 +109,20 @@ class PlainRuns:
     def top(self, state: torch.Tensor, count: int = TOP) -> tuple[Ranked, ...]:
         """The likeliest next tokens after a state (C,), likeliest first."""
         logits = self.unembedding.logits(state).cpu()
+        best = logits.argsort(descending=True, stable=True)[:count]
+        return self._ranked(logits, dict(enumerate(best.tolist(), start=1)))
+
+    def ranked(self, state: torch.Tensor, ids: tuple[int, ...]) -> tuple[Ranked, ...]:
+        """Some tokens after a state (C,), wherever in its order they are."""
+        logits, ranks = self.unembedding.logits(state).cpu(), self.unembedding.ranks(state)
+        return self._ranked(logits, {ranks[id].item(): id for id in ids})
+
+    def _ranked(self, logits: torch.Tensor, ids: dict[int, int]) -> tuple[Ranked, ...]:
+        """Tokens by their ranks."""
         probs = logits.softmax(dim=-1)
-        best = logits.argsort(descending=True, stable=True)[:count].tolist()
         return tuple(
             Ranked(rank, self.token(id), logits[id].item(), probs[id].item())
-            for rank, id in enumerate(best, start=1)
+            for rank, id in ids.items()
         )
 
     def token(self, id: int) -> Token:
@@ -284,19 +293,29 @@ class Study:
             },
         )
 
-    def patched_next_tokens(self, cell: tuple[int, ...]) -> tuple[Moved, ...]:
-        """The likeliest next tokens of one cell's patched run, and where they came from."""
+    def contenders(self, target: int, foil: int) -> dict[str, tuple[Ranked, Ranked]]:
+        """Where both plain runs have target and foil."""
+        states = {side: self.plain.state(side).states for side in SIDES}
+        return {side: self.plain.ranked(state, (target, foil)) for side, state in states.items()}
+
+    def patched_next_tokens(
+        self, cell: tuple[int, ...], also: tuple[int, ...] = ()
+    ) -> tuple[Moved, ...]:
+        """The likeliest next tokens of one cell's patched run, after them those of `also` that are
+        not among them, and where each came from."""
         ranks = {
             side: self.plain.unembedding.ranks(self.plain.state(side).states) for side in SIDES
         }
         base = ranks[self._sides[0]]
+        state = self.states[cell]
+        rows = and_further(self.plain.top(state), self.plain.ranked(state, also))
         return tuple(
             Moved(
                 now,
                 *(ranks[side][now.token.id].item() for side in SIDES),
                 risen=base[now.token.id].item() - now.rank,
             )
-            for now in self.plain.top(self.states[cell])
+            for now in rows
         )
 
     def trace(self, cell: tuple[int, int], experiment: Experiment) -> Steps[Trace]:

@@ -13,15 +13,22 @@ from core.errors import UserError
 # Below this, dividing by LD_clean - LD_corrupted says more about rounding than about the model.
 SMALLEST_DIFFERENCE = 0.01
 
+# By how much the two runs, or a patch, must differ for it to matter, in each unit. Half a logit
+# is odds that change by a factor of 1.6; 0.02 nats of KL leave room for no token's probability to
+# move by more than 10 points (Pinsker's inequality).
+MATTERS = {"logits": 0.5, "probability": 0.01, "nats": 0.02}
+
 
 @dataclass(frozen=True)
 class Metric:
     """What a metric is called, how it is written (`{target}` and `{foil}` to be filled in), what
-    its number says, and its formula over what the patched, the clean and the corrupted run say."""
+    its number says and is counted in (a key of MATTERS; "" for a fraction of a difference), and
+    its formula over what the patched, the clean and the corrupted run say."""
 
     title: str
     formula: str
     says: str
+    unit: str
     measure: Callable
 
 
@@ -50,42 +57,49 @@ METRICS = {
         "Logit difference",
         "logit({foil}) - logit({target})",
         "Negative where the target wins, positive where the foil wins.",
+        "logits",
         lambda patched, clean, corrupted: patched.logit_diff,
     ),
     "recovery": Metric(
         "Recovery",
         "(LD patched - LD corrupted) / (LD clean - LD corrupted)",
         "0 is the corrupted run, 1 the clean run.",
+        "",
         _recovery,
     ),
     "target_logit_change": Metric(
         "Target logit change",
         "logit({target}) patched - clean",
         "0 where the patched run believes in the target as much as the clean run.",
+        "logits",
         lambda patched, clean, corrupted: patched.target - clean.target,
     ),
     "target_prob": Metric(
         "Target probability",
         "P({target})",
         "How likely the target is to come next, from 0 to 1.",
+        "probability",
         lambda patched, clean, corrupted: patched.target_prob,
     ),
     "foil_prob": Metric(
         "Foil probability",
         "P({foil})",
         "How likely the foil is to come next, from 0 to 1.",
+        "probability",
         lambda patched, clean, corrupted: patched.foil_prob,
     ),
     "prob_diff": Metric(
         "Probability difference",
         "P({foil}) - P({target})",
         "From -1, the target for certain, to 1, the foil for certain.",
+        "probability",
         lambda patched, clean, corrupted: patched.foil_prob - patched.target_prob,
     ),
     "kl": Metric(
         "KL divergence",
         "KL(clean ‖ patched), nats",
         "0 where the whole prediction is that of the clean run.",
+        "nats",
         _kl,
     ),
 }

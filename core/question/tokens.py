@@ -117,6 +117,13 @@ def single_token(text: str, encoder: Encoder, *, field: str) -> Token:
     return tokens[0]
 
 
+def in_pieces(text: str, encoder: Encoder) -> tuple[str, ...]:
+    """The words of a text that are several tokens, each once: of a vocabulary that is closed, those
+    it does not know."""
+    words = dict.fromkeys(encoder.pat.findall(text))
+    return tuple(word for word in words if len(encoder.encode(word)) > 1)
+
+
 def can_be_typed(token: Token, encoder: Encoder) -> bool:
     """Whether its text, typed, is this token: that of part of a character is not."""
     try:

@@ -8,6 +8,7 @@ there blue is above the unpatched run and orange below it.
 import numpy as np
 
 from core.result import Result
+from core.views.doubts import matters
 
 Colour = tuple[int, int, int]
 Scale = tuple[tuple[float, Colour, float], ...]  # places from 0 to 1, their colour and opacity
@@ -35,12 +36,13 @@ def scale(result: Result) -> Scale:
 
 
 def reach(result: Result) -> float:
-    """How far from a cell without effect the strongest cell is, or the run that was put in."""
+    """How far from a cell without effect the strongest cell is, or the run that was put in; at
+    least as far as what matters, so that what does not is pale."""
     metric = result.experiment.metric
     values = result.values[np.isfinite(result.values)]
     if result.other:
         values = np.append(values, result.plain(metric, result.other))
-    return max(float(np.abs(values - result.plain(metric)).max(initial=0)), 1e-6)
+    return max(float(np.abs(values - result.plain(metric)).max(initial=0)), matters(result))
 
 
 def limits(result: Result, within: float | None = None) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from core.question.tokens import Token
 from core.result import Ranked
 from core.views.colours import BLUE, BLUE_DOWN, ORANGE, RUNS, STRENGTH, Colour, Scale, rgba
 from core.views.heatmaps import axis, cells
-from core.views.words import layer_name, plotly_text, short
+from core.views.words import layer_name, plotly_text, probability, short
 
 if TYPE_CHECKING:  # a figure needs no torch, and takes what has been read as it is
     from core.reading.attribution import Attribution
@@ -36,7 +36,7 @@ def bars(top: tuple[Ranked, ...], colour: Colour) -> go.Figure:
         orientation="h",
         marker={"color": rgba(colour)},
         customdata=[
-            f"<b>{label}</b> (id {row.token.id})<br>probability {row.prob:.6f}"
+            f"<b>{label}</b> (id {row.token.id})<br>probability {probability(row.prob)}"
             f"<br>logit {row.logit:z.4f}"
             for label, row in zip(labels, top, strict=True)
         ],
@@ -72,7 +72,7 @@ def lens_map(
     hover = [
         [
             f"<b>{layer_name(row)}, position {p}</b> after {after[p]}<br>"
-            f"{plotly_text(top.label)}: {probs[i, p]:.4f}"
+            f"{plotly_text(top.label)}: {probability(probs[i, p])}"
             for p, top in enumerate(tops[i])
         ]
         for i, row in enumerate(rows)

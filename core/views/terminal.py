@@ -4,14 +4,15 @@ import unicodedata
 
 from core.question.metrics import METRICS
 from core.result import Ranked, Result
-from core.views.words import summary, wording
+from core.views.words import number, probability, summary, wording
 
 _LONGEST_PIECE = 12
 
 
 def report(result: Result) -> str:
     """Everything `python -m core patch` prints."""
-    baseline = result.baselines[result.experiment.metric]
+    metric = result.experiment.metric
+    baseline = result.baselines[metric]
     seconds = ", ".join(
         f"{part.replace('_', ' ')} {_seconds(value)}"
         for part, value in result.seconds.items()
@@ -19,9 +20,9 @@ def report(result: Result) -> str:
     )
     parts = [
         *(_top_table(f"After the {side} text", result.top[side]) for side in result.top),
-        f"{METRICS[result.experiment.metric].title}: {wording(result)}",
-        f"clean run {baseline.clean:.4f}, corrupted run {baseline.corrupted:.4f};"
-        f" {summary(result)}",
+        f"{METRICS[metric].title}: {wording(result)}",
+        f"clean run {number(metric, baseline.clean)}, corrupted run"
+        f" {number(metric, baseline.corrupted)}; {summary(result)}",
         _grid(result)
         if len(result.axes) == 2
         else "(by layer, head and position: --csv or --json)",
@@ -38,7 +39,8 @@ def _seconds(value: float) -> str:
 def _top_table(title: str, top: tuple[Ranked, ...]) -> str:
     lines = [title, f"{'rank':>4}  {'id':>6}  {'logit':>9}  {'prob':>8}  token"]
     lines += [
-        f"{row.rank:>4}  {row.token.id:>6}  {row.logit:>9.4f}  {row.prob:>8.4%}  {row.token.label}"
+        f"{row.rank:>4}  {row.token.id:>6}  {row.logit:>9.4f}  {probability(row.prob):>8}"
+        f"  {row.token.label}"
         for row in top
     ]
     return "\n".join(lines)

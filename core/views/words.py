@@ -108,6 +108,39 @@ def column_label(result: Result, column: int) -> str:
     return "\n".join(short(label) for label in dict.fromkeys(labels))
 
 
+def number(metric: str, value: float) -> str:
+    """What a metric says, as text: a probability in percent, everything else to 4 decimals."""
+    if METRICS[metric].unit == "probability":
+        return "-" * (value < 0) + probability(abs(value))
+    return f"{value:z.4f}"
+
+
+def probability(p: float) -> str:
+    """In percent, with three digits that say something however small it is: "62.31%", "0.0450%",
+    "1.23e-6%". What is not certain is never called 100%."""
+    percent = 100 * p
+    if percent >= 1 or not percent:
+        return ">99.99%" if 99.995 <= percent < 100 else f"{percent:.2f}%"
+    digits, exponent = f"{percent:.2e}".split("e")
+    if int(exponent) < -3:
+        return f"{digits}e{int(exponent)}%"
+    return f"{percent:.{2 - int(exponent)}f}%"
+
+
+def duration(seconds: float) -> str:
+    """As a person would say it: "38 s", "2 min 10 s", "1 h 5 min"; never less than a second."""
+    if (whole := max(1, round(seconds))) < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(nbytes: float) -> str:
+    """Of memory or files: "5 MB", "1.2 GB"."""
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 0.9995e9 else f"{nbytes / 1e6:.0f} MB"
+
+
 def tick_step(positions: int) -> int:
     """Every how many positions there is room for a label."""
     return -(-positions // _MOST_TICKS)

@@ -6,9 +6,9 @@ from functools import partial
 import streamlit as st
 
 from core.question.experiment import Experiment
-from core.question.tokens import Token
-from core.result import EMBEDDING, Result
-from core.study import Study
+from core.question.tokens import Token, can_be_typed
+from core.result import EMBEDDING, Result, and_further
+from core.study import SIDES, TOP, Study
 from core.views import colours, exports, heatmaps, run_figures
 from pages.parts import html, look, running
 from pages.parts.jobs import Job
@@ -88,13 +88,14 @@ def selected(result: Result) -> tuple[int, int] | None:
 
 def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
     """The likeliest next tokens of both plain runs, and of the chosen cell's between them."""
-    at = selected(result)
-    runs = {"clean": result.top["clean"], "corrupted": result.top["corrupted"]}
+    at, asked = selected(result), (result.target.id, result.foil.id)
+    own = study.contenders(*asked)
+    rows = {side: and_further(result.top[side], own[side]) for side in SIDES}
     moves = ()
     if at is not None:
-        moves = study.patched_next_tokens((*at, *beyond))
+        moves = study.patched_next_tokens((*at, *beyond), also=asked)
         patched = tuple(move.now for move in moves)
-        runs = {"clean": runs["clean"], "patched": patched, "corrupted": runs["corrupted"]}
+        rows = {"clean": rows["clean"], "patched": patched, "corrupted": rows["corrupted"]}
     as_chart = (
         st.segmented_control(
             "The likeliest next tokens as",
@@ -106,18 +107,23 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
         )
         == "Chart"
     )
-    widths = [7 if name == "patched" else 5 for name in runs]  # of the most columns
-    for column, (name, top) in zip(st.columns(widths), runs.items(), strict=True):
+
+    def typed(token: Token) -> bool:
+        return can_be_typed(token, study.model.encoder)
+
+    widths = [7 if name == "patched" else 5 for name in rows]  # of the most columns
+    for column, (name, top) in zip(st.columns(widths), rows.items(), strict=True):
         with column:
             st.markdown(f"**{name.title()} run**")
             if as_chart:
                 st.plotly_chart(
-                    run_figures.bars(top, colours.RUNS[name]),
+                    run_figures.bars(top[:TOP], colours.RUNS[name]),
                     key=f"bars_{name}",
                     config={"displayModeBar": False},
                 )
             else:
-                html.show(html.next_tokens(top, name, moves if name == "patched" else ()))
+                of = moves if name == "patched" else ()
+                html.show(html.next_tokens(top, name, result.target, result.foil, typed, of))
 
 
 def followed(on: Shelf, study: Study, experiment: Experiment, result: Result) -> None:

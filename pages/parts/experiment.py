@@ -86,6 +86,14 @@ def fill(field: str, text: str) -> None:
     show(replace(current(), **{field: text}))
 
 
+def advised(changes: dict[str, str], of: Experiment) -> None:
+    """Put in `changes` that were advised for `of`, as a callback. If what stands in the other
+    fields is no longer that, because it was typed just before the click, they do not fit it."""
+    if entered() | changes == of.to_dict() | changes:
+        for field, value in changes.items():
+            st.session_state[_key(field)] = value
+
+
 def entered() -> dict:
     """The experiment's fields with what its widgets hold."""
     values = current().to_dict()

@@ -4,6 +4,8 @@ Pure functions from plain values to HTML; everything they are given is escaped, 
 person types is ever markup.
 """
 
+import json
+from collections.abc import Callable
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +20,7 @@ from core.question.tokens import Token
 from core.reading.trace import Trace
 from core.result import Moved, Ranked, Result
 from core.views import colours
-from core.views.words import colours_mean, replaced, summary
+from core.views.words import colours_mean, formula, number, probability, replaced, summary
 
 _HERE = Path(__file__).parent
 # A text of more tokens is folded: these many stay beside those that differ.
@@ -28,6 +30,9 @@ _NEIGHBOURS = 2
 STYLE = """<style>
 :root { PALETTE }
 .stMainBlockContainer { padding: 3.5rem min(3rem, 5vw) 4rem; max-width: 1280px; }
+/* Streamlit's sign that a page runs moves all the time: without a graphics card that takes more of
+   a processor than our bar and maps together, from the work it tells of. */
+[data-testid="stStatusWidget"] { display: none; }
 .pb-ribbon { display: flex; flex-wrap: wrap; gap: 4px; max-height: 22rem; overflow-y: auto; }
 .pb-ribbon, .pb-token { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .pb-place { display: flex; flex-direction: column; border-radius: 6px; font-size: 0.82rem;
@@ -43,22 +48,39 @@ STYLE = """<style>
   background: rgba(var(--pb-grey), 0.12); }
 .pb-problem { background: rgba(var(--pb-problem), 0.14);
   border-left: 4px solid rgb(var(--pb-problem)); }
+.pb-doubt { background: rgba(var(--pb-corrupted), 0.14); padding: 0.35rem 0.8rem;
+  border-left: 4px solid rgb(var(--pb-corrupted)); }
 .pb-counts { font-size: 0.85rem; margin-bottom: 4px; }
 .pb-about { font-size: 0.85rem; opacity: 0.8; overflow-wrap: anywhere; }
 .pb-about div { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.pb-scroll { overflow-x: auto; }
+.pb-scroll { overflow-x: auto; container-type: inline-size; }
 .pb-table { border-collapse: collapse; font-size: 0.9rem; }
 .pb-table th, .pb-table td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap;
   border-bottom: 1px solid rgba(var(--pb-grey), 0.25); font-variant-numeric: tabular-nums; }
-.pb-dense { font-size: 0.8rem; }
+.pb-dense { font-size: 0.8rem; width: 100%; }
 .pb-dense th, .pb-dense td { padding: 2px 5px 2px 3px; }
 .pb-dense .pb-token { font-size: 0.75rem; padding: 0 4px; }
+.pb-dense .pb-word { text-align: left; white-space: normal; }
+.pb-dense tr.pb-clean { background: rgba(var(--pb-clean), 0.12); }
+.pb-dense tr.pb-corrupted { background: rgba(var(--pb-corrupted), 0.12); }
+.pb-dense .pb-further td { border-top: 2px solid rgba(var(--pb-grey), 0.6); }
+@container (max-width: 350px) { .pb-id { display: none; } }
+@container (max-width: 480px) { .pb-moved .pb-id { display: none; } }
+@container (max-width: 270px) { .pb-logit { display: none; } }
+@container (max-width: 400px) { .pb-moved .pb-logit { display: none; }
+  .pb-moved :is(th, td) { padding: 2px 2px 2px 1px; } }
+.pb-fill { font: inherit; font-size: 0.7rem; line-height: 1.2; min-width: 1.5rem; cursor: pointer;
+  color: inherit; background: transparent; border-radius: 4px; padding: 1px 4px;
+  border: 1px solid rgba(var(--pb-grey), 0.6); }
+.pb-fill:hover, .pb-fill:focus-visible { background: rgba(var(--pb-grey), 0.3); }
+@media (pointer: coarse) { .pb-fill { min-width: 1.6rem; min-height: 1.7rem; } }
 .pb-bar { background: linear-gradient(to left, var(--colour) var(--bar), transparent var(--bar)); }
 .pb-bar.pb-clean { --colour: rgba(var(--pb-clean), 0.3); }
 .pb-bar.pb-patched { --colour: rgba(var(--pb-patched), 0.35); }
 .pb-bar.pb-corrupted { --colour: rgba(var(--pb-corrupted), 0.3); }
 .pb-table th { font-weight: 600; }
-.pb-table th:first-child { text-align: left; }
+.pb-table th:first-child, .pb-dense th.pb-word { text-align: left; }
+.pb-dense th:first-child { text-align: right; }
 </style>""".replace("PALETTE", colours.css_properties())
 
 
@@ -102,6 +124,12 @@ def problem(message: str) -> str:
 
 def note(message: str) -> str:
     return f'<div class="pb-note" role="status">{escape(message)}</div>'
+
+
+def doubt(says: str, why: str = "") -> str:
+    """What is doubtful about a result, in the words of `core.views.doubts`."""
+    more = f"<div>{escape(why)}</div>" if why else ""
+    return f'<div class="pb-note pb-doubt" role="note">{escape(says)}{more}</div>'
 
 
 def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
@@ -170,15 +198,14 @@ def _attribute(experiment: Experiment) -> str:
 
 def baselines(result: Result) -> str:
     """What the two runs say unpatched."""
-    target, foil = escape(result.target.label), escape(result.foil.label)
     rows = "".join(
-        f"<tr><th><bdi>{name}</bdi></th><td>{baseline.clean:{digits}}</td>"
-        f"<td>{baseline.corrupted:{digits}}</td></tr>"
-        for name, baseline, digits in (
-            (f"logit({foil}) - logit({target})", result.baselines["logit_diff"], "z.4f"),
-            (f"P({target})", result.baselines["target_prob"], ".4%"),
-            (f"P({foil})", result.baselines["foil_prob"], ".4%"),
+        f"<tr><th><bdi>{escape(formula(result, metric))}</bdi></th>"
+        + "".join(
+            f"<td>{escape(number(metric, result.plain(metric, run)))}</td>"
+            for run in ("clean", "corrupted")
         )
+        + "</tr>"
+        for metric in ("logit_diff", "target_prob", "foil_prob")
     )
     return (
         '<div class="pb-scroll"><table class="pb-table">'
@@ -192,7 +219,8 @@ def cell(result: Result, row: int, column: int) -> str:
     by = f"the {result.other} run’s" if result.other else result.patched_with
     effects = [
         f"{METRICS[metric].title.lower().replace('kl', 'KL')} from"
-        f" {result.plain(metric):z.4f} to <b>{grid[row, column]:z.4f}</b>"
+        f" {escape(number(metric, result.plain(metric)))}"
+        f" to <b>{escape(number(metric, grid[row, column]))}</b>"
         for metric, grid in result.grids.items()
     ]
     return (
@@ -211,29 +239,61 @@ def about(result: Result) -> str:
     )
 
 
-def next_tokens(top: tuple[Ranked, ...], run: str, moves: tuple[Moved, ...] = ()) -> str:
+def next_tokens(
+    rows: tuple[Ranked, ...],
+    run: str,
+    target: Token,
+    foil: Token,
+    can_be_typed: Callable[[Token], bool],
+    moves: tuple[Moved, ...] = (),
+) -> str:
     """The likeliest next tokens of the "clean", "corrupted" or "patched" run as a table, with
-    `moves` also by how many places each rose and where the plain runs have it."""
-    heads = ["rank", "id", "token", "logit", "prob."]
-    rows = [
-        [
-            f"<td>{row.rank}</td>",
-            f"<td>{row.token.id}</td>",
-            f"<td>{token(row.token)}</td>",
-            f"<td>{row.logit:z.4f}</td>",
-            f'<td class="pb-bar pb-{run}" style="--bar: {row.prob:.1%}">{row.prob:.6f}</td>',
-        ]
-        for row in top
-    ]
+    `moves` also by how many places each rose and where the plain runs have it. Those of target and
+    foil that are further down come last. Every other token can be made one of them, if it can be
+    typed: by buttons that `data-field` and `data-text` tell what to put where."""
+    heads = {"rank": "", "id": "pb-id", "token": "pb-word", "logit": "pb-logit", "prob.": ""}
     if moves:
-        heads[1:1] = ["risen", "clean", "corr."]
-        for row, move in zip(rows, moves, strict=True):
-            moved = (f"{move.risen:+d}", f"{move.clean_rank}", f"{move.corrupted_rank}")
-            row[1:1] = [f"<td>{number}</td>" for number in moved]
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+        heads = {"rank": "", "risen": "", "clean": "", "corr.": ""} | heads
+    heads["use as"] = ""
+    named = {target.id: ("target", "pb-clean"), foil.id: ("foil", "pb-corrupted")}
+    body = ""
+    for i, row in enumerate(rows):
+        name, kind = named.get(row.token.id, ("", ""))
+        cells = {
+            "rank": f"<td>{row.rank:,}</td>",
+            "id": f'<td class="pb-id">{row.token.id}</td>',
+            "token": f'<td class="pb-word">{token(row.token)}</td>',
+            "logit": f'<td class="pb-logit">{row.logit:z.4f}</td>',
+            "prob.": f'<td class="pb-bar pb-{run}" style="--bar: {row.prob:.1%}">'
+            f"{escape(probability(row.prob))}</td>",
+            "use as": f"<td>{name or _fill_in(row.token, can_be_typed)}</td>",
+        }
+        if moves:
+            move = moves[i]
+            moved = (f"{move.risen:+,}", f"{move.clean_rank:,}", f"{move.corrupted_rank:,}")
+            places = zip(("risen", "clean", "corr."), moved, strict=True)
+            cells |= {head: f"<td>{value}</td>" for head, value in places}
+        kind += " pb-further" * (row.rank > i + 1 and rows[i - 1].rank == i)
+        body += f'<tr class="{kind}">{"".join(cells[head] for head in heads)}</tr>'
+    titles = "".join(f'<th class="{kind}">{head}</th>' for head, kind in heads.items())
     return (
-        '<div class="pb-scroll"><table class="pb-table pb-dense">'
-        f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table></div>"
+        f'<div class="pb-scroll"><table class="pb-table pb-dense{" pb-moved" * bool(moves)}">'
+        f"<tr>{titles}</tr>{body}</table></div>"
+    )
+
+
+def _fill_in(token: Token, can_be_typed: Callable[[Token], bool]) -> str:
+    """Two buttons that put a token into the field of the target or of the foil. Its text is a JSON
+    string: of an attribute the browser's sanitizer takes the spaces at its ends, and drops one in
+    which it sees the end of a comment or an element. A field of one line holds no line break."""
+    if set("\r\n") & set(token.text) or not can_be_typed(token):
+        return ""
+    json_text = json.dumps(token.text, ensure_ascii=False).replace("<", "\\u003c")
+    text, label = escape(json_text.replace(">", "\\u003e")), escape(token.label)
+    return "".join(
+        f'<button type="button" class="pb-fill" data-field="{field}" data-text="{text}"'
+        f' title="Make {label} the {field}" aria-label="Make {label} the {field}">{letter}</button>'
+        for letter, field in (("T", "target"), ("F", "foil"))
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.errors import UserError
 
-_ASK_ABOVE = 2.0  # seconds: longer work begins when a person says so
+_ASK_ABOVE = 15.0  # seconds: longer work begins when a person says so
 LOOK_EVERY = 0.1  # seconds: how often who waits looks whether it is their turn
 
 

@@ -131,7 +131,7 @@
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.(".pb-fill, .pb-copy");
-    if (button?.matches(".pb-fill")) fill(field(button.dataset.field), button.dataset.text);
+    if (button?.matches(".pb-fill")) fill(field(button.dataset.field), JSON.parse(button.dataset.text));
     if (button?.matches(".pb-copy")) copy(location.href, button);
   });
 

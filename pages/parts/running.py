@@ -6,41 +6,45 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.engine import work
+from core.views import words
 from pages.parts import html
 from pages.parts.jobs import Job, Queue, State
 
-_SHOW_AFTER = 0.4  # seconds: shorter work needs no bar
-_BAR_EVERY = 0.1  # seconds
-_MAP_EVERY = 0.5  # seconds; longer in proportion for texts of more tokens than this:
-_TOKENS_DRAWN_AT_ONCE = 50  # a browser that draws all the time cannot answer a click on Cancel
+_SHOW_AFTER = 0.4  # seconds: what is shorter shows nothing on its way
+_BAR_EVERY = 0.2  # seconds; a click on Cancel takes that long at the most, and a step
+_MAP_EVERY = 4.0  # seconds, at the least, and before the whole one is there
+# A browser takes some ten times as long to draw a map as we do to say what, and where it is on the
+# same machine, it takes processors from the work: so that drawing takes a tenth of the time.
+_DRAWING_PAUSE = 100  # times as long as we took
 
 
-def drive(
-    job: Job, draw_partly: Callable[[float], None] = lambda fraction: None, tokens: int = 0
-) -> bool:
+def drive(job: Job, draw_partly: Callable[[float], None] = lambda fraction: None) -> bool:
     """Advance a job to its end, with a bar, a way to cancel, and `draw_partly(fraction)` now and
-    then, the less often the more tokens there are to draw. Gives whether it is finished: if not,
-    it waits for a person, and the page says so."""
-    place = st.empty()
+    then. Gives whether it is finished: if not, it waits for a person, and the page says so."""
+    place = st.empty()  # whether it is needed or not: what comes after it keeps its place
+    if job.state in (State.WAITS, State.RUNS, State.ASKS) and (large := _more_than_there_is(job)):
+        html.show(html.problem(large))
+        return False
+    if job.state in (State.WAITS, State.RUNS):
+        started = time.monotonic()
+        with _queue().turn(lambda before: _wait(place, before, started)):
+            _run(job, place, draw_partly)
+        place.empty()
     match job.state:
-        case State.FINISHED:
-            return True
-        case State.ASKS | State.WAITS | State.RUNS if too_large := _more_than_there_is(job):
-            html.show(html.problem(too_large))
         case State.ASKS:
-            takes = f"about {job.seconds:,.0f} seconds and {job.memory / 1e6:,.0f} MB of memory"
+            takes = f"about {words.duration(job.seconds)} and {words.size(job.memory)} of memory"
             _offer(place, job, f"This takes {takes} here.", "Run it")
         case State.STOPPED:
             _offer(place, job, f"Stopped at {job.fraction:.0%}.", "Go on")
         case State.FAILED:
             html.show(html.problem(job.problem))
             _offer(place, job, "It could not be finished.", "Try again")
-        case State.WAITS | State.RUNS:
-            with _queue().turn(lambda n: place.markdown(f"Work that comes before yours: {n}")):
-                _run(job, place, draw_partly, max(1.0, tokens / _TOKENS_DRAWN_AT_ONCE))
-            place.empty()
-            return drive(job)
-    return False
+    return job.state is State.FINISHED
+
+
+def _wait(place, before: int, started: float) -> None:
+    if time.monotonic() - started >= _SHOW_AFTER:
+        place.markdown(f"Work that comes before yours: {before}")
 
 
 def _more_than_there_is(job: Job) -> str:
@@ -49,8 +53,8 @@ def _more_than_there_is(job: Job) -> str:
     if job.fraction or free is None or job.memory <= free:
         return ""
     return (
-        f"This needs about {job.memory / 1e6:,.0f} MB of memory, and this machine has"
-        f" {free / 1e6:,.0f} MB left: shorten the texts, or choose a smaller model."
+        f"This needs about {words.size(job.memory)} of memory, and this machine has"
+        f" {words.size(free)} left: shorten the texts, or choose a smaller model."
     )
 
 
@@ -60,9 +64,10 @@ def _offer(place, job: Job, message: str, label: str) -> None:
         st.button(label, _key("go", job), on_click=job.go, type="primary")
 
 
-def _run(job: Job, place, draw_partly: Callable[[float], None], slower: float) -> None:
-    bar, bar_due = None, time.monotonic() + _SHOW_AFTER
-    map_due, fraction_drawn = bar_due, 0.0
+def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
+    started, begun_at = time.monotonic(), job.fraction
+    bar, bar_due = None, started + _SHOW_AFTER
+    map_due, fraction_drawn = started + _MAP_EVERY, 0.0
     with job.driven():
         while job.state is State.RUNS:
             job.advance()
@@ -73,11 +78,16 @@ def _run(job: Job, place, draw_partly: Callable[[float], None], slower: float) -
                 with place.container(horizontal=True, vertical_alignment="center"):
                     bar = st.empty()
                     st.button("Cancel", _key("cancel", job), on_click=job.stop)
-            bar.progress(job.fraction, text=f"{job.fraction:.0%} of the work is done")
+            done = job.fraction - begun_at
+            whole = (now - started) / done if done > 0 else job.seconds
+            left = (1 - job.fraction) * whole
+            bar.progress(job.fraction, text=f"{job.fraction:.0%}, {words.duration(left)} left")
             bar_due = now + _BAR_EVERY
-            if now >= map_due and job.fraction > fraction_drawn:
+            if now >= map_due and left > _MAP_EVERY and job.fraction > fraction_drawn:
                 draw_partly(job.fraction)
-                map_due, fraction_drawn = now + _MAP_EVERY * slower, job.fraction
+                drawn = time.monotonic()
+                map_due = drawn + max(_MAP_EVERY, _DRAWING_PAUSE * (drawn - now))
+                fraction_drawn = job.fraction
 
 
 def _key(name: str, job: Job) -> str:

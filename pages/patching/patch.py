@@ -6,7 +6,7 @@ from core import presets
 from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Result
-from pages.parts import answer, frame, html, inputs, keeping, running
+from pages.parts import answer, doubts, frame, html, inputs, keeping, running
 from pages.parts.keeping import Shelf
 
 
@@ -43,7 +43,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
 
     try:
         with progress:
-            finished = running.drive(job, draw_partly, study.plain.T)
+            finished = running.drive(job, draw_partly)
         if not study.plain.recorded:
             return
         result = shown()
@@ -52,7 +52,8 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
             html.show(html.problem(str(error)))
         return
     with above:
-        html.show(html.how_to_read(result, presets.of(wanted)))
+        if not doubts.show(study, result):
+            html.show(html.how_to_read(result, presets.of(wanted)))
     with slots[0] if slots else chart:
         answer.heatmap(result)
     if not finished:

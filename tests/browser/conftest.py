@@ -42,11 +42,11 @@ def server(pytestconfig, tmp_path_factory) -> Iterator[Server]:
 
 
 def write_slow_model(folder: Path) -> None:
-    """A random model so large that the sweep of a long text takes seconds."""
+    """A random model so large that the sweep of a long text asks first on any machine."""
     encoder = builders.tiny_encoder()
     size = len(encoder.encoder)
     builders.write_tokenizer(encoder, folder)
-    builders.random_gpt(12, 2, 128, vocab_size=size, block_size=256).save_pretrained(folder)
+    builders.random_gpt(12, 2, 384, vocab_size=size, block_size=256).save_pretrained(folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from core.views import exports
+from core.views.words import probability
 from tests.browser.driver import DEFAULT
 
 
@@ -83,10 +85,20 @@ def test_the_bars_of_the_next_tokens_say_their_numbers(opened, answer):
     page.mouse.move(box["x"] + 3, box["y"] + box["height"] / 2)
     label = page.locator(".hoverlayer .hovertext").first
     expect(label).to_contain_text(f"{first.token.label} (id {first.token.id})")
-    said = re.search(r"probability ([\d.]+)logit ([\d.]+)", label.text_content())
-    assert [float(number) for number in said.groups()] == pytest.approx(
-        [first.prob, first.logit], abs=1e-4
-    )
+    said = f"probability {probability(first.prob)}logit {first.logit:.4f}"
+    assert said in label.text_content()
+
+
+def test_the_rows_of_the_next_tokens_hold_exactly_what_they_put_in(opened, answer):
+    """The browser's sanitizer takes the space at the beginning of an attribute, if it is there."""
+    buttons = opened.page.locator(".pb-dense").first.locator("button")
+    expect(buttons.first).to_be_visible()
+    held = [
+        (data["field"], json.loads(data["text"]))
+        for data in buttons.evaluate_all("buttons => buttons.map(button => ({...button.dataset}))")
+    ]
+    others = [row.token.text for row in answer(DEFAULT).top["clean"][1:]]
+    assert held == [(field, text) for text in others for field in ("target", "foil")]
 
 
 def test_every_file_is_what_its_button_says(visit, answer):

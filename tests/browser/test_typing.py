@@ -218,7 +218,7 @@ def test_what_is_no_text_is_refused_and_the_page_lives_on(visit, answer, bad, sa
     expect(visit.problems).to_have_count(0)
 
 
-LONG = " met" * 200
+LONG = " met" * 250
 SLOW = builders.experiment(
     model="local/slow", clean=f"Anna Lee{LONG}", corrupted=f"Anna Poe{LONG}"
 ).to_query()

@@ -3,7 +3,7 @@
 import pytest
 
 from core.models import Entry, load_tokenizer, named
-from core.presets import PRESETS, Preset, knows, offered, word_groups
+from core.presets import PRESETS, Preset, offered, word_groups
 from mingpt.bpe import load_encoder
 from tests.builders import CLEAN, CORRUPTED, tiny_encoder
 
@@ -36,12 +36,6 @@ def test_the_teaching_model_is_offered_what_it_knows():
 
 def test_every_example_fits_gpt2(gpt2_tokenizer_folder):
     assert offered(OPEN, load_encoder(gpt2_tokenizer_folder)) == PRESETS
-
-
-def test_a_word_is_known_if_it_is_one_token():
-    encoder = tiny_encoder()
-    assert knows("Anna Lee met Bob.", encoder)
-    assert not knows("Anna Lou met Bob.", encoder)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.steps import finish
-from core.study import PlainRuns, Study
+from core.study import SIDES, TOP, PlainRuns, Study
 from mingpt.bpe import END_OF_TEXT
 from tests.builders import answer, experiment, finished, loaded_model, steps_of
 from tests.hooked_gpt2 import Hooked, close, hook_loop, hugging_face
@@ -207,6 +207,21 @@ def test_tables_are_in_the_order_of_exact_products(dtype, direction):
         ranks = {side: 1 + (of > of[id]).sum().item() for side, of in plain.items()}
         assert (row.clean_rank, row.corrupted_rank) == (ranks["clean"], ranks["corrupted"])
         assert row.risen == ranks[result.unpatched] - row.now.rank
+
+
+def test_contenders_that_are_not_in_a_table_are_told_after_it_as_one_of_all_would_tell(loaded):
+    study = finished(experiment(), loaded)
+    whole = {side: study.plain.top(study.plain.state(side).states, 10**6) for side in SIDES}
+    for id in (0, 100, 200):
+        rows = study.contenders(id, 7)
+        for side, order in whole.items():
+            assert rows[side] == tuple(r for i in (id, 7) for r in order if r.token.id == i)
+    last = [row.token.id for row in study.plain.top(study.states[1, 1], 10**6)][-2:]
+    shorter, longer = (study.patched_next_tokens((1, 1), also) for also in ((), (*last[::-1], 7)))
+    assert longer[:TOP] == shorter and 7 in [move.now.token.id for move in longer]
+    assert [move.now.token.id for move in longer[-2:]] == last  # in their order, not as asked
+    for move in longer[TOP:]:
+        assert move.risen == move.corrupted_rank - move.now.rank
 
 
 def test_a_vocabulary_row_without_a_token_has_a_name():

@@ -172,7 +172,7 @@ class App:
         for body in self.bodies:
             if "pb-dense" in body:
                 rows = ElementTree.fromstring(body).iter("tr")
-                heads, *rest = ([*row.itertext()] for row in rows)
+                heads, *rest = (["".join(cell.itertext()) for cell in row] for row in rows)
                 found.append([dict(zip(heads, row, strict=True)) for row in rest])
         return found
 

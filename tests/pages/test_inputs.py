@@ -118,7 +118,7 @@ HOSTILE = ["<img src=x onerror=alert(1)>", "$x$", ":red[x] &amp; مرحبا \u20
 # What the app itself writes between, and inside of, what people type.
 TAG = re.compile(
     r"</?(div|span|bdi|b|h2|button|table|tr|th|td|details|summary)"
-    r"( (class|title|role|style|data-experiment)=\"[^\"<>]*\")*>"
+    r"( (class|title|role|style|type|aria-label|data-(field|text|experiment))=\"[^\"<>]*\")*>"
     r"|&(amp|lt|gt|quot|#x27);"
 )
 

@@ -45,10 +45,11 @@ def test_short_work_waits_for_a_page_to_drive_it_and_finishes():
 
 
 def test_long_work_asks_first():
-    job = job_of(Steps(), seconds=3)
+    job = job_of(Steps(), seconds=16)
     assert drive(job).state is State.ASKS and job.fraction == 0
     job.go()
     assert drive(job).state is State.FINISHED
+    assert drive(job_of(Steps(), seconds=15)).state is State.FINISHED  # which has a way to cancel
 
 
 def test_a_run_of_the_page_that_is_interrupted_leaves_the_work_to_the_next():

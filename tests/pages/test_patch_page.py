@@ -1,12 +1,16 @@
 """The page "Patch": what it shows, and that it computes nothing twice."""
 
+import json
+import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import streamlit as st
 
 from core import presets
+from core.views.words import number, probability
 from pages.parts import answer as answer_part
 from pages.parts import jobs, running
 from pages.parts.jobs import State
@@ -24,9 +28,9 @@ def test_it_opens_with_an_example_computed(open_app, answer):
     result = answer(app.experiment)
     np.testing.assert_allclose(app.map, rounded(result.values), atol=1e-4)
     table = next(body for body in app.bodies if "before any patch" in body)
-    for metric, digits in (("logit_diff", ".4f"), ("target_prob", ".4%"), ("foil_prob", ".4%")):
+    for metric in ("logit_diff", "target_prob", "foil_prob"):
         for value in (result.baselines[metric].clean, result.baselines[metric].corrupted):
-            assert f"<td>{value:{digits}}</td>" in table
+            assert f"<td>{number(metric, value)}</td>" in table
     files = [button.proto.label for button in app.at.get("download_button")]
     assert files == ["PNG", "SVG", "CSV: grid", "CSV: top 20", "JSON"]
 
@@ -35,16 +39,44 @@ def test_it_shows_the_likeliest_tokens_of_both_runs_as_tables_or_a_chart(open_ap
     app = open_app()
     tops = [answer(app.experiment).top[side] for side in ("clean", "corrupted")]
     for table, top in zip(app.next_tokens, tops, strict=True):
-        assert [row["rank"] for row in table] == [str(rank) for rank in range(1, 21)]
-        for row, expected in zip(table, top, strict=True):
+        assert [row["rank"] for row in table[:20]] == [str(rank) for rank in range(1, 21)]
+        for row, expected in zip(table[:20], top, strict=True):
             assert (row["id"], row["token"]) == (str(expected.token.id), expected.token.label)
             assert float(row["logit"]) == pytest.approx(expected.logit, abs=1e-4)
-            assert float(row["prob."]) == pytest.approx(expected.prob, abs=1e-6)
+            assert row["prob."] == probability(expected.prob)
     app.widget("next_tokens_as").set_value("Chart")
     assert app.run().next_tokens == []
     charts = [figure for figure in app.figures if figure["data"][0]["type"] == "bar"]
     for chart, top in zip(charts, tops, strict=True):
         assert chart["data"][0]["x"] == pytest.approx([row.prob for row in top], abs=1e-6)
+
+
+def test_target_and_foil_are_told_wherever_they_are_and_other_tokens_can_become_them(
+    open_app, answer
+):
+    app = open_app()
+    for side, table in zip(("clean", "corrupted"), app.next_tokens, strict=True):
+        result = answer(app.experiment)
+        own = {row["token"]: row for row in table if row["use as"] in ("target", "foil")}
+        assert {row["use as"]: token for token, row in own.items()} == {
+            "target": "·Jones",
+            "foil": "·Smith",
+        }
+        for name, token in (("target", result.target), ("foil", result.foil)):
+            plain = result.plain(f"{name}_prob", side)
+            assert own[token.label]["prob."] == probability(plain)
+        further = [row for row in table[20:]]
+        assert [row["token"] for row in further] == ["·Smith" if side == "clean" else "·Jones"]
+        assert int(further[0]["rank"]) > 20
+        assert all(row["use as"] == "TF" for row in table if row["token"] not in own)
+    body = next(body for body in app.bodies if "pb-dense" in body)
+    buttons = [node.attrib for node in ElementTree.fromstring(body).iter("button")]
+    second = result.top["clean"][1].token
+    assert [(node["data-field"], json.loads(node["data-text"])) for node in buttons[:2]] == [
+        ("target", second.text),
+        ("foil", second.text),
+    ]
+    assert buttons[0]["aria-label"] == f"Make {second.label} the target"
 
 
 def test_every_example_that_the_model_knows_is_offered_says_what_to_look_for_and_gives_a_map(
@@ -108,6 +140,7 @@ def interrupted_at(monkeypatch):
     monkeypatch.setattr(running, "_SHOW_AFTER", -1)
     monkeypatch.setattr(running, "_BAR_EVERY", -1)
     monkeypatch.setattr(running, "_MAP_EVERY", -1)
+    monkeypatch.setattr(running, "_DRAWING_PAUSE", -1)
     monkeypatch.setattr("core.engine.plan.WORKING_MEMORY", 1)  # as many steps as there are cells
     still_heatmap = answer_part.still_heatmap
     drawings, last = [], [None]
@@ -133,7 +166,7 @@ def test_a_long_sweep_begins_when_a_person_says_so_knowing_what_it_takes(
     monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
     app = open_app()
     assert app.job.fraction == 0 and app.job.memory > 1e6
-    takes = f"This takes about 0 seconds and {app.job.memory / 1e6:,.0f} MB of memory here."
+    takes = f"This takes about 1 s and {app.job.memory / 1e6:.0f} MB of memory here."
     assert takes in app.words
     assert not app.at.get("download_button")
     app.press("Run it")
@@ -157,7 +190,8 @@ def test_a_slow_sweep_shows_how_far_it_is_is_cancelled_there_and_goes_on_to_its_
     (bar,) = app.at.get("progress")
     fraction = app.job.fraction
     assert 0 < fraction < 1
-    assert bar.value == int(fraction * 100) and f"{fraction:.0%}" in bar.text
+    assert bar.value == int(fraction * 100)
+    assert re.fullmatch(rf"{fraction:.0%}, \d+ s left", bar.text)
     interrupted_at(None)
     app.press("Cancel")
     assert app.job.fraction == fraction
@@ -213,10 +247,11 @@ def test_a_chosen_cell_is_outlined_tells_its_story_and_its_next_tokens(open_app,
     assert f"from {plain:.4f} to {result.grids['logit_diff'][3, 1]:.4f}" in story
     assert f"to {result.grids['recovery'][3, 1]:.4f}" in story
     clean, patched, _corrupted = app.next_tokens
-    assert len(patched) == 20
-    for row, moved in zip(patched, app.job.of.patched_next_tokens((3, 1)), strict=True):
+    also = result.target.id, result.foil.id
+    for row, moved in zip(patched, app.job.of.patched_next_tokens((3, 1), also), strict=True):
         assert (row["rank"], row["id"]) == (str(moved.now.rank), str(moved.now.token.id))
-        assert (row["clean"], row["corr."]) == (str(moved.clean_rank), str(moved.corrupted_rank))
+        ranks = f"{moved.clean_rank:,}", f"{moved.corrupted_rank:,}"
+        assert (row["clean"], row["corr."]) == ranks
         assert row["risen"] == f"{getattr(moved, f'{unpatched}_rank') - moved.now.rank:+d}"
     ranks = {row["id"]: row["rank"] for row in clean}
     assert all(row["clean"] == ranks[row["id"]] for row in patched if row["id"] in ranks)

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.question.tokens import Token, part_at, single_token, split, token, tokenize, visible
+from core.question.tokens import (
+    Token,
+    in_pieces,
+    part_at,
+    single_token,
+    split,
+    token,
+    tokenize,
+    visible,
+)
 from core.question.tokens import with_leading_space as leading_space
 from mingpt.bpe import END_OF_TEXT
 from tests.builders import tiny_encoder
@@ -117,6 +126,11 @@ def test_a_target_that_is_not_one_token_is_refused_naming_the_pieces():
         "The target must be one token, but ·Lee·met is 2: ·Lee | ·met."
         " Choose another word, or its first piece."
     )
+
+
+def test_the_words_that_are_several_tokens_are_named_once():
+    assert in_pieces("Anna Lee met Bob.", tiny_encoder()) == ()
+    assert in_pieces("Anna Lou met Lou. Lou Max", tiny_encoder()) == (" Lou", " Max")
 
 
 def test_a_missing_leading_space_is_noticed():

@@ -2,10 +2,12 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from core.result import Baseline
 from core.views.colours import BLUE, BLUE_UP, GREY, ORANGE, css_properties, on_paper, reach, rgba
 from tests.builders import answer
 
@@ -45,3 +47,14 @@ def test_values_that_are_not_known_yet_or_have_no_effect_have_a_reach(loaded, di
     assert 0 < reach(result) < float("inf")
     result.values[:] = result.plain("logit_diff", "clean")
     assert reach(result) > 0
+
+
+@pytest.mark.parametrize(("metric", "least"), [("logit_diff", 0.5), ("kl", 0.02)])
+def test_what_is_too_little_to_matter_is_pale_and_noise_has_no_colour(loaded, metric, least):
+    result = answer(loaded, metric=metric)
+    unpatched = Baseline(1.0, 1.0)
+    result = replace(result, baselines=result.baselines | {metric: unpatched})
+    result.values[:] = 1.0 + 1e-5
+    assert reach(result) == least
+    result.values[0, 0] = 1.0 + 3 * least
+    assert reach(result) == pytest.approx(3 * least)

@@ -17,6 +17,7 @@ from core.reading.trace import Trace
 from core.result import Ranked
 from core.views import heatmaps, run_figures
 from core.views.colours import BLUE, ORANGE, PURPLE, rgba
+from core.views.words import probability
 from tests.builders import with_tokens
 
 ROWS = ("embedding", "0")
@@ -88,7 +89,7 @@ def test_the_bars_are_the_table_and_equal_tokens_keep_their_own(result):
     assert trace.marker.color == rgba(PURPLE)
     assert list(zip(trace.y, trace.x, strict=True)) == [(row.rank, row.prob) for row in top]
     assert list(trace.customdata) == [
-        f"<b>{row.token.label}</b> (id {row.token.id})<br>probability {row.prob:.6f}"
+        f"<b>{row.token.label}</b> (id {row.token.id})<br>probability {probability(row.prob)}"
         f"<br>logit {row.logit:.4f}"
         for row in top
     ]

@@ -6,6 +6,7 @@ import pytest
 
 from core.question.tokens import Token
 from core.views.terminal import report
+from core.views.words import probability
 from tests.builders import asked
 
 
@@ -22,8 +23,8 @@ def test_the_report_has_both_tables(result):
         head, *lines = table.splitlines()
         assert head.split() == ["rank", "id", "logit", "prob", "token"]
         for line, row in zip(lines, result.top[side], strict=True):
-            expected = [f"{row.rank}", f"{row.token.id}", f"{row.logit:.4f}", f"{row.prob:.4%}"]
-            assert line.split() == [*expected, row.token.label]
+            numbers = [f"{row.rank}", f"{row.token.id}", f"{row.logit:.4f}"]
+            assert line.split() == [*numbers, probability(row.prob), row.token.label]
 
 
 def test_the_report_says_what_the_numbers_are(result):

@@ -3,7 +3,18 @@
 import pytest
 
 from core.result import Result
-from core.views.words import colours_mean, plotly_text, replaced, row_name, summary, wording
+from core.views.words import (
+    colours_mean,
+    duration,
+    number,
+    plotly_text,
+    probability,
+    replaced,
+    row_name,
+    size,
+    summary,
+    wording,
+)
 from tests.builders import answer, asked
 
 
@@ -88,3 +99,47 @@ def test_the_colours_are_explained_in_one_line(result, direction, words):
 
 def test_plotly_is_given_what_it_shows_as_the_text():
     assert plotly_text("\"'<&%{x}%") == "\"'&lt;&amp;&#37;{x}%"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (1.0, "100.00%"),
+        (0.9999612, ">99.99%"),
+        (0.99954, "99.95%"),
+        (0.06231, "6.23%"),
+        (0.01, "1.00%"),
+        (0.009996, "1.00%"),
+        (0.00446, "0.446%"),
+        (0.0000123, "0.00123%"),
+        (0.00001, "0.00100%"),
+        (9.9996e-6, "0.00100%"),
+        (1.234e-8, "1.23e-6%"),
+        (1e-30, "1.00e-28%"),
+        (0.0, "0.00%"),
+    ],
+)
+def test_a_probability_has_three_digits_that_say_something_however_small(p, text):
+    assert probability(p) == text
+
+
+def test_a_metric_that_is_a_probability_is_told_as_one_and_others_to_4_decimals():
+    assert number("target_prob", 0.0000123) == "0.00123%"
+    assert number("prob_diff", -0.0000123) == "-0.00123%"
+    assert number("logit_diff", -0.00001) == "0.0000"
+    assert number("kl", 0.12345) == "0.1235"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.01, "1 s"), (38.4, "38 s"), (59.7, "1 min 0 s"), (130, "2 min 10 s"), (3900, "1 h 5 min")],
+)
+def test_a_time_is_told_in_what_a_person_counts_in(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"), [(61.4e6, "61 MB"), (999.4e6, "999 MB"), (1.21e9, "1.2 GB")]
+)
+def test_memory_is_told_in_megabytes_or_gigabytes(nbytes, text):
+    assert size(nbytes) == text

@@ -1,0 +1,176 @@
+"""What makes a map not worth reading as it stands, and what to ask instead.
+
+A map always shows something, and its strongest cell has the fullest colour, however little that
+is. So what it rests on is judged apart: do the two runs differ, by enough to matter? Do they
+expect the tokens that are compared? Does the model know the words?
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from core.question.metrics import MATTERS, METRICS
+from core.question.tokens import Token, visible
+from core.result import Ranked, Result
+from core.views.words import formula, number, probability, short
+
+_LEAST_EXPECTED = 0.01  # a token less likely than this is not what a run expects
+_WORDS_NAMED = 3
+_SIDES = ("clean", "corrupted")
+_EXPECTED_BY = {"target": "clean", "foil": "corrupted"}
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What is doubtful and how much, and why it matters; and what may be asked instead: what to
+    call that, and the fields of the experiment that change, none if only a person can tell."""
+
+    says: str
+    why: str
+    fix: str = ""
+    changes: dict[str, str] = field(default_factory=dict)
+
+
+def matters(result: Result) -> float:
+    """The least effect under a result's metric that says something. Of a recovery it is half a
+    logit too, as a fraction of the difference between the two runs."""
+    unit = METRICS[result.experiment.metric].unit
+    return MATTERS[unit] if unit else MATTERS["logits"] / abs(_apart(result, "logit_diff"))
+
+
+def doubts(
+    result: Result,
+    contenders: dict[str, tuple[Ranked, Ranked]],
+    unknown: tuple[str, ...] = (),
+    typed: Callable[[Token], bool] = lambda token: True,
+) -> tuple[Doubt, ...]:
+    """What is doubtful about a result, what weighs most first.
+
+    `contenders` are target and foil as the "clean" and the "corrupted" run have them, `unknown` the
+    words of the texts that the model does not know, and `typed` says whether a token can be typed.
+    """
+    found = []
+    if result.other and (hardly := _hardly_differ(result, typed)):
+        found.append(hardly)
+    compared = [name for name in _EXPECTED_BY if _is_compared(result, name)]
+    if len(compared) == 2 and _ahead(result, "clean") > 0 > _ahead(result, "corrupted"):
+        found.append(_wrong_way_round(result))
+    else:
+        for name in compared:
+            target, foil = contenders[_EXPECTED_BY[name]]
+            own = target if name == "target" else foil
+            if own.prob < _LEAST_EXPECTED:
+                found.append(_not_expected(result, name, own, typed))
+    ahead = [_ahead(result, side) for side in _SIDES]
+    if len(compared) == 2 and not found and 0 != ahead[0] == ahead[1]:
+        found.append(_does_not_flip(result, typed))  # else what was found says why
+    return (*([_not_known(unknown)] if unknown else []), *found)
+
+
+def _is_compared(result: Result, name: str) -> bool:
+    """Whether a metric has to do with the "target" or the "foil", and with the run that is to
+    expect it: an ablation has to do with the clean run alone."""
+    metric = METRICS[result.experiment.metric].formula
+    return (f"{{{name}}}" in metric or "LD" in metric) and bool(result.other or name == "target")
+
+
+def _apart(result: Result, metric: str) -> float:
+    """By how much the two runs differ."""
+    return result.plain(metric, "corrupted") - result.plain(metric, "clean")
+
+
+def _ahead(result: Result, side: str) -> int:
+    """Which is ahead on a run by half a logit or more: -1 the target, 1 the foil, 0 neither."""
+    difference = result.plain("logit_diff", side)
+    return 0 if abs(difference) < MATTERS["logits"] else 1 if difference > 0 else -1
+
+
+def _likeliest(result: Result, side: str, typed: Callable[[Token], bool]) -> Token | None:
+    """What a run expects most, if that can be put in."""
+    first = result.top[side][0].token
+    return first if typed(first) else None
+
+
+def _not_known(unknown: tuple[str, ...]) -> Doubt:
+    unknown = tuple(dict.fromkeys(word.strip() for word in unknown))
+    named = ", ".join(f"“{short(visible(word))}”" for word in unknown[:_WORDS_NAMED])
+    if len(unknown) > _WORDS_NAMED:
+        named += f" and {len(unknown) - _WORDS_NAMED} more"
+    return Doubt(
+        f"This model does not know {named}.",
+        "It reads such words in pieces that meant nothing in its training, so that what it expects"
+        " after them says little.",
+        "Ask GPT-2",
+        {"model": "gpt2"},
+    )
+
+
+def _hardly_differ(result: Result, typed: Callable[[Token], bool]) -> Doubt | None:
+    metric = result.experiment.metric
+    if not METRICS[metric].unit:
+        metric = "logit_diff"  # which a recovery is a fraction of
+    unit = METRICS[metric].unit
+    if abs(_apart(result, metric)) >= MATTERS[unit]:
+        return None
+    clean, corrupted = (number(metric, result.plain(metric, side)) for side in _SIDES)
+    what = METRICS[metric].title if unit == "nats" else formula(result, metric)
+    says = (
+        f"The two runs hardly differ: {what} is {clean} after the clean text and {corrupted} after"
+        " the corrupted one."
+    )
+    why = {
+        "logits": "Half a logit changes the odds by a factor of 1.6: less is little to bring back.",
+        "probability": "Less than one percentage point is little to bring back.",
+        "nats": "That is so little that no token’s probability moved by more than 10 points.",
+    }[unit]
+    if unit == "probability" and abs(_apart(result, "logit_diff")) >= MATTERS["logits"]:
+        return Doubt(says, why, "Show the logit difference", {"metric": "logit_diff"})
+    target, foil = (_likeliest(result, side, typed) for side in _SIDES)
+    asked = (result.target, result.foil)
+    if unit == "nats" or None in (target, foil) or target == foil or (target, foil) == asked:
+        return Doubt(says, why)
+    why += f" The clean run expects {target.label}, the corrupted one {foil.label}."
+    return Doubt(says, why, "Compare what they expect", {"target": target.text, "foil": foil.text})
+
+
+def _wrong_way_round(result: Result) -> Doubt:
+    target, foil = result.target, result.foil
+    return Doubt(
+        f"Target and foil stand the wrong way round: {foil.label} is ahead after the clean text,"
+        f" {target.label} after the corrupted one.",
+        "The target is meant to be the clean run’s answer: as it stands all signs are turned over.",
+        "Swap them",
+        {"target": foil.text, "foil": target.text},
+    )
+
+
+def _not_expected(result: Result, name: str, own: Ranked, typed: Callable[[Token], bool]) -> Doubt:
+    side = _EXPECTED_BY[name]
+    first = result.top[side][0]
+    other = result.foil if name == "target" else result.target
+    says = (
+        f"The {side} run expects {first.token.label} ({probability(first.prob)}); the {name}"
+        f" {own.token.label} is only its number {own.rank:,} ({probability(own.prob)})."
+    )
+    why = "The map then shows a contest between tokens that the model was not going to say."
+    if first.token == other or not typed(first.token):
+        return Doubt(says, why)
+    return Doubt(says, why, f"Make that the {name}", {name: first.token.text})
+
+
+def _does_not_flip(result: Result, typed: Callable[[Token], bool]) -> Doubt:
+    ahead, behind = result.target, result.foil
+    side, name = "corrupted", "foil"  # where the one that is behind should be ahead
+    if _ahead(result, "clean") > 0:
+        ahead, behind = behind, ahead
+        side, name = "clean", "target"
+    leads = [abs(result.plain("logit_diff", run)) for run in _SIDES]
+    says = (
+        f"The answer does not flip: {ahead.label} is ahead of {behind.label} after both texts, by"
+        f" {leads[0]:.2f} and by {leads[1]:.2f} logits."
+    )
+    why = "A patch then makes a lead larger or smaller, and changes no answer."
+    first = _likeliest(result, side, typed)
+    if first is None or first in (ahead, behind):
+        return Doubt(says, why)
+    why += f" The {side} run expects {first.label}."
+    return Doubt(says, why, f"Make that the {name}", {name: first.text})
