@@ -25,7 +25,7 @@ _CLICKABLE_CELLS = 5000
 _CELL_HEIGHT = 34  # pixels, as all lengths here
 _LEAST_CELL_HEIGHT = 14
 _GRID_HEIGHT = 480
-NARROWEST = 280  # what a map has for its cells on a phone; side by side there may be less
+NARROWEST = 230  # what a map has for its cells on a phone; side by side it may be less
 SIDE_BY_SIDE = 200
 LINE = 14  # of a label
 _CHARACTER = 6  # of a label: what is measured of Streamlit's font is less
@@ -42,15 +42,17 @@ def heatmap(
     reach: float | None = None,
     clickable: bool = True,
     view: str = "effect",
-    narrowest: int = NARROWEST,
+    narrowest: int | None = None,
 ) -> go.Figure:
     """The grid of two axes, layers down, positions or heads across; `selected` is outlined.
 
     `reach` is how far the colours go on either side, so that maps can share a scale. A map that
     need not be `clickable` is drawn much sooner. `view` is one of `colour_bar.VIEWS`; rows count
     as in `result` in all of them. `narrowest` is how many pixels wide the cells together are at
-    the least, which decides how many labels there are.
+    the least, which decides how many labels there are: as on a phone, if it is not given, or
+    less for maps that share a scale, which stand side by side.
     """
+    narrowest = narrowest or (SIDE_BY_SIDE if reach else NARROWEST)
     painting = paint(result, view, reach)
     skipped = len(result.rows) - len(painting.result.rows)  # the embedding, in some views
     metric, logit_diff = painting.result.experiment.metric, result.grids["logit_diff"]
@@ -157,6 +159,7 @@ def _grid_of_layers(
     }
     hover = {"customdata": fields, "hovertemplate": template}
     options = {"hoverinfo": "skip"} if clickable else hover
+    options["meta"] = painting.sign  # times which z is the values
     figure = cells(painting.drawn, painting.scale, painting.limits, colorbar=colour_bar, **options)
     y, x = np.mgrid[:rows, :columns] if clickable else ([], [])
     figure.add_scatter(  # invisible: heatmaps cannot be clicked, and the second axis needs a trace

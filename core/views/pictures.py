@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import matplotlib
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
@@ -34,11 +35,10 @@ from core.views.words import (
     tick_labels,
 )
 
-FORMATS = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
-
 # Texts stay texts, to be searched and edited; and the same result gives the same file.
 matplotlib.rcParams |= {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "patchboard"}
 matplotlib.rcParams["text.hinting"] = "none"  # a text is as wide whatever it is drawn on
+FORMATS = ("png", "svg", "pdf")
 _UNDATED = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 _DPI = 300
@@ -49,6 +49,7 @@ _SMALL_LINE = 1.3 * _SMALL * _POINT
 _MARGIN = 0.15
 _LEAST_WIDTH, _MOST_WIDTH, _MOST_HEIGHT = 5.4, 17.0, 16.0  # of the map; the least suits the texts
 _BAR = 0.13
+_MOST_SHAPES = 5000
 _RULER = RendererAgg(1, 1, _DPI)
 _Words = list[tuple[str, bool]]  # and whether each is marked
 
@@ -76,17 +77,10 @@ def draw(result: Result, view: str = "effect") -> Figure:
     across = _labels(page, result, cells / columns)
     page.down += _SMALL_LINE + 0.06 if across.numbers else 0
     axes = page.axes(left, cells, down)
-    axes.imshow(
-        painting.drawn,
-        cmap=_colormap(painting),
-        vmin=painting.limits[0],
-        vmax=painting.limits[1],
-        aspect="auto",
-        interpolation="nearest",
-    )
-    axes.set_xticks([], [])
-    axes.set_yticks(range(rows), result.rows, fontsize=_SMALL)
-    axes.tick_params(length=2)
+    _cells(axes, painting.drawn, painting)
+    for row, name in enumerate(result.rows):
+        y = page.down - down + (row + 0.5) * down / rows
+        page.text(left - 0.06, y, name, _SMALL, ha="right")
     page.text(_MARGIN + 0.09, page.down - down / 2, "patched layer", _NORMAL, rotation=90)
     for column in across.numbers:
         x = left + (column + 0.5) * cells / columns
@@ -166,25 +160,30 @@ def _bar(page: "_Page", painting: Painting, left: float, length: float) -> None:
     page.paragraph([(word, False) for word in title.split(" ")], _NORMAL, left)
     page.down += 0.03
     axes = page.axes(left, length, _BAR)
-    axes.imshow(
-        [[step / 255 for step in range(256)]],
-        cmap=_colormap(painting),
-        aspect="auto",
-        extent=(0, 1, 0, 1),
-    )
-    axes.set_xticks([], [])
-    axes.set_yticks([], [])
-    axes.autoscale(False)
+    _cells(axes, np.linspace(*painting.limits, 256)[None], painting, as_image=True)
     marks = painting.marks(length / page.width("0", _SMALL))
     for mark in marks:
-        axes.plot([mark.at, mark.at], [0, -0.35], color="black", lw=0.8, clip_on=False)
+        axes.plot([256 * mark.at] * 2, [1, 1.35], color="black", lw=0.8, clip_on=False)
         at = left + mark.at * length, page.down + 0.05 + (mark.tier + 0.5) * _SMALL_LINE
         page.text(*at, mark.text, _SMALL, ha=mark.anchor)
     page.down += 0.05 + _SMALL_LINE * (1 + max(mark.tier for mark in marks))
 
 
-def _colormap(painting: Painting) -> LinearSegmentedColormap:
-    return LinearSegmentedColormap.from_list("patchboard", on_paper(painting.scale))
+def _cells(axes: Axes, values: np.ndarray, painting: Painting, as_image: bool = False) -> None:
+    """Values as cells of size 1. They are drawn one by one, which takes far less time than an
+    image; but in a file of shapes they are an image if they are too many to open it quickly."""
+    axes.pcolormesh(
+        values,
+        cmap=LinearSegmentedColormap.from_list("patchboard", on_paper(painting.scale)),
+        vmin=painting.limits[0],
+        vmax=painting.limits[1],
+        edgecolors="face",  # no light shines through between them
+        linewidth=0.4,
+        antialiased=False,
+        rasterized=as_image or values.size > _MOST_SHAPES,
+    )
+    rows, columns = values.shape
+    axes.set(xlim=(0, columns), ylim=(rows, 0), xticks=[], yticks=[])
 
 
 @dataclass

@@ -9,7 +9,7 @@ from core.presets import PRESETS
 from core.study import SIDES
 from pages.parts import jobs, running
 from tests.builders import finished
-from tests.pages.conftest import numbers
+from tests.pages.conftest import values
 
 DEFAULT = PRESETS[0].experiment("teaching")
 
@@ -18,10 +18,6 @@ DEFAULT = PRESETS[0].experiment("teaching")
 def study(teaching):
     """A finished study of the default texts, by heads."""
     return finished(replace(DEFAULT, site="head_z", embedding=False), teaching)
-
-
-def values(figure: dict) -> np.ndarray:
-    return numbers(figure["data"][0]["z"])
 
 
 def scale(figure: dict) -> tuple[float, float]:
@@ -104,7 +100,7 @@ def test_the_lens_ends_in_what_each_run_says_and_the_attributions_sum_to_it(open
     for shown, line, bar, side in zip(app.maps[:2], lines, bars, SIDES, strict=True):
         best = result.top[side][0]
         assert values(shown)[-1, -1] == pytest.approx(best.prob, abs=1e-5)
-        assert shown["data"][0]["text"][-1][-1] == best.token.label[:9]
+        assert shown["data"][1]["text"][-1] == best.token.label[:9]
         assert values(shown).shape == (7, 10)  # the embedding and six layers, ten tokens
         difference = pytest.approx(getattr(result.baselines["logit_diff"], side), abs=1e-3)
         target, foil = (trace["y"][-1] for trace in line["data"])

@@ -91,6 +91,7 @@ def test_no_colour_means_no_effect(result, metric, direction):
     trace, sign = map_of(heatmap(wanted)), paint(wanted).sign
     values, unpatched = sign * result.grids[metric], sign * wanted.plain(metric)
     np.testing.assert_array_equal(np.array(trace.z), values)
+    assert trace.meta == sign
     assert (trace.zmin + trace.zmax) / 2 == pytest.approx(unpatched, abs=1e-6)
     assert trace.zmin - 1e-6 <= values.min() <= values.max() <= trace.zmax + 1e-6
     place, colour = trace.colorscale[1]
