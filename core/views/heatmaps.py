@@ -25,7 +25,7 @@ _CLICKABLE_CELLS = 5000
 _CELL_HEIGHT = 34  # pixels, as all lengths here
 _LEAST_CELL_HEIGHT = 14
 _GRID_HEIGHT = 480
-NARROWEST = 230  # what a map has for its cells on a phone; side by side it may be less
+NARROWEST = 225  # what a map has for its cells on a phone; side by side it may be less
 SIDE_BY_SIDE = 200
 LINE = 14  # of a label
 _CHARACTER = 6  # of a label: what is measured of Streamlit's font is less
@@ -143,7 +143,7 @@ def _grid_of_layers(
     bar_at = _NUMBERS * by_position + (TIERS * LINE) + 6  # above the cells
     top_of_bar = bar_at + _BAR + _TITLE * (len(titled) - 0.1)  # as Plotly stacks them
     above = ceil(top_of_bar) + 8
-    below = _below(labels, narrowest / columns)
+    below = _below(labels, narrowest / columns) + _NUMBERS * (not by_position)  # with a title
     height = above + cell * rows + below
     colour_bar = {
         **{
@@ -183,6 +183,7 @@ def _grid_of_layers(
             [plotly_text(label) for label in labels.values()],
             tickvals=list(labels),
             autotickangles=[0, 90],
+            automargin=False,  # the height of the cells is what the colour bar's place is told by
             ticks="",
             title=None if by_position else "head",
             **across,

@@ -144,6 +144,7 @@ def test_the_labels_of_the_colour_bar_lie_between_it_and_what_is_above_the_cells
     bar = map_of(figure).colorbar
     assert (bar.y - 1) * 34 * rows + 1 < top
     assert figure.layout.height == top + 34 * rows + figure.layout.margin.b
+    assert figure.layout.xaxis.automargin is False
 
 
 def test_the_view_of_the_assignment_keeps_the_rows_of_the_result_in_clicks_and_hovers(loaded):
