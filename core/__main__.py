@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         "--matrix", metavar="FILE", help="layers by positions, as numpy.loadtxt reads it; or -"
     )
     for kind in _PICTURES:
-        patch.add_argument(f"--{kind}", metavar="FILE", help=f"the map as a {kind.upper()}; or -")
+        patch.add_argument(f"--{kind}", metavar="FILE", help=f"the map in {kind.upper()}; or -")
     patch.add_argument(
         "--view",
         default="effect",

@@ -21,7 +21,7 @@ from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
 from core.result import EMBEDDING, Baseline, ModelCard, Moved, Ranked, Result
-from core.views.words import replaced, summary, wording
+from core.views.words import formula, quoted, replaced, summary, wording
 
 if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
     from core.reading.attribution import Attribution
@@ -155,21 +155,21 @@ def matrix_csv(result: Result) -> str:
         raise UserError(
             f"a matrix has two axes and {result.experiment.site} has three: use the grid as CSV."
         )
-    apart = _layers_apart(result, result.experiment.metric)
+    metric, first = result.experiment.metric, int(result.rows[0] == EMBEDDING)
     about = {
         "lines": "layers from 0 on",
         "columns": f"{result.axes[1]}s from 0 on",
-        "values": wording(result),
+        "values": formula(result, metric, quoted),
         "patched": summary(result),
         "model": result.model.name,
-        **{side: [token.text for token in getattr(result, side)] for side in _SIDES},
-        **{f"{run} run": result.plain(result.experiment.metric, run) for run in _SIDES},
-        **({EMBEDDING: apart[EMBEDDING][0]} if EMBEDDING in apart else {}),
+        **{f"{run} run": str(result.plain(metric, run)) for run in _SIDES},
+        **{side: json.dumps([token.text for token in getattr(result, side)]) for side in _SIDES},
+        **({EMBEDDING: ",".join(map(str, result.values[0]))} if first else {}),
     }
     # In ASCII, and without a byte order mark, so that NumPy reads it wherever it runs.
-    lines = [f"# {name}: {json.dumps(what)}" for name, what in about.items()]
-    lines += [",".join(map(repr, row)) for row in apart["values"]]
-    return "\n".join(lines) + "\n"
+    lines = [f"# {name}: {what}" for name, what in about.items()]
+    lines += [",".join(map(str, row)) for row in result.values[first:]]
+    return "\n".join(lines).encode("ascii", "backslashreplace").decode() + "\n"
 
 
 def top_csv(result: Result, chosen: Chosen | None = None) -> str:

@@ -83,7 +83,8 @@ def test_the_report_is_printed_and_files_are_written(model_folder, tmp_path, cap
     result = from_json(names["json"].read_text(encoding="utf-8"))
     grids = read_grid_csv(names["csv"].read_text(encoding="utf-8"))
     assert grids["logit_diff"].tobytes() == result.values.tobytes()
-    np.testing.assert_array_equal(np.loadtxt(names["matrix"], delimiter=","), result.values)
+    matrix = np.loadtxt(names["matrix"], delimiter=",", dtype=np.float32)
+    np.testing.assert_array_equal(matrix, result.values)
     assert matplotlib.image.imread(names["png"]).shape[2] in (3, 4)
     texts = ElementTree.parse(names["svg"]).iter("{http://www.w3.org/2000/svg}text")
     assert "Clean text: Anna" in ["".join(text.itertext()) for text in texts]
