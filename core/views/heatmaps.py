@@ -17,6 +17,7 @@ from core.views.words import (
     plotly_text,
     row_name,
     tick_labels,
+    width_of,
     wording,
 )
 
@@ -209,7 +210,7 @@ def _grid_of_layers(
 def _below(labels: dict[float, str], room: float) -> int:
     """The height that labels need below the cells: upright ones unless all fit lying down."""
     lines = [line for label in labels.values() for line in label.split("\n")]
-    longest = max(map(len, lines)) * _CHARACTER
+    longest = max(map(width_of, lines)) * _CHARACTER
     most = 1 + max(label.count("\n") for label in labels.values())
     return 16 + (most * LINE if longest < room else longest)
 

@@ -1,6 +1,7 @@
 """The words of a map, whoever draws it: what was patched, what the numbers and colours mean."""
 
 import textwrap
+import unicodedata
 from collections.abc import Callable
 from difflib import SequenceMatcher
 from html import escape
@@ -201,6 +202,14 @@ def folded(words: list[tuple[str, bool]], longest: int = 600) -> list[tuple[str,
 def fold(text: str, longest: int, most: int = 3) -> list[str]:
     """A text in at most so many lines of at most so many characters, cut if it is longer."""
     return textwrap.wrap(text, longest, max_lines=most, placeholder=" …") or [""]
+
+
+def width_of(text: str) -> int:
+    """How many characters of usual width a text takes: two a wide one, none a combining one."""
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
 
 
 def plotly_text(text: str) -> str:

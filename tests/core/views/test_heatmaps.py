@@ -214,6 +214,15 @@ def test_labels_find_room_on_the_narrowest_chart(result, positions, narrowest):
     assert len(labelled) >= min(positions, narrowest // 14 // 2)
 
 
+def test_upright_labels_have_room_below_the_cells_wide_characters_more(result):
+    def below(token: str) -> int:
+        return heatmap(with_tokens(result, [token] * 7)).layout.margin.b
+
+    assert below("a" * 12) >= 12 * 6
+    assert below("日" * 12) >= 12 * 11
+    assert below("a") < 40
+
+
 def test_heads_are_numbered_once(loaded):
     layout = heatmap(answer(loaded, site="head_z")).layout
     assert list(layout.xaxis.ticktext) == ["0", "1"] and layout.xaxis.title.text == "head"
