@@ -215,12 +215,13 @@ def downloads(study: Study, experiment: Experiment, shown: Result, view: str = "
     and the numbers of the whole experiment under every metric. Where a cell is chosen, its
     patched run is among them."""
 
+    at = selected(shown)  # now: the files are made where there is no session
+
     def chosen() -> exports.Chosen | None:
-        at, position = selected(shown), shown.at_position
         if at is None:
             return None
-        cell = at if position is None else (*at, position)
-        return exports.Chosen(*at, study.patched_next_tokens(cell))
+        beyond = () if shown.at_position is None else (shown.at_position,)
+        return exports.Chosen(*at, study.patched_next_tokens((*at, *beyond)))
 
     def whole() -> Result:
         return study.read(experiment)

@@ -49,6 +49,13 @@ def test_a_click_frames_a_cell_and_tells_its_story(opened):
     expect(page.get_by_text("Patched run")).to_be_visible()
     assert opened.settle().map()["frames"] == [[3, 9], [3, 9]]
     assert page.get_by_role("spinbutton", name="Position", exact=True).input_value() == "9"
+    button = page.get_by_test_id("stDownloadButton").filter(has_text="CSV: top 20")
+    with page.expect_download() as started:
+        button.get_by_role("button").click()
+    table = csv.DictReader(io.StringIO(started.value.path().read_text(encoding="utf-8-sig")))
+    patched = [row for row in table if row["run"] == "patched"]
+    assert len(patched) == 20
+    assert {(row["patched_layer"], row["patched_position"]) for row in patched} == {("2", "9")}
     opened.click(0, 1)
     expect(page.get_by_text("With the embedding at position 1")).to_be_visible()
     assert opened.settle().map()["frames"] == [[0, 1], [0, 1]]

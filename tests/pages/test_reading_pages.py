@@ -20,6 +20,11 @@ def study(teaching):
     return finished(replace(DEFAULT, site="head_z", embedding=False), teaching)
 
 
+def files(app) -> list[str]:
+    """What the buttons of the downloads say."""
+    return [button.proto.label for button in app.at.get("download_button")]
+
+
 def scale(figure: dict) -> tuple[float, float]:
     return figure["data"][0]["zmin"], figure["data"][0]["zmax"]
 
@@ -66,6 +71,8 @@ def test_a_chosen_head_shows_where_it_reads_on_both_runs(open_app, study):
         assert [row["weight"] for row in table] == pytest.approx(strongest, abs=1e-6)
         tokens = study.plain.tokens[side]
         assert [row["token"] for row in table] == [tokens[row["position"]].label for row in table]
+    maps = [f"CSV: {site}" for site in ("resid_post", "attn_out", "mlp_out", "head_z")]
+    assert files(app) == [*maps, *(f"CSV: attention, {side} run" for side in SIDES)]
 
 
 def test_the_preview_is_shown_with_its_correlation_with_the_exact_map(open_app, study):
@@ -116,6 +123,7 @@ def test_denoise_and_noise_stand_side_by_side(open_app, answer):
     for shown, direction in zip(app.maps, ("denoise", "noise"), strict=True):
         expected = answer(replace(app.experiment, direction=direction)).values
         np.testing.assert_allclose(values(shown), expected, atol=1e-4)
+    assert files(app) == ["CSV: both"]
     (low, high), (other_low, other_high) = map(scale, app.maps)
     assert high - low == pytest.approx(other_high - other_low)
 
