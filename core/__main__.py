@@ -27,8 +27,14 @@ from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.study import Study
 from core.views import exports
+from core.views.colour_bar import VIEWS
 from core.views.terminal import report
 from mingpt.hub import Progress
+
+# What can be written, and the suffix that its file has by custom.
+_PICTURES = ("png", "svg", "pdf")
+_SUFFIXES = {"csv": ".csv", "matrix": ".csv", "png": ".png", "svg": ".svg", "pdf": ".pdf"}
+_SUFFIXES |= {"json": ".json"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,7 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric; or -")
-    patch.add_argument("--png", metavar="FILE", help="the heatmap; or -")
+    patch.add_argument(
+        "--matrix", metavar="FILE", help="layers by positions, as numpy.loadtxt reads it; or -"
+    )
+    for kind in _PICTURES:
+        patch.add_argument(f"--{kind}", metavar="FILE", help=f"the map in {kind.upper()}; or -")
+    patch.add_argument(
+        "--view",
+        default="effect",
+        choices=VIEWS,
+        metavar="VIEW",
+        help="of a picture: effect (default: blue towards the run put in, orange away), or"
+        " assignment (layers alone, foil - target, one sequential scale)",
+    )
 
     checks = commands.add_parser(
         "verify",
@@ -137,20 +155,30 @@ def _patch(options: argparse.Namespace) -> int:
     names = {field.name for field in fields(Experiment)}
     experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
     files = _files(options)
-    if "png" in files and len(SITES[experiment.site].axes) > 2:
-        raise UserError(f"a PNG has two axes and {options.site} has three; use --csv or --json.")
-    if files.get("png") == "-" and sys.stdout.isatty():
-        raise UserError("a PNG is nothing to read: name a file for it, or redirect the output.")
+    pictures = [kind for kind in _PICTURES if kind in files]
+    if len(SITES[experiment.site].axes) > 2:
+        for kind in (*pictures, *({"matrix"} & files.keys())):
+            raise UserError(
+                f"--{kind} has two axes and {options.site} has three; use --csv or --json."
+            )
+    for kind in ("png", "pdf"):
+        if files.get(kind) == "-" and sys.stdout.isatty():
+            raise UserError(
+                f"a {kind.upper()} is nothing to read: name a file for it, or redirect the output."
+            )
     study = Study(experiment, _load(options, options.dtype))
     study.read(experiment, metrics=())  # a metric that cannot be measured shows before the sweep
     _with_progress(study)
     result = study.read(experiment)
     if "csv" in files:
         output.write(files["csv"], exports.grid_csv(result))
-    if "png" in files:
+    if "matrix" in files:
+        output.write(files["matrix"], exports.matrix_csv(result))
+    if pictures:
         from core.views.pictures import picture  # only here: matplotlib takes half a second
 
-        output.write(files["png"], picture(result, "png"))
+        for kind in pictures:
+            output.write(files[kind], picture(result, kind, options.view))
     if "json" in files:
         output.write(files["json"], exports.to_json(result) + "\n")
     if "-" not in files.values():
@@ -189,9 +217,16 @@ def _models(options: argparse.Namespace) -> int:
 
 def _files(options: argparse.Namespace) -> dict[str, str]:
     """What is to be written, and where to: what cannot be shows before anything runs."""
-    given = {kind: getattr(options, kind, None) for kind in ("csv", "png", "json")}
+    given = {kind: getattr(options, kind, None) for kind in _SUFFIXES}
     files = {kind: path for kind, path in given.items() if path is not None}
     output.check_places(files)
+    for kind, path in files.items():
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix in _SUFFIXES.values() and suffix != _SUFFIXES[kind]:
+            raise UserError(
+                f"--{kind} does not write a {suffix} file: call {path} {_SUFFIXES[kind]}, or use"
+                f" --{suffix[1:]}."
+            )
     return files
 
 

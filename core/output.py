@@ -43,7 +43,7 @@ def redraw(line: str = "") -> None:
 
 
 def check_places(files: dict[str, str]) -> None:
-    """`files` are kinds ("csv", "png", "json") and where to write them, "-" being standard output.
+    """`files` are kinds ("csv", "png" ...) and where to write them, "-" being standard output.
     Raises UserError for a place that cannot be written to, and for two kinds at one."""
     kinds: dict[object, str] = {}
     for kind, path in files.items():

@@ -2,13 +2,17 @@
 
 CSV files are for spreadsheets: they begin with a byte order mark, tokens stand in them as JSON
 strings (`" Jones"`, so that a space is seen and nothing is taken for a formula) beside their ids,
-and numbers have as many digits as it takes to read them back exactly.
+and numbers have as many digits as it takes to read them back exactly. A matrix is for NumPy as
+well: numbers alone, below lines that begin with `#` and say what they are.
 """
+
+from __future__ import annotations
 
 import csv
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,16 +20,36 @@ from core.errors import UserError
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
-from core.result import EMBEDDING, Baseline, ModelCard, Ranked, Result
-from core.views.words import summary, wording
+from core.result import EMBEDDING, Baseline, ModelCard, Moved, Ranked, Result
+from core.views.words import formula, quoted, replaced, summary, wording
+
+if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
+    from core.reading.attribution import Attribution
+    from core.reading.lens import LogitLens
 
 _BYTE_ORDER_MARK = "\ufeff"
 _TOKEN_LABELS = ("clean_id", "clean_token", "corrupted_id", "corrupted_token")
 _SIDES = ("clean", "corrupted")
 
 
-def to_json(result: Result) -> str:
-    """Everything in a result; `values` is by `axes`, layers first, the embedding row apart."""
+@dataclass(frozen=True)
+class Chosen:
+    """The patched run of one cell of a map: its row, its column and its likeliest next tokens."""
+
+    row: int
+    column: int
+    top: tuple[Moved, ...]
+
+    def place(self, shown: Result) -> dict[str, str | int]:
+        """Which cell of a map it is, by the names of its axes."""
+        place = {"layer": shown.rows[self.row], shown.axes[1]: self.column}
+        at = {} if shown.at_position is None else {"position": shown.at_position}
+        return place | at
+
+
+def to_json(result: Result, shown: Result | None = None, chosen: Chosen | None = None) -> str:
+    """Everything in a result; `values` is by `axes`, layers first, the embedding row apart. With
+    the run that was `chosen` on the map that is `shown`, which `from_json` passes over."""
     metric = result.experiment.metric
     return json.dumps(
         {
@@ -50,6 +74,7 @@ def to_json(result: Result) -> str:
                 for name in result.grids
             },
             "top": {side: [_ranked_row(row) for row in result.top[side]] for side in _SIDES},
+            **({"patched_run": _patched_run(shown or result, chosen)} if chosen else {}),
             "seconds": result.seconds,
         },
         ensure_ascii=False,
@@ -122,12 +147,106 @@ def read_grid_csv(text: str) -> dict[str, np.ndarray]:
         raise UserError(f"This is no grid that Patchboard wrote: {error!r}.") from error
 
 
-def top_csv(result: Result) -> str:
-    """The likeliest next tokens of both runs, a line for each."""
-    lines = [("run", "rank", "token_id", "token", "logit", "prob")]
-    for side in _SIDES:
-        for row in result.top[side]:
-            lines.append((side, row.rank, *_cells(row.token), row.logit, row.prob))
+def matrix_csv(result: Result) -> str:
+    """The values of the experiment's own metric as a plain matrix, a line for each layer and a
+    column for each position or head; what it is of, and the embedding's row, in lines that begin
+    with `#`. `numpy.loadtxt(file, delimiter=",")` reads it. Raises UserError for three axes."""
+    if len(result.axes) > 2:
+        raise UserError(
+            f"a matrix has two axes and {result.experiment.site} has three: use the grid as CSV."
+        )
+    metric, first = result.experiment.metric, int(result.rows[0] == EMBEDDING)
+    about = {
+        "lines": "layers from 0 on",
+        "columns": f"{result.axes[1]}s from 0 on",
+        "values": formula(result, metric, quoted),
+        "patched": summary(result),
+        "model": result.model.name,
+        **{f"{run} run": str(result.plain(metric, run)) for run in _SIDES},
+        **{side: json.dumps([token.text for token in getattr(result, side)]) for side in _SIDES},
+        **({EMBEDDING: ",".join(map(str, result.values[0]))} if first else {}),
+    }
+    # In ASCII, and without a byte order mark, so that NumPy reads it wherever it runs.
+    lines = [f"# {name}: {what}" for name, what in about.items()]
+    lines += [",".join(map(str, row)) for row in result.values[first:]]
+    return "\n".join(lines).encode("ascii", "backslashreplace").decode() + "\n"
+
+
+def top_csv(result: Result, chosen: Chosen | None = None) -> str:
+    """The likeliest next tokens of both runs, a line for each, and of the run `chosen` on this
+    map with its cell."""
+    runs = {side: ({}, result.top[side]) for side in _SIDES}
+    if chosen:
+        runs["patched"] = (chosen.place(result), tuple(moved.now for moved in chosen.top))
+    places = [f"patched_{axis}" for axis in runs["patched"][0]] if chosen else []
+    lines = [("run", "rank", "token_id", "token", "logit", "prob", *places)]
+    for run, (place, top) in runs.items():
+        where = tuple(place.values()) or ("",) * len(places)
+        lines += [(run, row.rank, *_cells(row.token), row.logit, row.prob, *where) for row in top]
+    return _csv(lines)
+
+
+def lens_csv(
+    lenses: dict[str, LogitLens],
+    rows: tuple[str, ...],
+    tokens: dict[str, tuple[Token, ...]],
+    tops: dict[str, list[list[Token]]],
+    pair: tuple[Token, Token],
+) -> str:
+    """The logit lens by run: a line for each layer and position with the likeliest next token;
+    at the last position, the logit and the rank of target and foil as well. `rows` are the names
+    of the layers, `tops` the tokens of `top_ids`."""
+    asked = [f"{name}_{what}" for name in ("target", "foil") for what in ("id", "logit", "rank")]
+    lines = [
+        ("run", "layer", "position", "token_id", "token", "top_id", "top_token", "prob", *asked)
+    ]
+    for run, lens in lenses.items():
+        probs, logits, ranks = (of.tolist() for of in (lens.top_probs, lens.logits, lens.ranks))
+        last = len(tokens[run]) - 1
+        for i, layer in enumerate(rows):
+            ends = [
+                x for t, *of in zip(pair, logits[i], ranks[i], strict=True) for x in (t.id, *of)
+            ]
+            for p, token in enumerate(tokens[run]):
+                place = (run, layer, p, *_cells(token), *_cells(tops[run][i][p]), probs[i][p])
+                lines.append((*place, *(ends if p == last else [""] * len(ends))))
+    return _csv(lines)
+
+
+def attribution_csv(attributions: dict[str, Attribution]) -> str:
+    """Direct logit attribution by run: a line for each part, their sum in the end."""
+    lines = [("run", "part", "layer", "head", "logit_difference")]
+    for run, parts in attributions.items():
+        lines.append((run, "embedding", "", "", parts.embedding))
+        heads, biases, mlps = (of.tolist() for of in (parts.heads, parts.attention_bias, parts.mlp))
+        for layer, (of_heads, bias, mlp) in enumerate(zip(heads, biases, mlps, strict=True)):
+            lines += [(run, "head", layer, head, value) for head, value in enumerate(of_heads)]
+            lines += [(run, "attention bias", layer, "", bias), (run, "mlp", layer, "", mlp)]
+        lines.append((run, "final bias", "", "", parts.final_bias))
+        lines.append((run, "total", "", "", parts.total))
+    return _csv(lines)
+
+
+def attention_csv(pattern: np.ndarray, tokens: tuple[Token, ...]) -> str:
+    """One head's pattern (T, T): a line for each position, a column for each position it reads."""
+    labels = [f"{p} {json.dumps(token.text, ensure_ascii=False)}" for p, token in enumerate(tokens)]
+    lines = [("position", "token", *(f"reads {label}" for label in labels))]
+    for p, row in enumerate(pattern.tolist()):
+        lines.append((p, json.dumps(tokens[p].text, ensure_ascii=False), *row))
+    return _csv(lines)
+
+
+def compared_csv(one: Result, other: Result, names: tuple[str, str]) -> str:
+    """Two results of one shape, cell by cell: the value of each under its own metric and, where
+    that is one metric, what the second has more. Raises UserError for two shapes."""
+    if (one.axes, one.values.shape) != (other.axes, other.values.shape):
+        raise UserError("Two results are compared cell by cell, and these two have other cells.")
+    same = one.experiment.metric == other.experiment.metric
+    lines = [(*one.axes, *names, *([f"{names[1]} - {names[0]}"] if same else []))]
+    for cell in np.ndindex(one.values.shape):
+        values = [result.values[cell].item() for result in (one, other)]
+        apart = [values[1] - values[0]] if same else []
+        lines.append((one.rows[cell[0]], *cell[1:], *values, *apart))
     return _csv(lines)
 
 
@@ -147,6 +266,18 @@ def _layers_apart(result: Result, metric: str) -> dict[str, list]:
     if result.rows[0] != EMBEDDING:
         return {"values": rows}
     return {"values": rows[1:], EMBEDDING: rows[:1]}
+
+
+def _patched_run(shown: Result, chosen: Chosen) -> dict:
+    return {
+        "cell": chosen.place(shown),
+        "in_words": replaced(shown, chosen.row, chosen.column),
+        "top": [
+            _ranked_row(moved.now)
+            | {"clean_rank": moved.clean_rank, "corrupted_rank": moved.corrupted_rank}
+            for moved in chosen.top
+        ],
+    }
 
 
 def _ranked_row(row: Ranked) -> dict:

@@ -1,34 +1,41 @@
 """Result -> a Plotly figure to hover and click; and the cells and axes that all such maps have."""
 
+from dataclasses import replace
+from math import ceil
+
 import numpy as np
 import plotly.graph_objects as go
 
 from core.result import Result
-from core.views.colours import DARK, LIGHT, Scale, for_plotly, limits, rgba, scale
+from core.views import colours
+from core.views.colour_bar import TIERS, Mark, Painting, marks, paint
+from core.views.colours import DARK, LIGHT, TEXT, Scale, for_plotly, hexadecimal, rgba
+from core.views.doubts import matters
 from core.views.words import (
     at_position,
-    column_label,
+    fold,
     formula,
-    marks,
     plotly_text,
     row_name,
-    tick_step,
+    tick_labels,
+    width_of,
     wording,
 )
 
 # An invisible marker over each cell makes it clickable; beyond this many the browser would lag.
 _CLICKABLE_CELLS = 5000
-_CELL_HEIGHT = 34  # pixels
+_CELL_HEIGHT = 34  # pixels, as all lengths here
 _LEAST_CELL_HEIGHT = 14
 _GRID_HEIGHT = 480
-_ABOVE_GRID = 106  # position numbers, then the colour bar with its title and ticks
-_BELOW_GRID = 90
-_DIGITS_ACROSS = 36  # of the position numbers above, side by side on a phone
-_COLOUR_BAR = {  # above the grid
-    **{"orientation": "h", "len": 0.85, "thickness": 10, "outlinewidth": 0},
-    **{"x": 0, "xanchor": "left", "xpad": 0, "yanchor": "bottom", "ypad": 0},
-    **{"tickangle": 0, "ticklabeloverflow": "allow"},
-}
+NARROWEST = 225  # what a map has for its cells on a phone; side by side it may be less
+SIDE_BY_SIDE = 200
+LINE = 14  # of a label
+_CHARACTER = 6  # of a label: what is measured of Streamlit's font is less
+_SMALL = {"size": 11}
+_NUMBERS = 22  # the numbers of the positions, right above the cells
+_BAR = 8
+_TITLE = 15.6  # a line of the colour bar's title
+_TITLE_CHARACTERS = 34  # in a line of the colour bar's title
 
 
 def heatmap(
@@ -36,13 +43,23 @@ def heatmap(
     selected: tuple[int, int] | None = None,
     reach: float | None = None,
     clickable: bool = True,
+    view: str = "effect",
+    narrowest: int | None = None,
 ) -> go.Figure:
     """The grid of two axes, layers down, positions or heads across; `selected` is outlined.
+
     `reach` is how far the colours go on either side, so that maps can share a scale. A map that
-    need not be `clickable` is drawn much sooner."""
-    metric, logit_diff = result.experiment.metric, result.grids["logit_diff"]
+    need not be `clickable` is drawn much sooner. `view` is one of `colour_bar.VIEWS`; rows count
+    as in `result` in all of them. `narrowest` is how many pixels wide the cells together are at
+    the least, which decides how many labels there are: as on a phone, if it is not given, or
+    less for maps that share a scale, which stand side by side.
+    """
+    narrowest = narrowest or (SIDE_BY_SIDE if reach else NARROWEST)
+    painting = paint(result, view, reach)
+    skipped = len(result.rows) - len(painting.result.rows)  # the embedding, in some views
+    metric, logit_diff = painting.result.experiment.metric, result.grids["logit_diff"]
     numbers = {
-        "recovery" if metric == "recovery" else wording(result): result.values,
+        "recovery" if metric == "recovery" else wording(painting.result): result.grids[metric],
         formula(result, "logit_diff"): logit_diff,
         f"change against the {result.unpatched} run": logit_diff - result.plain("logit_diff"),
     }
@@ -50,19 +67,17 @@ def heatmap(
         numbers["recovery"] = result.grids["recovery"]
     own, *others = (f"{plotly_text(n)}: %{{customdata[{i}]}}" for i, n in enumerate(numbers, 5))
     tokens = ["clean %{customdata[3]} · corrupted %{customdata[4]}"]
-    ends = limits(result, reach)
     figure = _grid_of_layers(
-        result,
-        result.values,
-        ends,
-        wording(result),
-        marks(result, *ends),
-        _fields(result, *numbers.values()),
+        painting,
+        wording(painting.result),
+        painting.marks(narrowest / _CHARACTER),
+        _fields(result, *numbers.values())[skipped:],
         [*(tokens if result.axes[1] == "position" else []), f"<b>{own}</b>", *others],
         clickable,
+        narrowest,
     )
-    if selected is not None:
-        _outline(figure, *selected)
+    if selected is not None and selected[0] >= skipped:
+        _outline(figure, selected[0] - skipped, selected[1])
     return figure
 
 
@@ -71,22 +86,23 @@ def difference(one: Result, other: Result, reach: float | None = None) -> go.Fig
     colours are those of `one`, with no colour for no difference, and full at `reach` on either
     side, or at the largest difference."""
     values = one.values - other.values
-    within = reach or max(float(np.nanmax(np.abs(values))), 1e-6)
+    within = (reach or max(float(np.nanmax(np.abs(values))), matters(one))) * colours.sign(one)
+    metric = one.experiment.metric
+    apart = replace(one, grids=one.grids | {metric: values})
     return _grid_of_layers(
-        one,
-        values,
-        (-within, within),
+        Painting(apart, colours.scale(one), (-within, within)),
         f"difference of {wording(one)}",
-        {end: f"{end:z.4g}" for end in (-within, 0.0, within)},
+        marks((-within, within), {}, NARROWEST / _CHARACTER),
         _fields(one, one.values, other.values, values),
         ["%{customdata[5]} - %{customdata[6]} = %{customdata[7]}"],
         clickable=False,
+        narrowest=NARROWEST,
     )
 
 
-def cells(values: np.ndarray, colours: Scale, ends: tuple[float, float], **options) -> go.Figure:
+def cells(values: np.ndarray, scale: Scale, ends: tuple[float, float], **options) -> go.Figure:
     """Values as coloured cells, the colours from one of `ends` to the other."""
-    options |= {"colorscale": for_plotly(colours), "xgap": 1, "ygap": 1}
+    options |= {"colorscale": for_plotly(scale), "xgap": 1, "ygap": 1}
     return go.Figure(go.Heatmap(z=values, zmin=ends[0], zmax=ends[1], **options))
 
 
@@ -94,34 +110,60 @@ def axis(labels: list[str], **options) -> dict:
     """An axis of cells that cannot be dragged. They are counted, and the labels only written at
     them: of equal labels Plotly would make one cell."""
     options = {"tickvals": list(range(len(labels))), "ticktext": labels} | options
-    return {"showgrid": False, "zeroline": False, "fixedrange": True} | options
+    return {"showgrid": False, "zeroline": False, "fixedrange": True, "tickfont": _SMALL} | options
+
+
+def dressed(figure: go.Figure) -> go.Figure:
+    """A figure as all of ours are: texts that can be read on a light and on a dark page, and no
+    camera, whose picture would not say what it is of (there are downloads)."""
+    font = {"color": hexadecimal(TEXT)}
+    axes = {"tickfont": font, "title": {"font": font}}
+    figure.update_xaxes(axes).update_yaxes(axes)
+    figure.update_traces(selector={"type": "heatmap"}, colorbar={"title": {"font": font}})
+    return figure.update_layout(
+        font=font, legend={"font": font}, modebar={"remove": ["toimage", "select2d", "lasso2d"]}
+    )
 
 
 def _grid_of_layers(
-    result: Result,
-    values: np.ndarray,
-    ends: tuple[float, float],
+    painting: Painting,
     title: str,
-    marked: dict[float, str],
+    marked: tuple[Mark, ...],
     fields: np.ndarray,
     lines: list[str],
     clickable: bool,
+    narrowest: int,
 ) -> go.Figure:
-    """Values on the axes of `result`, with `lines` in a hover, under the place of a cell."""
-    rows, columns = values.shape
+    """A map with its colour bar above, and `lines` in a hover, under the place of a cell."""
+    result, (rows, columns) = painting.result, painting.result.values.shape
     clickable = clickable and rows * columns <= _CLICKABLE_CELLS
     cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
     place = f"%{{customdata[2]}}, {result.axes[1]} %{{customdata[1]}}{at_position(result)}"
     template = "<br>".join([f"<b>{place}</b>", *lines]) + "<extra></extra>"
+    by_position = result.axes[1] == "position"
+    labels = tick_labels(result, narrowest / columns, LINE)
+    titled = fold(title, _TITLE_CHARACTERS)
+    bar_at = _NUMBERS * by_position + (TIERS * LINE) + 6  # above the cells
+    top_of_bar = bar_at + _BAR + _TITLE * (len(titled) - 0.1)  # as Plotly stacks them
+    above = ceil(top_of_bar) + 8
+    below = _below(labels, narrowest / columns) + _NUMBERS * (not by_position)  # with a title
+    height = above + cell * rows + below
     colour_bar = {
-        "title": {"text": plotly_text(title), "side": "top"},
-        "tickvals": list(marked),
-        "ticktext": [plotly_text(label) for label in marked.values()],
-        "y": 1 + 22 / (cell * rows),  # above the numbers of positions
+        **{
+            "title": {
+                "text": "<br>".join(map(plotly_text, titled)),
+                "side": "top",
+                "font": {"size": 12},
+            }
+        },
+        **{"orientation": "h", "len": 1, "thickness": _BAR, "outlinewidth": 0},
+        **{"x": 0, "xanchor": "left", "xpad": 0, "yanchor": "top", "ypad": 0},
+        **{"y": 1 + top_of_bar / (cell * rows), "showticklabels": False},
     }
     hover = {"customdata": fields, "hovertemplate": template}
     options = {"hoverinfo": "skip"} if clickable else hover
-    figure = cells(values, scale(result), ends, colorbar=_COLOUR_BAR | colour_bar, **options)
+    options["meta"] = painting.sign  # times which z is the values
+    figure = cells(painting.drawn, painting.scale, painting.limits, colorbar=colour_bar, **options)
     y, x = np.mgrid[:rows, :columns] if clickable else ([], [])
     figure.add_scatter(  # invisible: heatmaps cannot be clicked, and the second axis needs a trace
         x=np.ravel(x),
@@ -135,22 +177,44 @@ def _grid_of_layers(
         customdata=fields.reshape(rows * columns, -1) if clickable else None,
         hovertemplate=template,
     )
-    ticks = list(range(0, columns, tick_step(columns)))
-    labels = [plotly_text(column_label(result, column)) for column in ticks]
-    digits = len(str(columns - 1))
-    numbered = ticks[:: -(-len(ticks) * digits // _DIGITS_ACROSS)]
-    across, above = {"range": [-0.5, columns - 0.5]}, {"overlaying": "x", "side": "top"}
+    digits = _CHARACTER * len(str(columns - 1)) + 4
+    numbered = list(range(0, columns, ceil(columns * digits / narrowest))) if by_position else []
+    across = {"range": [-0.5, columns - 0.5]}
+    on_top = {"overlaying": "x", "side": "top", "tickangle": 0, "ticks": ""}
     figure.update_layout(
-        xaxis=axis(labels, tickvals=ticks, automargin=True, **across),
-        xaxis2=axis(numbered, tickvals=numbered, tickangle=0, ticks="", **above, **across),
+        xaxis=axis(
+            [plotly_text(label) for label in labels.values()],
+            tickvals=list(labels),
+            autotickangles=[0, 90],
+            automargin=False,  # the height of the cells is what the colour bar's place is told by
+            ticks="",
+            title=None if by_position else "head",
+            **across,
+        ),
+        xaxis2=axis(numbered, tickvals=numbered, **on_top, **across),
         yaxis=axis(list(result.rows), title="patched layer", range=[rows - 0.5, -0.5]),
-        height=cell * rows + _ABOVE_GRID + _BELOW_GRID,
-        margin={"t": _ABOVE_GRID, "l": 10, "r": 10, "b": 10},
+        height=height,
+        margin={"t": above, "l": 10, "r": 10, "b": below},
         dragmode=False,
         clickmode="event+select",
         hoverlabel={"align": "left"},
     )
-    return figure
+    for mark in marked:
+        figure.add_annotation(
+            text=plotly_text(mark.text),
+            **{"x": mark.at, "xref": "paper", "xanchor": mark.anchor},
+            **{"y": 1, "yref": "paper", "yanchor": "top", "yshift": bar_at - LINE * mark.tier},
+            **{"showarrow": False, "font": _SMALL | {"color": hexadecimal(TEXT)}, "borderpad": 0},
+        )
+    return dressed(figure)
+
+
+def _below(labels: dict[float, str], room: float) -> int:
+    """The height that labels need below the cells: upright ones unless all fit lying down."""
+    lines = [line for label in labels.values() for line in label.split("\n")]
+    longest = max(map(width_of, lines)) * _CHARACTER
+    most = 1 + max(label.count("\n") for label in labels.values())
+    return 16 + (most * LINE if longest < room else longest)
 
 
 def _fields(result: Result, *grids: np.ndarray) -> np.ndarray:

@@ -9,9 +9,20 @@ import plotly.graph_objects as go
 
 from core.question.tokens import Token
 from core.result import Ranked
-from core.views.colours import BLUE, BLUE_DOWN, ORANGE, RUNS, STRENGTH, Colour, Scale, rgba
-from core.views.heatmaps import axis, cells
-from core.views.words import layer_name, plotly_text, probability, short
+from core.views import colours
+from core.views.colours import (
+    BLUE,
+    BLUE_DOWN,
+    ORANGE,
+    RUNS,
+    SOLID_STRENGTH,
+    STRENGTH,
+    Colour,
+    Scale,
+    rgba,
+)
+from core.views.heatmaps import LINE, NARROWEST, axis, cells, dressed
+from core.views.words import layer_name, plotly_text, probability, short, thinned
 
 if TYPE_CHECKING:  # a figure needs no torch, and takes what has been read as it is
     from core.reading.attribution import Attribution
@@ -50,7 +61,7 @@ def bars(top: tuple[Ranked, ...], colour: Colour) -> go.Figure:
     )
     figure.update_xaxes(title="probability", rangemode="tozero", fixedrange=True)
     figure.update_layout(height=20 * len(top) + 60, margin=_CHART["margin"] | {"t": 8}, bargap=0.3)
-    return figure
+    return dressed(figure)
 
 
 def attention_map(pattern: np.ndarray, tokens: tuple[Token, ...]) -> go.Figure:
@@ -60,7 +71,8 @@ def attention_map(pattern: np.ndarray, tokens: tuple[Token, ...]) -> go.Figure:
         [f"<b>{to}</b><br>reads {at}<br>weight {pattern[i, j]:.4f}" for j, at in enumerate(names)]
         for i, to in enumerate(names)
     ]
-    return _table(pattern, names, names, hover, STRENGTH, (0, 1), showscale=False)
+    figure = _table(pattern, names, names, hover, STRENGTH, (0, 1), showscale=False)
+    return figure.update_xaxes(_columns(tokens))
 
 
 def lens_map(
@@ -77,10 +89,19 @@ def lens_map(
         ]
         for i, row in enumerate(rows)
     ]
-    columns = [f"{p}<br>{label}" for p, label in enumerate(after)]
-    figure = _table(probs, list(rows), columns, hover, STRENGTH, (0, 1), showscale=False)
-    written = [[plotly_text(top.label[:9]) for top in row] for row in tops]
-    return figure.update_traces(text=written, texttemplate="%{text}")
+    figure = _table(probs, list(rows), after, hover, SOLID_STRENGTH, (0, 1), showscale=False)
+    y, x = np.mgrid[: len(rows), : len(tokens)]
+    grounds = (colours.at(SOLID_STRENGTH, prob)[0] for prob in probs.ravel())
+    figure.add_scatter(  # not the map's own texts, which are all of one colour
+        x=np.ravel(x),
+        y=np.ravel(y),
+        mode="text",
+        text=[plotly_text(top.label[:9]) for row in tops for top in row],
+        textfont={"color": [rgba(colours.readable_on(ground)) for ground in grounds]},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    return figure.update_xaxes(_columns(tokens))
 
 
 def lens_lines(
@@ -147,7 +168,14 @@ def attribution_layers(attribution: Attribution) -> go.Figure:
     )
     figure.update_yaxes(title="logit difference", fixedrange=True)
     figure.update_layout(_CHART, height=250, showlegend=False)
-    return figure.update_layout(margin={"t": 10})
+    return dressed(figure.update_layout(margin={"t": 10}))
+
+
+def _columns(tokens: tuple[Token, ...]) -> dict:
+    """Tokens at columns that may be narrow: as many as fit, upright where they are too long."""
+    labels = [f"{p} {plotly_text(short(token.label, 14))}" for p, token in enumerate(tokens)]
+    found = thinned(list(enumerate(labels)), NARROWEST / len(labels), LINE)
+    return {"tickvals": list(found), "ticktext": list(found.values()), "autotickangles": [0, 90]}
 
 
 def _table(
@@ -162,12 +190,13 @@ def _table(
     """Values as cells with labels at both axes, the first row on top, and a text for each hover."""
     options |= {"customdata": hover, "hovertemplate": "%{customdata}<extra></extra>"}
     figure = cells(values, colours, ends, **options)
-    return figure.update_layout(
+    figure.update_layout(
         xaxis=axis(columns),
         yaxis=axis(rows, autorange="reversed"),
         height=_HEIGHT_OF_A_ROW * len(values) + 130,
         margin=_CHART["margin"],
     )
+    return dressed(figure)
 
 
 def _lines(title: str, rows: tuple[str, ...], lines) -> go.Figure:
@@ -187,4 +216,4 @@ def _lines(title: str, rows: tuple[str, ...], lines) -> go.Figure:
             hovertemplate="%{customdata}",
         )
     figure.update_layout(_CHART, xaxis=axis(list(rows)))
-    return figure.update_yaxes(title=title, fixedrange=True)
+    return dressed(figure.update_yaxes(title=title, fixedrange=True))

@@ -1,10 +1,8 @@
 """Result -> text for a terminal."""
 
-import unicodedata
-
 from core.question.metrics import METRICS
 from core.result import Ranked, Result
-from core.views.words import number, probability, summary, wording
+from core.views.words import number, probability, summary, width_of, wording
 
 _LONGEST_PIECE = 12
 
@@ -67,17 +65,9 @@ def _grid(result: Result) -> str:
 
 
 def _aligned(column: list[str]) -> list[str]:
-    width = max(map(_width, column))
-    return [" " * (width - _width(cell)) + cell for cell in column]
+    width = max(map(width_of, column))
+    return [" " * (width - width_of(cell)) + cell for cell in column]
 
 
 def _clip(label: str) -> str:
     return label if len(label) <= _LONGEST_PIECE else label[: _LONGEST_PIECE - 1] + "…"
-
-
-def _width(text: str) -> int:
-    """Columns a terminal gives to a text: two for a wide character, none for a combining one."""
-    return sum(
-        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
-        for char in text
-    )

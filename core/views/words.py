@@ -1,13 +1,19 @@
 """The words of a map, whoever draws it: what was patched, what the numbers and colours mean."""
 
+import textwrap
+import unicodedata
+from collections.abc import Callable
+from difflib import SequenceMatcher
 from html import escape
+from math import ceil
 
 from core.question.metrics import METRICS
+from core.question.tokens import Token, visible
 from core.result import Result
 
 _LONGEST_LABEL = 24
-_MOST_TICKS = 64
-_CLOSE = 0.2  # of the colour bar: two names nearer than this would run into each other
+_LONGEST_TICK = 14
+_LONGEST_IN_A_LINE = 10  # of two tokens in one line
 
 # What some sites are in a sentence; others are called by their own names.
 _ACTIVATIONS = {
@@ -26,9 +32,23 @@ def wording(result: Result) -> str:
     return formula(result, result.experiment.metric)
 
 
-def formula(result: Result, metric: str) -> str:
+def label(token: Token) -> str:
+    return token.label
+
+
+def quoted(token: Token) -> str:
+    """A token in quotation marks, its spaces as they are."""
+    return f'"{plain(token.text)}"'
+
+
+def plain(text: str) -> str:
+    """A text with its spaces as they are, and all else that prints nothing made visible."""
+    return " ".join(map(visible, text.split(" ")))
+
+
+def formula(result: Result, metric: str, name: Callable[[Token], str] = label) -> str:
     """A metric as a formula with both tokens spelled out."""
-    tokens = {"target": result.target.label, "foil": result.foil.label}
+    tokens = {"target": name(result.target), "foil": name(result.foil)}
     return METRICS[metric].formula.format(**tokens)
 
 
@@ -87,25 +107,61 @@ def colours_mean(result: Result) -> str:
     )
 
 
-def marks(result: Result, low: float, high: float) -> dict[float, str]:
-    """What stands at a colour bar from `low` to `high`, value -> label: both plain runs, or of an
-    ablation, which has to do with one of them alone, this one and the ends."""
-    metric, middle = result.experiment.metric, result.plain(result.experiment.metric)
-    if result.other is None:
-        here = f"{result.unpatched}\n{middle:z.4g}"
-        return {low: f"{low:z.4g}", middle: here, high: f"{high:z.4g}"}
-    runs = {run: result.plain(metric, run) for run in ("clean", "corrupted")}
-    if abs(runs["clean"] - runs["corrupted"]) < _CLOSE * (high - low):
-        return {middle: "\n".join(f"{run} {value:z.4g}" for run, value in runs.items())}
-    return {value: f"{run}\n{value:z.4g}" for run, value in runs.items()}
+def tick_labels(result: Result, room: float, line: float) -> dict[float, str]:
+    """Column -> label, of as many columns as can be labelled where a column has the width `room`
+    and a line of a label that stands upright takes `line`.
+
+    Where the texts differ there always is one: their tokens are the first to be labelled, both
+    in one line where two do not fit side by side, and one label for all that are next to each
+    other where columns are narrower than a line. (Of more such places than there is room for,
+    as many as fit.)
+    """
+    columns = range(result.values.shape[1])
+    differing = _runs(differing_positions(result), apart=room >= line)
+    runs = [*differing, *(range(c, c + 1) for c in columns[:: ceil(line / room)])]
+    for between in ("\n", " / "):
+        places = [((run[0] + run[-1]) / 2, _run_label(result, run, between)) for run in runs]
+        labelled = thinned(places, room, line)
+        if all(middle in labelled for middle, _ in places[: len(differing)]):
+            break
+    return labelled
 
 
-def column_label(result: Result, column: int) -> str:
-    """A head, or the token at a position: both, one under the other, where the texts differ."""
+def thinned(places: list[tuple[float, str]], room: float, line: float) -> dict[float, str]:
+    """Of labels at columns, those that find room beside the ones before them in the list."""
+    found: dict[float, str] = {}
+    for at, text in places:
+        lines = {other: (text + said).count("\n") + 2 for other, said in found.items()}
+        if all(abs(at - other) * room >= line * both / 2 for other, both in lines.items()):
+            found[at] = text
+    return dict(sorted(found.items()))
+
+
+def differing_positions(result: Result) -> list[int]:
+    """The columns, if they are positions, at which the texts differ."""
     if result.axes[1] != "position":
-        return f"head {column}"
-    labels = (result.clean[column].label, result.corrupted[column].label)
-    return "\n".join(short(label) for label in dict.fromkeys(labels))
+        return []
+    pairs = enumerate(zip(result.clean, result.corrupted, strict=True))
+    return [p for p, (clean, corrupted) in pairs if clean != corrupted]
+
+
+def _runs(positions: list[int], apart: bool) -> list[range]:
+    """Positions each for itself if `apart`, or those next to each other as one."""
+    runs: list[range] = []
+    for position in positions:
+        if runs and not apart and runs[-1].stop == position:
+            runs[-1] = range(runs[-1].start, position + 1)
+        else:
+            runs.append(range(position, position + 1))
+    return runs
+
+
+def _run_label(result: Result, run: range, between: str) -> str:
+    if result.axes[1] != "position":
+        return str(run[0])
+    sides = ("".join(side[p].label for p in run) for side in (result.clean, result.corrupted))
+    longest = _LONGEST_TICK if between == "\n" else _LONGEST_IN_A_LINE
+    return between.join(short(side, longest) for side in dict.fromkeys(sides))
 
 
 def number(metric: str, value: float) -> str:
@@ -141,13 +197,52 @@ def size(nbytes: float) -> str:
     return f"{nbytes / 1e9:.1f} GB" if nbytes >= 0.9995e9 else f"{nbytes / 1e6:.0f} MB"
 
 
-def tick_step(positions: int) -> int:
-    """Every how many positions there is room for a label."""
-    return -(-positions // _MOST_TICKS)
-
-
 def short(text: str, longest: int = _LONGEST_LABEL) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def marked_words(result: Result) -> dict[str, list[tuple[str, bool]]]:
+    """Both texts as words, and whether the other text has another one there."""
+    texts = {run: plain(getattr(result.experiment, run)) for run in ("clean", "corrupted")}
+    words = {run: text.split(" ") for run, text in texts.items()}
+    same = SequenceMatcher(None, *words.values(), autojunk=False).get_matching_blocks()
+    shared = {
+        run: {block[side] + i for block in same for i in range(block.size)}
+        for side, run in enumerate(words)
+    }
+    return {
+        run: [(word, i not in shared[run]) for i, word in enumerate(words[run])] for run in words
+    }
+
+
+def folded(words: list[tuple[str, bool]], longest: int = 600) -> list[tuple[str, bool]]:
+    """Words as they are, or of more than `longest` characters those that are marked, with their
+    neighbours, and the first and the last ones; an ellipsis stands for what is left out."""
+    if sum(len(word) + 1 for word, _ in words) <= longest:
+        return words
+    near = {0, 1, 2, *range(len(words) - 6, len(words))}
+    for i in [i for i, (_, marked) in enumerate(words) if marked][:8]:
+        near |= set(range(i - 4, i + 5))
+    kept: list[tuple[str, bool]] = []
+    for i, (word, marked) in enumerate(words):
+        if i in near:
+            kept.append((short(word, longest // 8), marked))
+        elif kept[-1][0] != "…":
+            kept.append(("…", False))
+    return kept
+
+
+def fold(text: str, longest: int, most: int = 3) -> list[str]:
+    """A text in at most so many lines of at most so many characters, cut if it is longer."""
+    return textwrap.wrap(text, longest, max_lines=most, placeholder=" …") or [""]
+
+
+def width_of(text: str) -> int:
+    """How many characters of usual width a text takes: two a wide one, none a combining one."""
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
 
 
 def plotly_text(text: str) -> str:

@@ -1,6 +1,7 @@
 """What came out: the baselines, the map, the chosen cell, the next-token tables, the files."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import streamlit as st
@@ -9,20 +10,22 @@ from core.question.experiment import Experiment
 from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Result, and_further
 from core.study import SIDES, TOP, Study
-from core.views import colours, exports, heatmaps, run_figures
+from core.views import colours, exports, heatmaps, names, run_figures
 from pages.parts import html, look, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
 CHART = "heatmap"
 HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
-_MODEBAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+_MODEBAR = {"displaylogo": False}
+_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+_TYPES |= {"csv": "text/csv", "json": "application/json"}
 
 
 def heatmap(result: Result) -> None:
     """The map, to hover and click."""
     st.plotly_chart(
-        heatmaps.heatmap(result, selected(result)),
+        heatmaps.heatmap(result, selected(result), view=look.view()),
         key=CHART,
         on_select=lambda: _take_click(result.rows),
         selection_mode="points",
@@ -168,38 +171,77 @@ def followed(on: Shelf, study: Study, experiment: Experiment, result: Result) ->
         st.plotly_chart(run_figures.heads_map(change), key="trace_readers")
 
 
-def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
-    """The files, each made when it is asked for: pictures of the map that is `shown`, and the
-    numbers of the whole experiment under every metric."""
-    csv = partial(_whole, exports.grid_csv, study, experiment)
-    json = partial(_whole, exports.to_json, study, experiment)
-    files = (
-        ("PNG", "heatmap.png", "image/png", partial(_picture, shown, "png")),
-        ("SVG", "heatmap.svg", "image/svg+xml", partial(_picture, shown, "svg")),
-        ("CSV: grid", "grid.csv", "text/csv", csv),
-        ("CSV: top 20", "top20.csv", "text/csv", partial(exports.top_csv, shown)),
-        ("JSON", "result.json", "application/json", json),
-    )
+@dataclass(frozen=True)
+class File:
+    """A file to take home: what its button says, what it is called, and how it is made when it is
+    asked for."""
+
+    label: str
+    name: str
+    make: Callable[[], str | bytes]
+
+    @property
+    def mime(self) -> str:
+        return _TYPES[self.name.rpartition(".")[2]]
+
+
+def file_row(*files: File) -> None:
+    """A button for each file, which is made when it is asked for."""
     with st.container(horizontal=True):
-        for label, name, mime, data in files:
+        for file in files:
             st.download_button(
-                label,
-                data,
-                f"patchboard-{name}",
-                mime,
+                file.label,
+                file.make,
+                file.name,
+                file.mime,
+                key=f"download_{file.name}",
                 on_click="ignore",
                 icon=":material/download:",
             )
 
 
-def _picture(result: Result, format: str) -> bytes:
+def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
+    """The files: pictures of the map that is `shown`, as it is viewed and as in an assignment,
+    and the numbers of the whole experiment under every metric. Where a cell is chosen, its
+    patched run is among them."""
+
+    at, view = selected(shown), look.view()  # now: files are made where there is no session
+
+    def chosen() -> exports.Chosen | None:
+        if at is None:
+            return None
+        beyond = () if shown.at_position is None else (shown.at_position,)
+        return exports.Chosen(*at, study.patched_next_tokens((*at, *beyond)))
+
+    def whole() -> Result:
+        return study.read(experiment)
+
+    name = names.stem(shown)
+    file_row(
+        *_pictures(shown, view),
+        File("CSV: grid", f"{name}-grid.csv", lambda: exports.grid_csv(whole())),
+        File("CSV: matrix", f"{name}-matrix.csv", lambda: exports.matrix_csv(shown)),
+        File("CSV: top 20", f"{name}-top20.csv", lambda: exports.top_csv(shown, chosen())),
+        File("JSON", f"{name}.json", lambda: exports.to_json(whole(), shown, chosen())),
+    )
+    if view != "assignment":
+        with st.popover("As in the assignment", icon=":material/download:"):
+            st.caption("The layers alone, foil - target, one scale from dark to light.")
+            file_row(*_pictures(shown, "assignment"))
+
+
+def _pictures(shown: Result, view: str) -> list[File]:
+    name = names.stem(shown, *([view] if view != "effect" else []))
+    return [
+        File(format.upper(), f"{name}.{format}", partial(_picture, shown, format, view))
+        for format in ("png", "svg", "pdf")
+    ]
+
+
+def _picture(result: Result, format: str, view: str) -> bytes:
     from core.views.pictures import picture  # only here: matplotlib takes half a second to import
 
-    return picture(result, format)
-
-
-def _whole(export, study: Study, experiment: Experiment) -> str:
-    return export(study.read(experiment))
+    return picture(result, format, view)
 
 
 def _take_click(rows: tuple[str, ...]) -> None:

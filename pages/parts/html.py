@@ -326,6 +326,11 @@ def signed_by(target: Token, foil: Token) -> str:
     )
 
 
+def columns(container: str, number: int) -> str:
+    """How many columns the chart in a container has, whose key begins with "wide_" (page.css)."""
+    return f"<style>.st-key-{container} {{ --columns: {number}; }}</style>"
+
+
 def tokens_at(clean: Token, corrupted: Token, position: int) -> str:
     """The tokens of both texts at a position."""
     sides = (token(clean, "clean"), token(corrupted, "corrupted"))

@@ -7,7 +7,8 @@ from core.question.metrics import METRICS
 from core.question.pair import Draft
 from core.question.sites import SITES
 from core.question.tokens import Token, can_be_typed, with_leading_space
-from pages.parts import experiment, html, keeping, running
+from core.views.colour_bar import VIEWS
+from pages.parts import experiment, html, keeping, look, running
 from pages.parts.keeping import Shelf
 
 TEXTS = {"clean": "Clean text", "corrupted": "Corrupted text"}
@@ -102,10 +103,13 @@ def choices(given: tuple[Experiment, Shelf] | None, *fields: str) -> None:
         options(given)
 
 
-def options(given: tuple[Experiment, Shelf] | None) -> None:
-    """What is seldom changed, on the model of what the page is `given`."""
+def options(given: tuple[Experiment, Shelf] | None, views: bool = False) -> None:
+    """What is seldom changed, on the model of what the page is `given`; for a page with `views` of
+    its map, also which."""
     only_resid_post = experiment.current().site != "resid_post"
     with st.popover("More options", type="tertiary"):
+        if views:
+            st.segmented_control("View", VIEWS, format_func=VIEWS.get, required=True, key=look.VIEW)
         st.toggle(
             "Embedding row",
             **experiment.widget("embedding"),

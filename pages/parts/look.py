@@ -1,4 +1,4 @@
-"""How the answer is looked at: the chosen cell, and of a map with three axes the position.
+"""How the answer is looked at: the chosen cell, of a map with three axes the position, the view.
 
 Each is what a widget of the page holds, and stands in the address beside the experiment. It is of
 one page's map, and means nothing on another's.
@@ -9,7 +9,10 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-ROW, COLUMN, POSITION = "cell_row", "cell_column", "map_position"  # keys of the widgets
+from core.views.colour_bar import VIEWS
+
+# Keys of the widgets.
+ROW, COLUMN, POSITION, VIEW = "cell_row", "cell_column", "map_position", "map_view"
 _CELL = re.compile(r"(embedding|\d{1,4}),(\d{1,6})")
 _NUMBER = re.compile(r"\d{1,6}")
 
@@ -18,6 +21,7 @@ def forget() -> None:
     """Before the widgets are drawn: nothing is chosen."""
     for key in (ROW, COLUMN, POSITION):
         st.session_state[key] = None
+    st.session_state[VIEW] = next(iter(VIEWS))
 
 
 def take(query: Mapping[str, str]) -> None:
@@ -28,6 +32,8 @@ def take(query: Mapping[str, str]) -> None:
         choose(found[1], int(found[2]))
     if found := _NUMBER.fullmatch(query.get("position", "")):
         st.session_state[POSITION] = int(found[0])
+    if (view := query.get("view")) in VIEWS:
+        st.session_state[VIEW] = view
 
 
 def choose(row: str | None, column: int | None) -> None:
@@ -45,4 +51,10 @@ def to_query() -> dict[str, str]:
     query = {} if None in (row, column) else {"cell": f"{row},{column}"}
     if (position := st.session_state.get(POSITION)) is not None:
         query["position"] = str(position)
+    if (chosen_view := view()) != next(iter(VIEWS)):
+        query["view"] = chosen_view
     return query
+
+
+def view() -> str:
+    return st.session_state.get(VIEW) or next(iter(VIEWS))

@@ -28,7 +28,8 @@
     const isFormer = Boolean(asked && answered && Object.keys(asked).some(differs));
     document.documentElement.classList.toggle("pb-former", isFormer);
     document.documentElement.classList.toggle("pb-other-model", isFormer && differs("model"));
-    document.querySelectorAll(".st-key-downloads").forEach((files) => (files.inert = isFormer));
+    const files = document.querySelectorAll("[class*='st-key-answer_'] .stDownloadButton");
+    files.forEach((file) => (file.inert = isFormer));
   };
   // --- no moment without a map ------------------------------------------------------------------
 

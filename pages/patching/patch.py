@@ -16,7 +16,7 @@ def page() -> None:
     with right:
         for field in ("metric", "site", "direction"):
             inputs.choice(field)
-        inputs.options(given)
+        inputs.options(given, views=True)
     if given:
         _answer(*given, left, right)
 
@@ -62,8 +62,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         html.show(html.baselines(result))
     with frame.answer_part("rest"):
         answer.chosen(result)
-        with st.container(key="downloads"):
-            answer.downloads(study, wanted, result)
+        answer.downloads(study, wanted, result)
         st.subheader("What comes next?")
         answer.next_tokens(study, result, beyond)
         answer.followed(on, study, wanted, result)

@@ -1,11 +1,13 @@
 """The page "Compare": sufficient beside necessary, and any pinned result beside the present one."""
 
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
 from core.question.experiment import DIRECTIONS, Experiment
 from core.result import Result
+from core.views import exports, names
 from core.views.colours import reach
 from core.views.heatmaps import difference
 from pages.parts import answer, frame, html, inputs
@@ -36,6 +38,7 @@ def _answer_both_ways(wanted: Experiment, on: Shelf) -> None:
     beyond = answer.beyond(both[0].axes, {"clean": both[0].clean, "corrupted": both[0].corrupted})
     maps = [answer.one_map(result, beyond) for result in both]
     _side_by_side(maps, [DIRECTIONS[name].title for name in _OPPOSITES], key="opposites")
+    _download(both, _OPPOSITES)
 
     st.subheader("Beside a pinned result")
     st.button("Pin the present result", on_click=_pin, args=(wanted,), icon=":material/keep:")
@@ -68,6 +71,8 @@ def _answer_both_ways(wanted: Experiment, on: Shelf) -> None:
         )
     else:
         html.show(html.note("A difference takes two maps of one size under one metric."))
+    if (results[0].axes, results[0].values.shape) == (results[1].axes, results[1].values.shape):
+        _download(results, ("pinned", "present"))
 
 
 def _side_by_side(results: list[Result], titles: list[str], key: str) -> None:
@@ -78,6 +83,12 @@ def _side_by_side(results: list[Result], titles: list[str], key: str) -> None:
             st.markdown(f"**{title}**")
             html.show(html.about(result))
             answer.still_heatmap(result, key=f"{key}_{title}", reach=shared)
+
+
+def _download(results: list[Result], called: tuple[str, str]) -> None:
+    """Both grids and their difference."""
+    name = f"{names.stem(results[-1], *called)}.csv"
+    answer.file_row(answer.File("CSV: both", name, partial(exports.compared_csv, *results, called)))
 
 
 def _answer(wanted: Experiment, on: Shelf) -> Result | None:

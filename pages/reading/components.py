@@ -1,6 +1,7 @@
 """The page "Components": which part of a layer carries the answer, and which head moved it."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -10,6 +11,7 @@ from core.question.sites import SITES
 from core.result import Result
 from core.steps import once
 from core.study import Study
+from core.views import exports, names
 from core.views.colours import reach
 from core.views.run_figures import attention_map
 from pages.parts import answer, frame, html, inputs, running
@@ -56,6 +58,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         _attention(study, *chosen)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
+    _downloads(study, [*results, heads])
 
 
 def _attention(study: Study, layer: int, head: int) -> None:
@@ -78,6 +81,26 @@ def _attention(study: Study, layer: int, head: int) -> None:
                 hide_index=True,
                 column_config={"weight": st.column_config.NumberColumn(format="%.4f")},
             )
+
+
+def _downloads(study: Study, results: list[Result]) -> None:
+    """Every map's numbers, and of a chosen head where it reads."""
+    files = [
+        answer.File(
+            f"CSV: {result.experiment.site}",
+            f"{names.stem(result)}-grid.csv",
+            partial(exports.grid_csv, result),
+        )
+        for result in results
+    ]
+    if (chosen := answer.selected(results[-1])) is not None:
+        layer, head = chosen
+        for side, tokens in study.plain.tokens.items():
+            name = names.stem(results[-1], "attention", f"layer{layer}", f"head{head}", side)
+            pattern = study.plain.attention(side, layer, head)
+            make = partial(exports.attention_csv, pattern, tokens)
+            files.append(answer.File(f"CSV: attention, {side} run", f"{name}.csv", make))
+    answer.file_row(*files)
 
 
 def _preview(on: Shelf, study: Study, exact: Result) -> None:

@@ -1,13 +1,17 @@
 """The page "Lens": what both runs were going to say on the way, and who said it."""
 
+from functools import partial
+
 import streamlit as st
 
 from core.question.experiment import Experiment
 from core.result import EMBEDDING
 from core.study import SIDES, PlainRuns, draft_for
+from core.views import exports, names
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
 from core.views.sentences import lens_says
 from pages.parts import frame, html, keeping, running
+from pages.parts.answer import File, file_row
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -35,12 +39,13 @@ def _answer(wanted: Experiment, on: Shelf) -> None:
         ),
     )
     if running.drive(job):
-        _lens(plain, pair, job.result)
-        _attribution(plain, pair)
+        files = _lens(wanted, plain, pair, job.result), _attribution(wanted, plain, pair)
+        file_row(*files)
 
 
-def _lens(plain: PlainRuns, pair: tuple, lenses: dict) -> None:
-    """The likeliest token after every layer, and how target and foil came to compete."""
+def _lens(asked: Experiment, plain: PlainRuns, pair: tuple, lenses: dict) -> File:
+    """The likeliest token after every layer, and how target and foil came to compete; gives the
+    numbers."""
     rows = (EMBEDDING, *map(str, range(plain.model.card.layers)))
     tops = {
         side: [[plain.token(id) for id in row] for row in lens.top_ids.tolist()]
@@ -75,10 +80,18 @@ def _lens(plain: PlainRuns, pair: tuple, lenses: dict) -> None:
     for side, lens in lenses.items():
         st.markdown(f"**{side.title()} run**")
         figure = lens_map(lens, rows, plain.tokens[side], tops[side])
-        st.plotly_chart(figure, key=f"lens_{side}")
+        with st.container(key=f"wide_{side}"):
+            html.show(html.columns(f"wide_{side}", plain.T))
+            st.plotly_chart(figure, key=f"lens_{side}")
+    return File(
+        "CSV: logit lens",
+        f"{names.stem_of(asked, 'lens')}.csv",
+        partial(exports.lens_csv, lenses, rows, plain.tokens, tops, pair),
+    )
 
 
-def _attribution(plain: PlainRuns, pair: tuple) -> None:
+def _attribution(asked: Experiment, plain: PlainRuns, pair: tuple) -> File:
+    """Who wrote target and foil; gives the numbers."""
     st.subheader("Direct logit attribution")
     st.markdown(
         "What each part wrote into the last position’s stream: the parts add up to the logit"
@@ -87,12 +100,18 @@ def _attribution(plain: PlainRuns, pair: tuple) -> None:
         " through later parts shows there, not here: that is what patching is for.",
     )
     html.show(html.signed_by(*pair))
-    for column, side in zip(st.columns(2), SIDES, strict=True):
+    ids = tuple(token.id for token in pair)
+    attributions = {side: plain.attribution(side, *ids) for side in SIDES}
+    for column, (side, parts) in zip(st.columns(2), attributions.items(), strict=True):
         with column:
-            attribution = plain.attribution(side, *(token.id for token in pair))
-            st.markdown(f"**{side.title()} run**: {attribution.total:.4f} in all")
-            st.plotly_chart(attribution_layers(attribution), key=f"layers_{side}")
-            st.plotly_chart(heads_map(attribution.heads.cpu().numpy()), key=f"heads_{side}")
+            st.markdown(f"**{side.title()} run**: {parts.total:.4f} in all")
+            st.plotly_chart(attribution_layers(parts), key=f"layers_{side}")
+            st.plotly_chart(heads_map(parts.heads.cpu().numpy()), key=f"heads_{side}")
+    return File(
+        "CSV: attribution",
+        f"{names.stem_of(asked, 'attribution')}.csv",
+        partial(exports.attribution_csv, attributions),
+    )
 
 
 page()

@@ -140,9 +140,10 @@ class Visit:
         """Wait until the map on the page has these values, to 4 decimals."""
         self.page.wait_for_function(
             f"""values => {{
-              const z = ({MAP})()?._fullData[0].z;
+              const {{z, meta}} = ({MAP})()?._fullData[0] ?? {{}};
               return z?.length === values.length && values.every((row, r) =>
-                z[r].length === row.length && row.every((v, p) => Math.abs(v - z[r][p]) < 1e-4));
+                z[r].length === row.length
+                && row.every((v, p) => Math.abs(v - meta * z[r][p]) < 1e-4));
             }}""",
             arg=values.tolist(),
         )

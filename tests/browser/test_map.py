@@ -51,6 +51,13 @@ def test_a_click_frames_a_cell_and_tells_its_story(opened):
     expect(page.get_by_text("Patched run")).to_be_visible()
     assert opened.settle().map()["frames"] == [[3, 9], [3, 9]]
     assert page.get_by_role("spinbutton", name="Position", exact=True).input_value() == "9"
+    button = page.get_by_test_id("stDownloadButton").filter(has_text="CSV: top 20")
+    with page.expect_download() as started:
+        button.get_by_role("button").click()
+    table = csv.DictReader(io.StringIO(started.value.path().read_text(encoding="utf-8-sig")))
+    patched = [row for row in table if row["run"] == "patched"]
+    assert len(patched) == 20
+    assert {(row["patched_layer"], row["patched_position"]) for row in patched} == {("2", "9")}
     opened.click(0, 1)
     expect(page.get_by_text("With the embedding at position 1")).to_be_visible()
     assert opened.settle().map()["frames"] == [[0, 1], [0, 1]]
@@ -106,12 +113,16 @@ def test_every_file_is_what_its_button_says(visit, answer):
     expected = answer(asked)
     page = visit.open(metric="kl").shows(expected.values).page
     files = {}
-    for label in ("PNG", "SVG", "CSV: grid", "CSV: top 20", "JSON"):
+    for label in ("PNG", "SVG", "PDF", "CSV: grid", "CSV: matrix", "CSV: top 20", "JSON"):
         button = page.get_by_test_id("stDownloadButton").filter(has_text=label)
         with page.expect_download() as started:
-            button.get_by_role("button").click()
+            button.first.get_by_role("button").click()
+        assert "teaching-Jones-Smith-resid_post-denoise-kl" in started.value.suggested_filename
         files[label] = started.value.path().read_bytes()
     assert files["PNG"].startswith(b"\x89PNG\r\n\x1a\n")
+    assert files["PDF"].startswith(b"%PDF-")
+    matrix = np.loadtxt(io.BytesIO(files["CSV: matrix"]), delimiter=",")
+    np.testing.assert_allclose(matrix, expected.values[1:], atol=1e-4)
     words = ElementTree.fromstring(files["SVG"]).iter("{http://www.w3.org/2000/svg}text")
     assert "KL divergence" in " ".join("".join(text.itertext()) for text in words)
     whole = exports.from_json(files["JSON"].decode("utf-8"))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib.image
 import numpy as np
@@ -72,7 +73,8 @@ def test_the_program_prints_json_alone_with_the_values_of_the_formulas(model_fol
 
 
 def test_the_report_is_printed_and_files_are_written(model_folder, tmp_path, capsys):
-    names = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "png")}
+    names = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "png", "svg", "pdf")}
+    names["matrix"] = tmp_path / "matrix.csv"
     files = [argument for name, path in names.items() for argument in (f"--{name}", str(path))]
     assert main(patch(model_folder, *files)) == 0
     out, err = capsys.readouterr()
@@ -81,7 +83,51 @@ def test_the_report_is_printed_and_files_are_written(model_folder, tmp_path, cap
     result = from_json(names["json"].read_text(encoding="utf-8"))
     grids = read_grid_csv(names["csv"].read_text(encoding="utf-8"))
     assert grids["logit_diff"].tobytes() == result.values.tobytes()
-    assert names["png"].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    matrix = np.loadtxt(names["matrix"], delimiter=",", dtype=np.float32)
+    np.testing.assert_array_equal(matrix, result.values)
+    assert matplotlib.image.imread(names["png"]).shape[2] in (3, 4)
+    texts = ElementTree.parse(names["svg"]).iter("{http://www.w3.org/2000/svg}text")
+    assert "Clean text: Anna" in ["".join(text.itertext()) for text in texts]
+    assert names["pdf"].read_bytes().startswith(b"%PDF-")
+
+
+def test_a_picture_can_be_as_in_the_assignment(model_folder, tmp_path, capsys):
+    def texts(*more: str) -> list[str]:
+        assert (
+            main(patch(model_folder, "--embedding", "--svg", str(tmp_path / "a.svg"), *more)) == 0
+        )
+        found = ElementTree.parse(tmp_path / "a.svg").iter("{http://www.w3.org/2000/svg}text")
+        return ["".join(text.itertext()) for text in found]
+
+    assert "embedding" in texts()
+    assert "embedding" not in texts("--view", "assignment", "--metric", "kl")
+    capsys.readouterr()
+    assert "invalid choice: 'grey'" in mistake(capsys, patch(model_folder, "--view", "grey"))
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "text"),
+    [
+        ("png", "a.svg", "--png does not write a .svg file: call a.svg .png, or use --svg."),
+        ("csv", "a.JSON", "--csv does not write a .json file: call a.JSON .csv, or use --json."),
+        ("matrix", "a.pdf", "--matrix does not write a .pdf file: call a.pdf .csv, or use --pdf."),
+    ],
+)
+def test_a_suffix_that_contradicts_its_option_is_a_mistake(
+    model_folder, capsys, tmp_path, monkeypatch, nothing_computed, option, name, text
+):
+    monkeypatch.chdir(tmp_path)
+    assert mistake(capsys, patch(model_folder, f"--{option}", name)) == text
+
+
+@pytest.mark.parametrize("option", ["png", "svg", "pdf", "matrix"])
+def test_what_has_two_axes_cannot_be_made_of_three(
+    model_folder, capsys, tmp_path, nothing_computed, option
+):
+    given = patch(model_folder, f"--{option}", str(tmp_path / "out"), site="head_z_position")
+    assert mistake(capsys, given).startswith(
+        f"--{option} has two axes and head_z_position has three"
+    )
 
 
 def test_options_reach_the_experiment(model_folder, capsys):
@@ -177,7 +223,9 @@ def test_a_table_or_a_picture_on_standard_output_is_alone_there(
 
 def test_a_picture_is_not_drawn_on_a_terminal(model_folder, capsys, monkeypatch, nothing_computed):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert mistake(capsys, patch(model_folder, "--png", "-")).startswith("a PNG is nothing to read")
+    for kind in ("PNG", "PDF"):
+        text = mistake(capsys, patch(model_folder, f"--{kind.lower()}", "-"))
+        assert text.startswith(f"a {kind} is nothing to read")
 
 
 @pytest.mark.parametrize(

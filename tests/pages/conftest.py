@@ -146,7 +146,7 @@ class App:
     def map(self) -> np.ndarray:
         """The values of the one map on the page, with 4 decimals."""
         (figure,) = self.maps
-        return np.round(numbers(figure["data"][0]["z"]), 4)
+        return np.round(values(figure), 4)
 
     @property
     def outlined(self) -> set[tuple[float, float]]:
@@ -197,6 +197,11 @@ def text_of(body: str) -> str:
     parser.handle_data = pieces.append
     parser.feed(body)
     return "".join(pieces)
+
+
+def values(figure: dict) -> np.ndarray:
+    """The values of a map, which is drawn of their negatives where its colour bar descends."""
+    return numbers(figure["data"][0]["z"]) * figure["data"][0].get("meta", 1)
 
 
 def numbers(z) -> np.ndarray:

@@ -32,7 +32,8 @@ def test_it_opens_with_an_example_computed(open_app, answer):
         for value in (result.baselines[metric].clean, result.baselines[metric].corrupted):
             assert f"<td>{number(metric, value)}</td>" in table
     files = [button.proto.label for button in app.at.get("download_button")]
-    assert files == ["PNG", "SVG", "CSV: grid", "CSV: top 20", "JSON"]
+    tables = ["CSV: grid", "CSV: matrix", "CSV: top 20", "JSON"]
+    assert files == ["PNG", "SVG", "PDF", *tables, "PNG", "SVG", "PDF"]  # as in the assignment
 
 
 def test_it_shows_the_likeliest_tokens_of_both_runs_as_tables_or_a_chart(open_app, answer):

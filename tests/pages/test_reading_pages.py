@@ -9,7 +9,7 @@ from core.presets import PRESETS
 from core.study import SIDES
 from pages.parts import jobs, running
 from tests.builders import finished
-from tests.pages.conftest import numbers
+from tests.pages.conftest import values
 
 DEFAULT = PRESETS[0].experiment("teaching")
 
@@ -20,8 +20,9 @@ def study(teaching):
     return finished(replace(DEFAULT, site="head_z", embedding=False), teaching)
 
 
-def values(figure: dict) -> np.ndarray:
-    return numbers(figure["data"][0]["z"])
+def files(app) -> list[str]:
+    """What the buttons of the downloads say."""
+    return [button.proto.label for button in app.at.get("download_button")]
 
 
 def scale(figure: dict) -> tuple[float, float]:
@@ -70,6 +71,8 @@ def test_a_chosen_head_shows_where_it_reads_on_both_runs(open_app, study):
         assert [row["weight"] for row in table] == pytest.approx(strongest, abs=1e-6)
         tokens = study.plain.tokens[side]
         assert [row["token"] for row in table] == [tokens[row["position"]].label for row in table]
+    maps = [f"CSV: {site}" for site in ("resid_post", "attn_out", "mlp_out", "head_z")]
+    assert files(app) == [*maps, *(f"CSV: attention, {side} run" for side in SIDES)]
 
 
 def test_the_preview_is_shown_with_its_correlation_with_the_exact_map(open_app, study):
@@ -108,7 +111,7 @@ def test_the_lens_ends_in_what_each_run_says_and_the_attributions_sum_to_it(open
         best = result.top[side][0]
         assert f"on the {side} run it" in app.notes[0] and best.token.label in app.notes[0]
         assert values(shown)[-1, -1] == pytest.approx(best.prob, abs=1e-5)
-        assert shown["data"][0]["text"][-1][-1] == best.token.label[:9]
+        assert shown["data"][1]["text"][-1] == best.token.label[:9]
         assert values(shown).shape == (1 + result.model.layers, 10)
         difference = pytest.approx(getattr(result.baselines["logit_diff"], side), abs=1e-3)
         assert ends[at + 1] - ends[at] == difference
@@ -130,6 +133,7 @@ def test_denoise_and_noise_stand_side_by_side(open_app, answer):
     for shown, direction in zip(app.maps, ("denoise", "noise"), strict=True):
         expected = answer(replace(app.experiment, direction=direction)).values
         np.testing.assert_allclose(values(shown), expected, atol=1e-4)
+    assert files(app) == ["CSV: both"]
     (low, high), (other_low, other_high) = map(scale, app.maps)
     assert high - low == pytest.approx(other_high - other_low)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.result import Baseline
+from core.views import colours
 from core.views.colours import BLUE, BLUE_UP, GREY, ORANGE, css_properties, on_paper, reach, rgba
 from tests.builders import answer
 
@@ -58,3 +59,31 @@ def test_what_is_too_little_to_matter_is_pale_and_noise_has_no_colour(loaded, me
     assert reach(result) == least
     result.values[0, 0] = 1.0 + 3 * least
     assert reach(result) == pytest.approx(3 * least)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "ratio"),
+    [((255,) * 3, (0,) * 3, 21), ((119,) * 3, (255,) * 3, 4.48), (BLUE, BLUE, 1)],
+)
+def test_contrast_is_what_wcag_defines(one, other, ratio):
+    assert colours.contrast(one, other) == pytest.approx(ratio, abs=0.005)
+    assert colours.contrast(other, one) == colours.contrast(one, other)
+
+
+def test_a_text_can_be_read_on_every_colour_that_a_cell_with_a_text_has():
+    """On a light and on a dark page alike, so nothing may shine through."""
+    for step in range(101):
+        ground, opacity = colours.at(colours.SOLID_STRENGTH, step / 100)
+        assert opacity == 1
+        assert colours.contrast(colours.readable_on(ground), ground) >= 4.5
+    ends = [colours.at(colours.SOLID_STRENGTH, end)[0] for end in (0, 1)]
+    assert {colours.readable_on(end) for end in ends} == {colours.DARK, colours.LIGHT}
+
+
+def test_the_texts_of_figures_can_be_read_where_no_theme_changes_them():
+    assert colours.contrast(colours.TEXT, colours.LIGHT) >= 4.5
+
+
+def test_the_sequential_scale_says_the_same_in_grey():
+    shades = [colours.luminance(colours.at(colours.SEQUENTIAL, n / 50)[0]) for n in range(51)]
+    assert shades == sorted(shades) and shades[-1] > 10 * shades[0]

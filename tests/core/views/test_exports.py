@@ -12,9 +12,21 @@ from core.errors import UserError
 from core.question.metrics import METRICS
 from core.question.tokens import Token
 from core.result import Ranked, Result
-from core.views.exports import from_json, grid_csv, read_grid_csv, to_json, top_csv
-from core.views.words import summary, wording
-from tests.builders import answer
+from core.views.exports import (
+    Chosen,
+    attention_csv,
+    attribution_csv,
+    compared_csv,
+    from_json,
+    grid_csv,
+    lens_csv,
+    matrix_csv,
+    read_grid_csv,
+    to_json,
+    top_csv,
+)
+from core.views.words import replaced, summary, wording
+from tests.builders import answer, experiment, finished, steps_of
 
 HOSTILE = ["=1+1", "+1", "-1", "@x", '"', ",", "\r\n", "\t=1", " Jones", "🙂", "\x7f", "\u2028"]
 
@@ -155,3 +167,155 @@ def test_a_file_says_in_words_what_was_patched_and_how_to_read_it(loaded, questi
     }
     asked = (result.experiment.site, result.experiment.direction)
     assert {(line["site"], line["direction"]) for line in rows(grid_csv(result))} == {asked}
+
+
+# --- A chosen cell --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "cell", "place"),
+    [
+        ({"embedding": True}, (0, 4), {"layer": "embedding", "position": 4}),
+        ({"site": "head_z"}, (2, 1), {"layer": "2", "head": 1}),
+        ({"site": "head_z_position"}, (2, 1, 5), {"layer": "2", "head": 1, "position": 5}),
+    ],
+)
+def test_the_patched_run_of_a_chosen_cell_is_in_the_files_with_its_cell(
+    loaded, changes, cell, place
+):
+    study = finished(experiment(**changes), loaded)
+    whole = study.read(study.experiment)
+    shown = whole if len(cell) == 2 else whole.at(cell[2])
+    chosen = Chosen(*cell[:2], study.patched_next_tokens(cell))
+    table = rows(top_csv(shown, chosen))
+    assert [line["run"] for line in table[-20:]] == ["patched"] * 20
+    for line, moved in zip(table[-20:], chosen.top, strict=True):
+        assert (int(line["token_id"]), float(line["prob"])) == (moved.now.token.id, moved.now.prob)
+        assert {axis: line[f"patched_{axis}"] for axis in place} == {
+            axis: str(at) for axis, at in place.items()
+        }
+    assert {line[f"patched_{axis}"] for line in table[:-20] for axis in place} == {""}
+
+    text = to_json(whole, shown, chosen)
+    patched = json.loads(text)["patched_run"]
+    assert patched["cell"] == place
+    assert patched["in_words"] == replaced(shown, *cell[:2])
+    first = chosen.top[0]
+    assert patched["top"][0] == {
+        "rank": 1,
+        "id": first.now.token.id,
+        "token": first.now.token.text,
+        "logit": first.now.logit,
+        "prob": first.now.prob,
+        "clean_rank": first.clean_rank,
+        "corrupted_rank": first.corrupted_rank,
+    }
+    assert told(from_json(text)) == told(whole)
+    assert "patched_run" not in json.loads(to_json(whole))
+
+
+# --- Matrices -------------------------------------------------------------------------------------
+
+
+def test_the_matrix_is_read_by_numpy_and_says_what_it_is(any_result, tmp_path):
+    for result in (any_result, hostile(any_result)):
+        path = tmp_path / "matrix.csv"
+        path.write_text(matrix_csv(result), encoding="utf-8")
+        layers = result.values[int(result.rows[0] == "embedding") :]
+        read = np.loadtxt(path, delimiter=",")
+        assert read.astype(np.float32).tobytes() == layers.tobytes() and len(read) == 3
+        about = dict(
+            line[2:].split(": ", 1) for line in path.read_text().splitlines() if line[0] == "#"
+        )
+        assert about["patched"] == summary(result)
+        assert json.loads(about["clean"]) == [token.text for token in result.clean]
+        for run in ("clean", "corrupted"):
+            assert float(about[f"{run} run"]) == result.plain(result.experiment.metric, run)
+        assert ("embedding" in about) == result.experiment.embedding
+        if result.experiment.embedding:
+            embedding = np.array(about["embedding"].split(","), dtype=np.float32)
+            assert embedding.tobytes() == result.values[0].tobytes()
+        assert path.read_text().isascii()
+
+
+def test_a_matrix_says_its_metric_in_plain_words(result):
+    assert '# values: logit(" Poe") - logit(" Lee")' in matrix_csv(result).splitlines()
+
+
+def test_a_matrix_has_two_axes(loaded):
+    cube = answer(loaded, site="head_z_position")
+    with pytest.raises(UserError, match="a matrix has two axes and head_z_position has three"):
+        matrix_csv(cube)
+    heads = np.loadtxt(io.StringIO(matrix_csv(cube.at(3))), delimiter=",")
+    np.testing.assert_array_equal(heads.astype(np.float32), cube.values[:, :, 3])
+
+
+def test_an_attention_pattern_is_a_matrix_with_tokens_at_both_sides(result):
+    pattern = np.tril(np.random.default_rng(0).random((7, 7)).astype(np.float32))
+    lines = list(csv.reader(io.StringIO(attention_csv(pattern, hostile(result).clean)[1:])))
+    read = np.array([line[2:] for line in lines[1:]], dtype=np.float32)
+    assert read.tobytes() == pattern.tobytes()
+    assert [json.loads(line[1]) for line in lines[1:]] == HOSTILE[:7]
+    assert [json.loads(name.split(" ", 2)[2]) for name in lines[0][2:]] == HOSTILE[:7]
+
+
+# --- The other pages ------------------------------------------------------------------------------
+
+
+def test_the_lens_is_a_line_for_each_layer_and_position_of_both_runs(loaded):
+    study = finished(experiment(), loaded)
+    first, second, *_ = study.read(study.experiment).top["clean"]
+    plain, ids = study.plain, (first.token.id, second.token.id)
+    _, lenses = steps_of(plain.logit_lenses(ids))
+    names = ("embedding", "0", "1", "2")
+    tops = {
+        s: [[plain.token(i) for i in row] for row in lens.top_ids.tolist()]
+        for s, lens in lenses.items()
+    }
+    pair = tuple(map(plain.token, ids))
+    lines = rows(lens_csv(lenses, names, plain.tokens, tops, pair))
+    assert len(lines) == 2 * 4 * 7
+    for number, line in enumerate(lines):
+        side, cell = divmod(number, 28)
+        i, p = divmod(cell, 7)
+        lens = lenses[line["run"]]
+        assert (line["run"], line["layer"]) == (("clean", "corrupted")[side], names[i])
+        assert json.loads(line["token"]) == plain.tokens[line["run"]][p].text
+        assert int(line["top_id"]) == lens.top_ids[i, p]
+        assert float(line["prob"]) == lens.top_probs[i, p]
+        if p < 6:
+            assert line["target_logit"] == line["foil_rank"] == ""
+        else:
+            assert (int(line["target_id"]), int(line["foil_id"])) == ids
+            assert [float(line[f"{t}_logit"]) for t in ("target", "foil")] == lens.logits[
+                i
+            ].tolist()
+            assert [int(line[f"{t}_rank"]) for t in ("target", "foil")] == lens.ranks[i].tolist()
+
+
+def test_the_parts_of_an_attribution_add_up_to_its_total(loaded):
+    study = finished(experiment(), loaded)
+    pair = study.read(study.experiment)
+    parts = study.plain.attribution("clean", pair.target.id, pair.foil.id)
+    lines = rows(attribution_csv({"clean": parts, "corrupted": parts}))
+    own = [line for line in lines if line["run"] == "clean"]
+    *summands, total = (float(line["logit_difference"]) for line in own)
+    assert own[-1]["part"] == "total" and total == parts.total
+    assert sum(summands) == pytest.approx(total, abs=1e-4)
+    heads = [line for line in own if line["part"] == "head"]
+    assert [(int(line["layer"]), int(line["head"])) for line in heads] == [*np.ndindex(3, 2)]
+    assert [float(line["logit_difference"]) for line in heads] == parts.heads.ravel().tolist()
+
+
+def test_two_results_are_compared_cell_by_cell(loaded):
+    one, other = (answer(loaded, direction=name) for name in ("denoise", "noise"))
+    lines = rows(compared_csv(one, other, ("denoise", "noise")))
+    for line, cell in zip(lines, np.ndindex(one.values.shape), strict=True):
+        assert (line["layer"], line["position"]) == (one.rows[cell[0]], str(cell[1]))
+        assert np.float32(line["denoise"]) == one.values[cell]
+        assert np.float32(line["noise"]) == other.values[cell]
+        assert float(line["noise - denoise"]) == float(line["noise"]) - float(line["denoise"])
+    by_kl = answer(loaded, metric="kl")
+    assert "b - a" not in rows(compared_csv(one, by_kl, ("a", "b")))[0]
+    with pytest.raises(UserError, match="these two have other cells"):
+        compared_csv(one, answer(loaded, site="head_z"), ("a", "b"))

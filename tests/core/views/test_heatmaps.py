@@ -7,6 +7,7 @@ import pytest
 
 from core.question.metrics import METRICS
 from core.result import Baseline, Result
+from core.views.colour_bar import paint
 from core.views.colours import BLUE, ORANGE, rgba
 from core.views.heatmaps import difference, heatmap
 from tests.builders import answer, asked, of_shape, with_tokens
@@ -87,9 +88,10 @@ def test_equal_tokens_keep_their_own_columns_and_unequal_ones_are_both_shown(res
 def test_no_colour_means_no_effect(result, metric, direction):
     """The middle of the scale is the unpatched run, and both sides reach equally far."""
     wanted = asked(result, metric=metric, direction=direction)
-    trace, values = map_of(heatmap(wanted)), result.grids[metric]
+    trace, sign = map_of(heatmap(wanted)), paint(wanted).sign
+    values, unpatched = sign * result.grids[metric], sign * wanted.plain(metric)
     np.testing.assert_array_equal(np.array(trace.z), values)
-    unpatched = getattr(wanted.baselines[metric], wanted.unpatched)
+    assert trace.meta == sign
     assert (trace.zmin + trace.zmax) / 2 == pytest.approx(unpatched, abs=1e-6)
     assert trace.zmin - 1e-6 <= values.min() <= values.max() <= trace.zmax + 1e-6
     place, colour = trace.colorscale[1]
@@ -97,16 +99,26 @@ def test_no_colour_means_no_effect(result, metric, direction):
     assert colour.endswith(", 0.1)")  # all but transparent, on a light and on a dark page
 
 
+def written(figure) -> dict[str, float]:
+    """The labels of the colour bar and where they stand along it."""
+    return {note.text: note.x for note in figure.layout.annotations}
+
+
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 @pytest.mark.parametrize("clean", [-99, 99])
 def test_blue_is_towards_the_run_that_was_put_in(result, direction, clean):
     """Its value is the farthest here: full blue, and as far on the other side full orange."""
     flat = replace(result, grids=result.grids | {"logit_diff": np.full_like(result.values, 0.5)})
-    trace = map_of(heatmap(with_baseline(flat, clean, 0.5, direction=direction)))
+    figure = heatmap(with_baseline(flat, clean, 0.5, direction=direction))
+    trace = map_of(figure)
     colours = {trace.zmin: trace.colorscale[0][1], trace.zmax: trace.colorscale[2][1]}
     put_in, without = (clean, 0.5) if direction == "denoise" else (0.5, clean)
-    assert colours == {put_in: rgba(BLUE), 2 * without - put_in: rgba(ORANGE)}
-    assert sorted(trace.colorbar.tickvals) == sorted((0.5, clean))
+    sign = 1 if clean < 0 else -1
+    assert colours == {sign * put_in: rgba(BLUE), sign * (2 * without - put_in): rgba(ORANGE)}
+    ends = {f"clean {clean}": 0.0, "corrupted 0.5": 0.5}
+    if direction == "noise":
+        ends = {f"clean {clean}": 0.5, "corrupted 0.5": 1.0}
+    assert written(figure).items() >= ends.items()
 
 
 @pytest.mark.parametrize("direction", ["zero", "mean"])
@@ -114,18 +126,42 @@ def test_blue_is_towards_the_run_that_was_put_in(result, direction, clean):
 def test_an_ablation_has_no_other_run(result, direction, corrupted):
     """Blue is above the clean run, orange below; the strongest cell alone decides how far."""
     clean, strongest = 0.5, np.abs(result.values - 0.5).max()
-    trace = map_of(heatmap(with_baseline(result, clean, corrupted, direction=direction)))
+    figure = heatmap(with_baseline(result, clean, corrupted, direction=direction))
+    trace = map_of(figure)
     assert [trace.zmin, trace.zmax] == pytest.approx([clean - strongest, clean + strongest])
     assert [trace.colorscale[end][1] for end in (0, 2)] == [rgba(ORANGE), rgba(BLUE)]
-    ends = [f"{value:z.4g}" for value in (trace.zmin, trace.zmax)]
-    assert list(trace.colorbar.ticktext) == [ends[0], "clean<br>0.5", ends[1]]
-    assert list(trace.colorbar.tickvals) == [trace.zmin, clean, trace.zmax]
+    low, high = (f"{value:z.4g}" for value in (trace.zmin, trace.zmax))
+    at_zero = pytest.approx(-trace.zmin / (trace.zmax - trace.zmin), abs=1e-5)
+    assert written(figure) == {low: 0, high: 1, "clean 0.5": 0.5, "0": at_zero}
 
 
-def test_names_too_close_to_stand_side_by_side_stand_over_each_other(result):
-    bar = map_of(heatmap(with_baseline(result, 0.5, 0.501))).colorbar
-    assert list(bar.ticktext) == ["clean 0.5<br>corrupted 0.501"]
-    assert list(bar.tickvals) == [0.501]
+def test_the_labels_of_the_colour_bar_lie_between_it_and_what_is_above_the_cells(result):
+    figure = heatmap(result)
+    assert all(
+        note.yanchor == "top" and note.yshift >= 22 + 14 for note in figure.layout.annotations
+    )
+    rows, top = len(result.rows), figure.layout.margin.t
+    bar = map_of(figure).colorbar
+    assert (bar.y - 1) * 34 * rows + 1 < top
+    assert figure.layout.height == top + 34 * rows + figure.layout.margin.b
+    assert figure.layout.xaxis.automargin is False
+
+
+def test_the_view_of_the_assignment_keeps_the_rows_of_the_result_in_clicks_and_hovers(loaded):
+    result = answer(loaded, embedding=True, metric="kl")
+    figure = heatmap(result, selected=(2, 4), view="assignment")
+    assert list(figure.layout.yaxis.ticktext) == ["0", "1", "2"]
+    np.testing.assert_array_equal(np.array(map_of(figure).z), result.grids["logit_diff"][1:])
+    first = overlay_of(figure).customdata[0]
+    assert list(first[:3]) == ["1", "0", "layer 0"]
+    assert float(first[5]) == pytest.approx(result.grids["logit_diff"][1, 0], abs=1e-4)
+    assert {(box.y0, box.x0) for box in figure.layout.shapes} == {(0.5, 3.5)}
+    assert not heatmap(result, selected=(0, 4), view="assignment").layout.shapes
+
+
+def test_no_figure_takes_pictures_by_itself(result):
+    """They would not say what they are of: there are downloads."""
+    assert "toimage" in heatmap(result).layout.modebar.remove
 
 
 def test_every_cell_can_be_clicked_and_the_map_itself_keeps_quiet(result):
@@ -164,18 +200,38 @@ def test_the_selected_cell_is_outlined(result):
     assert {(box.x0, box.x1, box.y0, box.y1) for box in shapes} == {(3.5, 4.5, 1.5, 2.5)}
 
 
-def test_a_long_text_has_not_more_labels_than_can_be_read(result):
-    labels = heatmap(of_shape(result, 12, 1000)).layout.xaxis.ticktext
-    assert 30 < len(labels) <= 64
-
-
-@pytest.mark.parametrize("positions", [1, 18, 24, 96, 203, 1024])
-def test_the_position_numbers_above_find_room_side_by_side(result, positions):
-    """Lying down and close together they would run into the labels of the colour bar."""
-    above = heatmap(of_shape(result, 2, positions)).layout.xaxis2
-    numbers = list(above.tickvals)
-    assert above.tickangle == 0
-    assert len(numbers) * len(str(positions - 1)) <= 36
+@pytest.mark.parametrize("narrowest", [200, 280])
+@pytest.mark.parametrize("positions", [1, 5, 11, 18, 24, 96, 203, 1024])
+def test_labels_find_room_on_the_narrowest_chart(result, positions, narrowest):
+    figure = heatmap(of_shape(result, 2, positions), narrowest=narrowest)
+    column = narrowest / positions
+    numbers = list(figure.layout.xaxis2.tickvals)
+    assert figure.layout.xaxis2.tickangle == 0
     assert numbers[0] == 0 and len(set(np.diff(numbers))) <= 1
-    if positions <= 18:
-        assert numbers == list(range(positions))
+    assert all(step * column > 6 * len(str(positions - 1)) for step in np.diff(numbers))
+    labelled = list(figure.layout.xaxis.tickvals)
+    assert all(step * column >= 14 for step in np.diff(labelled))
+    assert len(labelled) >= min(positions, narrowest // 14 // 2)
+
+
+def test_upright_labels_have_room_below_the_cells_wide_characters_more(result):
+    def below(token: str) -> int:
+        return heatmap(with_tokens(result, [token] * 7)).layout.margin.b
+
+    assert below("a" * 12) >= 12 * 6
+    assert below("日" * 12) >= 12 * 11
+    assert below("a") < 40
+
+
+def test_heads_are_numbered_once(loaded):
+    layout = heatmap(answer(loaded, site="head_z")).layout
+    assert list(layout.xaxis.ticktext) == ["0", "1"] and layout.xaxis.title.text == "head"
+    assert not layout.xaxis2.tickvals
+
+
+def test_a_long_question_is_folded_above_its_colour_bar(result):
+    long = with_tokens(result, ["a" * 99, "b" * 99] + ["."] * 5)
+    figure = heatmap(long)
+    lines = map_of(figure).colorbar.title.text.split("<br>")
+    assert len(lines) == 3 and max(map(len, lines)) <= 34
+    assert figure.layout.margin.t > heatmap(result).layout.margin.t

@@ -16,7 +16,19 @@ from core.reading.lens import LogitLens
 from core.reading.trace import Trace
 from core.result import Ranked
 from core.views import heatmaps, run_figures
-from core.views.colours import BLUE, ORANGE, PURPLE, rgba
+from core.views.colours import (
+    BLUE,
+    DARK,
+    LIGHT,
+    ORANGE,
+    PURPLE,
+    SOLID_STRENGTH,
+    TEXT,
+    at,
+    contrast,
+    hexadecimal,
+    rgba,
+)
 from core.views.words import probability
 from tests.builders import with_tokens
 
@@ -79,7 +91,12 @@ def test_no_figure_is_forgotten(result):
         if not name.startswith("_")
         and function.__annotations__.get("return") in (go.Figure, "go.Figure")
     }
-    show_no_text = {heatmaps.cells, run_figures.heads_map, run_figures.trace_lines}
+    show_no_text = {
+        heatmaps.cells,
+        heatmaps.dressed,
+        run_figures.heads_map,
+        run_figures.trace_lines,
+    }
     assert public == {*figures(result), *show_no_text, run_figures.attribution_layers}
 
 
@@ -143,3 +160,34 @@ def test_the_parts_of_an_attribution_stand_in_the_order_of_the_model_and_blue_is
     }
     assert list(figure.data[1].marker.color) == [rgba(BLUE), rgba(ORANGE)]
     assert list(figure.data[1].customdata) == ["layer 0, MLP", "layer 1, MLP"]
+
+
+def test_a_text_on_a_cell_can_be_read():
+    """The likeliest tokens stand on the lens's colours, dark on pale ones and light on blue."""
+    probs = torch.tensor([[0.0, 1.0], [0.3, 0.6]])
+    cells, texts = run_figures.lens_map(
+        replace(LENS, top_probs=probs), ROWS, ODD, [list(ODD)] * 2
+    ).data
+    assert [opacity for _, _, opacity in SOLID_STRENGTH] == [1, 1]
+    assert [colour for _, colour in cells.colorscale] == [rgba(c) for _, c, _ in SOLID_STRENGTH]
+    assert list(texts.text) == [*SHOWN, *SHOWN]
+    assert list(zip(texts.y, texts.x, strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    for colour, prob in zip(texts.textfont.color, probs.ravel().tolist(), strict=True):
+        written = next(named for named in (DARK, LIGHT) if rgba(named) == colour)
+        assert contrast(written, at(SOLID_STRENGTH, prob)[0]) >= 4.5
+
+
+def test_all_figures_have_texts_to_be_read_and_no_camera(result):
+    for function, figure in figures(result).items():
+        layout = figure.layout
+        assert "toimage" in layout.modebar.remove, function
+        fonts = [layout.font, layout.xaxis.tickfont, layout.yaxis.tickfont, layout.legend.font]
+        fonts += [layout.xaxis.title.font, layout.yaxis.title.font]
+        assert {font.color for font in fonts} == {hexadecimal(TEXT)}, function
+
+
+@pytest.mark.parametrize("tokens", [5, 30, 120])
+def test_tokens_below_find_room(tokens):
+    figure = run_figures.attention_map(np.eye(tokens), ODD[:1] * tokens)
+    assert all(np.diff(figure.layout.xaxis.tickvals) * 280 / tokens >= 14)
+    assert len(figure.layout.yaxis.tickvals) == tokens

@@ -1,21 +1,31 @@
 """The words of a map: which metric, what was patched, with what and into what."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
+from core.question.tokens import Token
 from core.result import Result
 from core.views.words import (
     colours_mean,
+    differing_positions,
     duration,
+    folded,
+    formula,
+    marked_words,
     number,
     plotly_text,
     probability,
+    quoted,
     replaced,
     row_name,
     size,
     summary,
+    tick_labels,
     wording,
 )
-from tests.builders import answer, asked
+from tests.builders import answer, asked, of_shape
 
 
 def map_of(loaded, **changes) -> Result:
@@ -143,3 +153,69 @@ def test_a_time_is_told_in_what_a_person_counts_in(seconds, text):
 )
 def test_memory_is_told_in_megabytes_or_gigabytes(nbytes, text):
     assert size(nbytes) == text
+
+
+# --- Labels of columns ---------------------------------------------------------------------------
+
+
+def differing_at(result: Result, positions: int, *differing: int) -> Result:
+    """A result of so many positions, at some of which the texts differ."""
+    result = of_shape(result, 2, positions)
+    corrupted = [Token(99, " Poe") if p in differing else t for p, t in enumerate(result.clean)]
+    return replace(result, corrupted=tuple(corrupted))
+
+
+@pytest.mark.parametrize("room", [200, 280, 900])
+@pytest.mark.parametrize("positions", [5, 11, 30, 120, 1024])
+@pytest.mark.parametrize("runs", [[(1,)], [(1, 2)], [(0,), (2,), (4,)], [(0,), (2, 3, 4)]])
+def test_where_the_texts_differ_there_always_is_a_label_and_none_meet(
+    result, room, positions, runs
+):
+    differing = [p for run in runs for p in run]
+    asked, column, line = differing_at(result, positions, *differing), room / positions, 14
+    assert differing_positions(asked) == differing
+    labels = tick_labels(asked, column, line)
+    if column < line:  # then one label for those next to each other
+        differing = [(run[0] + run[-1]) / 2 for run in runs]
+    gaps = [(right - left) * column for left, right in pairwise(differing)]
+    if min(gaps, default=line) >= line:  # of more than there is room for, as many as fit
+        assert all("·Poe" in labels[place] for place in differing)
+    assert list(labels) == sorted(labels)
+    for left, right in pairwise(labels):
+        lines = 2 + (labels[left] + labels[right]).count("\n")
+        assert (right - left) * column >= line * lines / 2
+
+
+def test_both_tokens_stand_over_each_other_or_in_one_line_where_columns_are_narrow(result):
+    assert tick_labels(differing_at(result, 7, 1, 2), 40, 14)[1] == "Anna\n·Poe"
+    assert tick_labels(differing_at(result, 7, 1, 2), 20, 14)[1] == "Anna / ·Poe"
+    assert tick_labels(differing_at(result, 7, 1, 2), 10, 14)[1.5] == "AnnaAnna\n·Poe·Poe"
+    assert tick_labels(differing_at(result, 7), 40, 14) == dict.fromkeys(range(7), "Anna")
+
+
+# --- Plain words ---------------------------------------------------------------------------------
+
+
+def test_the_words_in_which_two_texts_differ_are_marked(result):
+    asked = replace(
+        result.experiment, clean="A cat  sat\nhere, today", corrupted="A dog  sat\nthere, today"
+    )
+    marked = marked_words(replace(result, experiment=asked))
+    assert [word for word, mark in marked["clean"] if mark] == ["cat", "sat⏎here,"]
+    assert [word for word, mark in marked["corrupted"] if mark] == ["dog", "sat⏎there,"]
+    assert " ".join(word for word, _ in marked["clean"]) == "A cat  sat⏎here, today"
+
+
+def test_a_long_text_is_folded_to_what_differs_and_its_ends():
+    words = [(f"word{n}", n == 300) for n in range(600)]
+    assert folded(words[:50]) == words[:50]
+    kept = folded(words)
+    assert ("word300", True) in kept and kept[:3] == words[:3] and kept[-6:] == words[-6:]
+    assert [word for word, _ in kept].count("…") == 2
+    assert sum(len(word) + 1 for word, _ in kept) < 600
+    assert sum(len(word) for word, _ in folded([("x" * 9000, True)])) < 600
+
+
+def test_tokens_are_quoted_with_their_spaces(result):
+    assert formula(result, "logit_diff", quoted) == 'logit(" Poe") - logit(" Lee")'
+    assert quoted(Token(1, " a\n\x00")) == '" a⏎\\x00"'

@@ -1,0 +1,38 @@
+"""What a file is called: a name that says which experiment it is of."""
+
+import hashlib
+import json
+import re
+import unicodedata
+
+from core.question.experiment import Experiment
+from core.result import Result
+
+_LONGEST_PART = 20
+
+
+def stem(result: Result, *what: str) -> str:
+    """The name, without a suffix, of a file of a result and, in words, of `what` in it."""
+    at = () if result.at_position is None else (f"at{result.at_position}",)
+    experiment = result.experiment
+    asked = (experiment.site, *at, experiment.direction, experiment.metric)
+    return stem_of(experiment, *asked, *what, known_by=(*at, *what))
+
+
+def stem_of(experiment: Experiment, *what: str, known_by: tuple[str, ...] | None = None) -> str:
+    """`patchboard-gpt2-Jones-Smith-...-1a2b3c`: the model, target and foil, `what` it is, and six
+    digits that only this experiment has (by all that is in it, and by `what` or what is
+    `known_by`). Safe on every file system, whatever the tokens are, and no longer than 200
+    characters."""
+    model = re.split(r"[/\\]", experiment.model.rstrip("/\\"))[-1]
+    said = (model, experiment.target, experiment.foil, *what)
+    parts = ["patchboard", *filter(None, map(_safe, said))]
+    whole = json.dumps([experiment.to_dict(), known_by or what], sort_keys=True)
+    digits = hashlib.sha256(whole.encode("utf-8", "backslashreplace")).hexdigest()[:6]
+    return "-".join(parts)[:190].rstrip("-") + f"-{digits}"
+
+
+def _safe(part: str) -> str:
+    """Letters, digits and _ alone, without their accents."""
+    plain = unicodedata.normalize("NFKD", part).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")[:_LONGEST_PART]

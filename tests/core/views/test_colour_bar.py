@@ -1,0 +1,86 @@
+"""The colour bar: its labels never meet, and it never flips."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.question.experiment import DIRECTIONS
+from core.question.metrics import METRICS
+from core.result import Baseline
+from core.views.colour_bar import TIERS, VIEWS, marks, paint
+from core.views.colours import BLUE, ORANGE, SEQUENTIAL, at
+from tests.builders import answer, asked
+
+numbers = st.floats(-1e4, 1e4, allow_subnormal=False) | st.floats(-1, 1, allow_subnormal=False)
+
+
+@given(middle=numbers, other=numbers, room=st.floats(28, 200), turned=st.booleans(), wider=numbers)
+def test_labels_neither_meet_nor_stand_out_whatever_the_values(middle, other, room, turned, wider):
+    reach = max(abs(other - middle), abs(wider), 1e-6 * max(1, abs(middle)))
+    ends = (middle - reach, middle + reach)[:: -1 if turned else 1]
+    runs = {"clean": middle, "corrupted": other}
+    found = marks(ends, runs, room)
+    at_zero = min(ends) < -1e-5 * reach and max(ends) > 1e-5 * reach
+    assert len(found) == 4 + at_zero
+    for one, two in combinations(found, 2):
+        (left, right), (other_left, other_right) = one.span(room), two.span(room)
+        assert one.tier != two.tier or right < other_left or other_right < left
+        assert 0 <= one.tier < TIERS
+    for mark in found:
+        left, right = mark.span(room)
+        assert left >= -1e-6 and right <= room + 1e-6
+    for run, value in runs.items():
+        (mark,) = (mark for mark in found if mark.text.split()[0] == run)
+        assert mark.at == pytest.approx((value - ends[0]) / (ends[1] - ends[0]), abs=1e-5)
+
+
+def test_numbers_stand_at_both_ends_and_at_0_and_runs_at_their_values():
+    found = marks((-3.0, 5.0), {"clean": -3.0, "corrupted": 1.0}, 60)
+    assert [(mark.text, mark.at) for mark in found] == [
+        *(("-3", 0), ("5", 1), ("0", 0.375), ("clean -3", 0), ("corrupted 1", 0.5))
+    ]
+    assert [mark.text for mark in marks((2.0, 5.0), {}, 60)] == ["2", "5"]
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("values", [(-99, 99), (99, -99), (3, 3)])
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_clean_run_is_always_on_the_left_and_blue_is_where_the_run_put_in_is(
+    result, direction, values, metric
+):
+    baselines = result.baselines | {metric: Baseline(*map(float, values))}
+    painting = paint(
+        replace(asked(result, direction=direction, metric=metric), baselines=baselines)
+    )
+    left, right = (at(painting.scale, end)[0] for end in (0, 1))
+    if direction in ("zero", "mean"):  # which have the clean run alone: the numbers ascend
+        assert painting.ends[0] < painting.ends[1]
+        assert (left, right) == (ORANGE, BLUE)
+        return
+    places = {mark.text.split()[0]: mark.at for mark in painting.marks(60)}
+    assert places["clean"] <= places["corrupted"]
+    assert (left, right) == ((BLUE, ORANGE) if direction == "denoise" else (ORANGE, BLUE))
+    assert np.all(np.diff(painting.limits) > 0)
+    np.testing.assert_array_equal(painting.drawn, painting.sign * painting.result.values)
+
+
+def test_the_view_of_the_assignment_has_the_layers_alone_from_the_lowest_to_the_highest(loaded):
+    whole = answer(loaded, embedding=True, metric="kl")
+    painting = paint(whole, "assignment")
+    assert painting.result.rows == ("0", "1", "2")
+    layers = whole.grids["logit_diff"][1:]
+    np.testing.assert_array_equal(painting.drawn, layers)
+    assert painting.ends == (layers.min(), layers.max())
+    assert painting.scale == SEQUENTIAL
+    assert list(VIEWS) == ["effect", "assignment"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_map_of_which_nothing_is_known_yet_can_be_painted(result, view):
+    empty = replace(result, grids={"logit_diff": np.full_like(result.values, np.nan)})
+    left, right = paint(empty, view).limits
+    assert np.isfinite([left, right]).all() and left < right
