@@ -1,4 +1,4 @@
-"""The examples a newcomer starts from, each with what to look for in its map, and words to put in
+"""The examples a newcomer starts from, each with a question to its map, and words to put in
 the place of theirs."""
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Preset:
     """An experiment to try, on any model that knows its words."""
 
     title: str
-    look_for: str
+    asks: str
     clean: str
     corrupted: str
     target: str
@@ -30,7 +30,7 @@ class Preset:
 PRESETS = (
     Preset(
         "Which surname?",
-        "The surname is held where it was read; further up, the last position takes it over.",
+        "Where is the surname held, and from which layer on does the last position have it?",
         "Michelle Jones was a top-notch student. Michelle",
         "Michelle Smith was a top-notch student. Michelle",
         " Jones",
@@ -38,7 +38,7 @@ PRESETS = (
     ),
     Preset(
         "Another first name before it",
-        "The surname stays, its owner changes: see how little of “Jones” is then recalled.",
+        "The surname stays and its owner changes: does the model still recall “Jones”?",
         "Michelle Jones was a top-notch student. Michelle",
         "Jessica Jones was a top-notch student. Michelle",
         " Jones",
@@ -46,7 +46,7 @@ PRESETS = (
     ),
     Preset(
         "Another first name at the end",
-        "Only the last token differs, so every patch anywhere else changes nothing at all.",
+        "Only the last token differs: can a patch anywhere else change anything?",
         "Michelle Jones was a top-notch student. Michelle",
         "Michelle Jones was a top-notch student. Jessica",
         " Jones",
@@ -54,7 +54,7 @@ PRESETS = (
     ),
     Preset(
         "Who gets the drink?",
-        "The second mention of a name decides: follow it from there to the last position.",
+        "Which mention of a name decides, and when does the last position know?",
         "When Mary and John went to the store, John gave a drink to",
         "When Mary and John went to the store, Mary gave a drink to",
         " Mary",
@@ -62,7 +62,7 @@ PRESETS = (
     ),
     Preset(
         "A capital city",
-        "A fact: the country's position matters early, and the last one once it is looked up.",
+        "A fact: in which layer does it leave the country for the last position?",
         "The capital of France is",
         "The capital of Italy is",
         " Paris",
@@ -70,7 +70,7 @@ PRESETS = (
     ),
     Preset(
         "Keys are, a key is",
-        "Grammar: the number of the subject, not of the noun that stands next to the verb.",
+        "Grammar: whose number reaches the verb, the subject's or that of the noun beside it?",
         "The keys near the cabinet",
         "The key near the cabinets",
         " are",
@@ -78,7 +78,7 @@ PRESETS = (
     ),
     Preset(
         "She or he",
-        "A first name's gender, carried over three words to the pronoun.",
+        "How long does a first name keep its gender to itself?",
         "Mary was tired because",
         "John was tired because",
         " she",
@@ -86,7 +86,7 @@ PRESETS = (
     ),
     Preset(
         "Which colour was the ball?",
-        "Two colours swap places: the model must bind each to its own thing.",
+        "Two colours swap places: from which of them does the answer come?",
         "The ball is red and the key is blue. The ball is",
         "The ball is blue and the key is red. The ball is",
         " red",
@@ -94,7 +94,7 @@ PRESETS = (
     ),
     Preset(
         "Two people, two surnames",
-        "Two surnames swap owners: only the one that belongs to the last name should count.",
+        "Two surnames swap owners: from which of the two does the answer come?",
         "Mary Jones met John Smith in the park. Mary",
         "Mary Smith met John Jones in the park. Mary",
         " Jones",
@@ -102,7 +102,7 @@ PRESETS = (
     ),
     Preset(
         "A bottle of milk",
-        "The same question as “Who gets the drink?”, with a sweep others have published.",
+        "The same question as “Who gets the drink?”, with a sweep that others have published.",
         "After John and Mary went to the store, Mary gave a bottle of milk to",
         "After John and Mary went to the store, John gave a bottle of milk to",
         " John",

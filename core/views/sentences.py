@@ -1,7 +1,10 @@
 """What a lens or a map shows, in a sentence that is true of whatever numbers there are."""
 
+from itertools import groupby
+
 import numpy as np
 
+from core.question.metrics import MATTERS
 from core.question.tokens import Token
 from core.result import EMBEDDING, Result
 from core.views.words import layer_name, short
@@ -26,20 +29,38 @@ def lens_says(rows: tuple[str, ...], likeliest: list[Token], asked: Token, last_
     return f"becomes {name} {when[since]}{stays}"
 
 
-def hand_over(result: Result) -> str:
-    """How the effect leaves the first token in which the texts differ and comes to the last
-    position, of a map by layer and position with its embedding row."""
-    recovery = result.grids.get("recovery")
-    if recovery is None:
-        return "Both runs answer alike, so there is nothing that a patch could bring back."
-    ids = [[token.id for token in text] for text in (result.clean, result.corrupted)]
-    place = next(p for p, (a, b) in enumerate(zip(*ids, strict=True)) if a != b)
-    held, taken = (recovery[:, p] > 0.5 for p in (place, -1))
-    return (
-        f"At {result.clean[place].label}, position {place}, the last row with more than half of the"
-        f" effect is {_row(result.rows[_last(held)])}; the last position has more than half"
-        f" of it from {_row(result.rows[_since(taken)])} on."
-    )
+def where_it_is(result: Result) -> str | None:
+    """At which position the effect is, row by row, of a map by layer and position in which another
+    run was put in; nothing of other maps, unfinished ones, and where the two runs hardly differ.
+
+    The effect of a patch is (LD_patched - LD_base) / (LD_other - LD_base): 0 where the patch
+    changed nothing, 1 where the run answers as the one that was put in.
+    """
+    whole = result.plain("logit_diff", result.other) - result.plain("logit_diff")
+    if result.other is None or result.axes[1] != "position" or abs(whole) < MATTERS["logits"]:
+        return None
+    effect = (result.grids["logit_diff"] - result.plain("logit_diff")) / whole
+    if not np.isfinite(effect).all():
+        return None
+    strongest = [int(row.argmax()) if row.max() > 0.5 else None for row in effect]
+    places, first = [], 0
+    for position, run in groupby(strongest):
+        last = first + len(list(run)) - 1
+        if position is not None:
+            at = f"{short(result.clean[position].label)} (position {position})"
+            places.append(f"at {at} {_rows(result.rows, first, last)}")
+        first = last + 1
+    if not places:
+        return "No single position brings half of the effect."
+    return f"More than half of the effect is {', then '.join(places)}."
+
+
+def _rows(rows: tuple[str, ...], first: int, last: int) -> str:
+    if first == last:
+        return f"in {_row(rows[first])}"
+    if last == len(rows) - 1:
+        return f"from {_row(rows[first])} on"
+    return f"from {_row(rows[first])} to {_row(rows[last])}"
 
 
 def _row(label: str) -> str:

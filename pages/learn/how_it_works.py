@@ -7,7 +7,7 @@ from core.checks import plain_loop
 from core.presets import PRESETS
 from core.question.metrics import METRICS
 from core.result import Result
-from core.views.sentences import hand_over
+from core.views.sentences import where_it_is
 from pages.parts import answer, html, keeping, running
 from pages.parts.keeping import Shelf
 
@@ -66,7 +66,7 @@ def _what_it_shows(result: Result) -> None:
     html.show(
         html.note(
             f"After “{EXAMPLE.clean}” the teaching model expects {first['clean']}, after"
-            f" “{EXAMPLE.corrupted}” {first['corrupted']}. {hand_over(result)}"
+            f" “{EXAMPLE.corrupted}” {first['corrupted']}. {where_it_is(result) or ''}"
         )
     )
     st.markdown(

@@ -20,6 +20,7 @@ from core.question.tokens import Token
 from core.reading.trace import Trace
 from core.result import Moved, Ranked, Result
 from core.views import colours
+from core.views.sentences import where_it_is
 from core.views.words import colours_mean, formula, number, probability, replaced, summary
 
 _HERE = Path(__file__).parent
@@ -170,11 +171,11 @@ def _folded(places: str) -> str:
     )
 
 
-def how_to_read(result: Result, example: Preset | None) -> str:
-    """Above a map: what there is to see on that of an example, or what the colours mean."""
-    if example is None:
-        return f'<div class="pb-reading">{escape(colours_mean(result))}</div>'
-    return f'<div class="pb-reading"><b>Look for:</b> {escape(example.look_for)}</div>'
+def reading(result: Result, example: Preset | None) -> str:
+    """Above a map: what an example asks, and what the map says; or what its colours mean."""
+    asks = f"<b>{escape(example.asks)}</b> " if example else ""
+    says = where_it_is(result) or colours_mean(result)
+    return f'<div class="pb-reading">{asks}{escape(says)}</div>'
 
 
 def asked(experiment: Experiment) -> str:

@@ -43,7 +43,7 @@ def _examples(entry: Entry, page: str) -> None:
             on_click=experiment.put,
             args=(preset.experiment(entry.name),),
             width="stretch",
-            help=preset.look_for,
+            help=preset.asks,
         )
         if chosen and page:
             st.switch_page("pages/patching/patch.py")

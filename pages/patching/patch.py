@@ -53,7 +53,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         return
     with above:
         if not doubts.show(study, result):
-            html.show(html.how_to_read(result, presets.of(wanted)))
+            html.show(html.reading(result, presets.of(wanted)))
     with slots[0] if slots else chart:
         answer.heatmap(result)
     if not finished:

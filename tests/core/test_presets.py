@@ -12,10 +12,10 @@ CLOSED = Entry("closed", "Closed", "Knows its own words.", closed_vocabulary=Tru
 MICHELLE = "Michelle Jones was a top-notch student. Michelle"
 
 
-def test_there_are_enough_examples_each_with_what_to_look_for():
+def test_there_are_enough_examples_each_with_a_question():
     assert len({preset.title for preset in PRESETS}) == len(PRESETS) >= 8
     assert len({(preset.clean, preset.corrupted) for preset in PRESETS}) == len(PRESETS)
-    assert all(preset.look_for.endswith((".", "?")) for preset in PRESETS)
+    assert all(preset.asks.endswith((".", "?")) for preset in PRESETS)
 
 
 def test_the_michelle_pair_and_its_variants_are_there():

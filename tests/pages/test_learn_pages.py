@@ -10,7 +10,7 @@ from core import presets
 from core.checks import plain_loop, verify
 from core.question import tokens
 from core.question.metrics import METRICS
-from core.views.sentences import hand_over
+from core.views.sentences import where_it_is
 from pages.parts import jobs, keeping
 from tests.pages.conftest import numbers
 
@@ -125,7 +125,7 @@ def test_how_it_works_explains_an_example_metrics_and_pitfalls_with_the_teaching
     shown = app.at.table[0].value
     assert shown["metric"].tolist() == [metric.title for metric in METRICS.values()]
     assert shown["reading"].tolist() == [metric.says for metric in METRICS.values()]
-    assert any(hand_over(expected) in note for note in app.notes)
+    assert any(where_it_is(expected) in note for note in app.notes)
     (code,) = app.at.get("code")
     assert code.value == plain_loop.source()
     words = " ".join(app.words)

@@ -10,6 +10,7 @@ import pytest
 import streamlit as st
 
 from core import presets
+from core.views.sentences import where_it_is
 from core.views.words import number, probability
 from pages.parts import answer as answer_part
 from pages.parts import jobs, running
@@ -80,7 +81,7 @@ def test_target_and_foil_are_told_wherever_they_are_and_other_tokens_can_become_
     assert buttons[0]["aria-label"] == f"Make {second.label} the target"
 
 
-def test_every_example_that_the_model_knows_is_offered_says_what_to_look_for_and_gives_a_map(
+def test_every_example_that_the_model_knows_is_offered_asks_something_that_the_map_answers(
     open_app, answer
 ):
     app = open_app(clean="", corrupted="", target="", foil="")
@@ -90,7 +91,7 @@ def test_every_example_that_the_model_knows_is_offered_says_what_to_look_for_and
         app.press(preset.title)
         assert app.experiment == preset.experiment("teaching")
         assert app.maps and not app.problems
-        assert f"Look for: {preset.look_for}" in app.texts
+        assert f"{preset.asks} {where_it_is(answer(app.experiment))}" in app.texts
 
 
 # --- sweep once, ask many questions -------------------------------------------------------------

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from core.question.tokens import Token
-from core.views.sentences import hand_over, lens_says
+from core.result import Baseline
+from core.views.sentences import lens_says, where_it_is
 
 A, B = Token(1, " A"), Token(2, " B")
 ROWS = ("embedding", "0", "1", "2")
@@ -31,31 +32,40 @@ def test_when_a_run_comes_to_expect_a_token(tops, says):
 @pytest.mark.parametrize(
     ("at_the_word", "at_the_end", "says"),
     [
-        (
-            (1, 1, 0, 0),
-            (0, 0, 0, 1),
-            "is layer 0; the last position has more than half of it from layer 2 on.",
-        ),
-        (
-            (1, 0, 0.6, 0),
-            (0, 0.9, 0.4, 1),
-            "is layer 1; the last position has more than half of it from layer 2 on.",
-        ),
-        (
-            (1, 0.5, 0, 0),
-            (0.6, 0.6, 0.6, 1),
-            "is the embedding; the last position has more than half of it from the embedding on.",
-        ),
+        ((1, 1, 0, 0), (0, 0, 0, 1), "WORD from the embedding to layer 0, then END in layer 2"),
+        ((1, 0.4, 0.4, 0), (0, 0.6, 0.7, 1), "WORD in the embedding, then END from layer 0 on"),
+        ((1, 0.6, 0.9, 0.9), (0, 0.9, 0.4, 1), "WORD in the embedding, then END in layer 0, then"
+         " WORD in layer 1, then END in layer 2"),
+        ((0.6, 0, 0, 0), (0.7, 1, 1, 1), "END from the embedding on"),
     ],
-)
-def test_where_the_effect_is_on_the_way_up(result, at_the_word, at_the_end, says):
-    recovery = np.zeros((4, len(result.clean)), dtype=np.float32)
-    recovery[:, 1], recovery[:, -1] = at_the_word, at_the_end  # "Lee" and "Poe" are at position 1
-    shown = replace(result, rows=ROWS, grids={"recovery": recovery})
-    begins = "At ·Lee, position 1, the last row with more than half of the effect "
-    assert hand_over(shown) == begins + says
+)  # fmt: skip
+@pytest.mark.parametrize("direction", ["denoise", "noise"])
+def test_a_map_says_at_which_position_the_effect_is(
+    result, direction, at_the_word, at_the_end, says
+):
+    """Whichever run is put in, and whatever the metric."""
+    ends = (-4.0, 6.0) if direction == "denoise" else (6.0, -4.0)  # put in, and patched into
+    effect = np.zeros((4, len(result.clean)), dtype=np.float32)
+    effect[:, 1], effect[:, -1] = at_the_word, at_the_end
+    shown = replace(
+        result,
+        experiment=replace(result.experiment, direction=direction, metric="kl"),
+        rows=ROWS,
+        grids={"logit_diff": ends[1] + (ends[0] - ends[1]) * effect},
+        baselines={"logit_diff": Baseline(clean=-4.0, corrupted=6.0)},
+    )
+    for name, place in (("WORD", 1), ("END", len(result.clean) - 1)):
+        says = says.replace(name, f"at {result.clean[place].label} (position {place})")
+    assert where_it_is(shown) == f"More than half of the effect is {says}."
+    nowhere = replace(shown, grids={"logit_diff": shown.grids["logit_diff"] * 0 + ends[1]})
+    assert where_it_is(nowhere) == "No single position brings half of the effect."
+    shown.grids["logit_diff"][3, 0] = np.nan
+    assert where_it_is(shown) is None  # not all of it is known yet
+    alike = replace(nowhere, baselines={"logit_diff": Baseline(1.0, 1.4)})
+    assert where_it_is(alike) is None
 
 
-def test_runs_that_answer_alike_have_nothing_to_hand_over(result):
-    shown = hand_over(replace(result, grids={"logit_diff": result.grids["logit_diff"]}))
-    assert shown.startswith("Both runs answer alike")
+def test_maps_of_heads_and_of_ablations_have_no_such_place(result):
+    ablation = replace(result, experiment=replace(result.experiment, direction="zero"))
+    heads = replace(result, axes=("layer", "head"))
+    assert where_it_is(ablation) is None and where_it_is(heads) is None
