@@ -15,6 +15,7 @@ from core.views.words import (
     at_position,
     fold,
     formula,
+    number,
     plotly_text,
     row_name,
     tick_labels,
@@ -58,13 +59,15 @@ def heatmap(
     painting = paint(result, view, reach)
     skipped = len(result.rows) - len(painting.result.rows)  # the embedding, in some views
     metric, logit_diff = painting.result.experiment.metric, result.grids["logit_diff"]
+    change = logit_diff - result.plain("logit_diff")
+    own = "recovery" if metric == "recovery" else wording(painting.result)
     numbers = {
-        "recovery" if metric == "recovery" else wording(painting.result): result.grids[metric],
-        formula(result, "logit_diff"): logit_diff,
-        f"change against the {result.unpatched} run": logit_diff - result.plain("logit_diff"),
+        own: (metric, result.grids[metric]),
+        formula(result, "logit_diff"): ("logit_diff", logit_diff),
+        f"change against the {result.unpatched} run": ("logit_diff", change),
     }
     if "recovery" in result.grids:
-        numbers["recovery"] = result.grids["recovery"]
+        numbers["recovery"] = ("recovery", result.grids["recovery"])
     own, *others = (f"{plotly_text(n)}: %{{customdata[{i}]}}" for i, n in enumerate(numbers, 5))
     tokens = ["clean %{customdata[3]} · corrupted %{customdata[4]}"]
     figure = _grid_of_layers(
@@ -93,7 +96,7 @@ def difference(one: Result, other: Result, reach: float | None = None) -> go.Fig
         Painting(apart, colours.scale(one), (-within, within)),
         f"difference of {wording(one)}",
         marks((-within, within), {}, NARROWEST / _CHARACTER),
-        _fields(one, one.values, other.values, values),
+        _fields(one, *((metric, grid) for grid in (one.values, other.values, values))),
         ["%{customdata[5]} - %{customdata[6]} = %{customdata[7]}"],
         clickable=False,
         narrowest=NARROWEST,
@@ -217,10 +220,10 @@ def _below(labels: dict[float, str], room: float) -> int:
     return 16 + (most * LINE if longest < room else longest)
 
 
-def _fields(result: Result, *grids: np.ndarray) -> np.ndarray:
+def _fields(result: Result, *grids: tuple[str, np.ndarray]) -> np.ndarray:
     """Per cell, all as text, what a click needs and a hover shows: row, column, the name of the
-    row, the tokens of both texts at a position, and a number of each grid; (rows, columns, fields).
-    """
+    row, the tokens of both texts at a position, and a number of each grid, given with its metric;
+    (rows, columns, fields)."""
     by_position = result.axes[1] == "position"
     rows, columns = result.values.shape
     names = [row_name(result, row) for row in range(rows)]
@@ -230,7 +233,7 @@ def _fields(result: Result, *grids: np.ndarray) -> np.ndarray:
     ]
     fields = [
         [str(row), str(column), names[row], *(side[column] for side in tokens)]
-        + [f"{grid[row, column]:z.4f}" for grid in grids]
+        + [number(metric, grid[row, column]) for metric, grid in grids]
         for row, column in np.ndindex(rows, columns)
     ]
     return np.array(fields, dtype=object).reshape(rows, columns, -1)

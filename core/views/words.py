@@ -166,8 +166,8 @@ def _run_label(result: Result, run: range, between: str) -> str:
 
 def number(metric: str, value: float) -> str:
     """What a metric says, as text: a probability in percent, everything else to 4 decimals."""
-    if METRICS[metric].unit == "probability":
-        return "-" * (value < 0) + probability(abs(value))
+    if METRICS[metric].unit == "probability" and value == value:  # not where it is not known yet
+        return ("-" if value < 0 else "") + probability(abs(value))
     return f"{value:z.4f}"
 
 

@@ -10,6 +10,7 @@ from core.result import Baseline, Result
 from core.views.colour_bar import paint
 from core.views.colours import BLUE, ORANGE, rgba
 from core.views.heatmaps import difference, heatmap
+from core.views.words import probability
 from tests.builders import answer, asked, of_shape, with_tokens
 
 
@@ -27,7 +28,7 @@ def with_baseline(result: Result, clean: float, corrupted: float, **changes) -> 
 
 
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
-def test_the_hover_has_the_exact_numbers_to_four_decimals(result, direction):
+def test_the_hover_has_four_decimals_or_of_a_probability_its_digits(result, direction):
     wanted = asked(result, metric="target_prob", direction=direction)
     trace = overlay_of(heatmap(wanted))
     side = "corrupted" if direction == "denoise" else "clean"
@@ -41,7 +42,8 @@ def test_the_hover_has_the_exact_numbers_to_four_decimals(result, direction):
         assert list(fields) == [
             *(str(row), str(position), f"layer {row}"),
             *(result.clean[position].label, result.corrupted[position].label),
-            *(f"{value:z.4f}" for value in (own, ld, ld - base, recovery)),
+            probability(own),
+            *(f"{value:z.4f}" for value in (ld, ld - base, recovery)),
         ]
     for line in (
         "<b>P(·Lee): %{customdata[5]}</b>",

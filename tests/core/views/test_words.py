@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from core.question.tokens import Token
@@ -135,7 +136,8 @@ def test_a_probability_has_three_digits_that_say_something_however_small(p, text
 
 def test_a_metric_that_is_a_probability_is_told_as_one_and_others_to_4_decimals():
     assert number("target_prob", 0.0000123) == "0.00123%"
-    assert number("prob_diff", -0.0000123) == "-0.00123%"
+    assert number("prob_diff", np.float32(-0.0000123)) == "-0.00123%"
+    assert number("foil_prob", float("nan")) == "nan"
     assert number("logit_diff", -0.00001) == "0.0000"
     assert number("kl", 0.12345) == "0.1235"
 
