@@ -25,9 +25,9 @@ from core.views.words import (
 
 # An invisible marker over each cell makes it clickable; beyond this many the browser would lag.
 _CLICKABLE_CELLS = 5000
-_CELL_HEIGHT = 34  # pixels, as all lengths here
+_CELL_HEIGHT = 32  # pixels, as all lengths here
 _LEAST_CELL_HEIGHT = 14
-_GRID_HEIGHT = 240  # but for more rows than fit: the whole map is to be on the first screen
+_GRID_HEIGHT = 224  # but for more rows than fit: the whole map is to be on the first screen
 NARROWEST = 225  # what a map has for its cells on a phone; side by side it may be less
 SIDE_BY_SIDE = 200
 LINE = 14  # of a label

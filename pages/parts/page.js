@@ -43,14 +43,23 @@
     const plots = place?.querySelectorAll(".stPlotlyChart .js-plotly-plot") ?? [];
     const plot = [...plots].find((one) => one.checkVisibility() && one.querySelector(".xaxislayer-above"));
     if (plot) {
-      picture?.remove();
+      takeAway();
       goneAt = 0;
       if (plot !== pictured) setTimeout(takePicture, 200, plot);
       pictured = plot;
-    } else if (place && picture && !picture.isConnected) {
+    } else if (place && picture) {
       goneAt ||= performance.now();
-      if (performance.now() - goneAt < MEANWHILE) place.append(picture);
-    } else if (picture?.isConnected && performance.now() - goneAt > MEANWHILE) picture.remove();
+      if (performance.now() - goneAt > MEANWHILE) takeAway();
+      else if (!picture.isConnected) {
+        place.append(picture);
+        place.style.minHeight = `${picture.offsetHeight}px`;
+      }
+    }
+  };
+
+  const takeAway = () => {
+    if (picture?.parentElement) picture.parentElement.style.minHeight = "";
+    picture?.remove();
   };
 
   const takePicture = (plot) => {

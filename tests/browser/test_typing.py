@@ -116,8 +116,10 @@ def test_an_edit_moves_nothing_and_there_is_a_map_at_every_moment(visit, answer,
     page.wait_for_timeout(500)  # until the picture of the map is taken
     page.evaluate(
         """() => {
-          window.shift = 0, window.without = 0;
-          const watch = list => list.getEntries().forEach(entry => window.shift += entry.value);
+          window.shifts = [], window.without = 0;
+          const what = source => [source.node?.className, source.previousRect, source.currentRect];
+          const watch = list => list.getEntries().forEach(entry => window.shifts.push(
+            [entry.value, JSON.stringify(entry.sources.map(what))]));
           new PerformanceObserver(watch).observe({type: 'layout-shift'});
           const look = () => {
             const place = document.querySelector('.st-key-answer_map');
@@ -134,7 +136,8 @@ def test_an_edit_moves_nothing_and_there_is_a_map_at_every_moment(visit, answer,
     page.keyboard.press("Enter")
     asked = replace(DEFAULT, corrupted=another)
     visit.shows(answer(asked).values).asks(asked)
-    assert page.evaluate("window.shift") < 0.02
+    shifts = page.evaluate("window.shifts")
+    assert sum(value for value, _ in shifts) < 0.02, shifts
     visit.click(3, 1)
     expect(page.get_by_text("Patched run")).to_be_visible()
     assert visit.settle().page.evaluate("window.without") == 0
