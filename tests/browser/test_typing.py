@@ -141,6 +141,12 @@ def test_an_edit_moves_nothing_and_there_is_a_map_at_every_moment(visit, answer,
     visit.click(3, 1)
     expect(page.get_by_text("Patched run")).to_be_visible()
     assert visit.settle().page.evaluate("window.without") == 0
+    chart, picture = page.get_by_test_id("stPlotlyChart").first, page.locator(".pb-picture")
+    page.wait_for_timeout(500)
+    chart.evaluate("chart => (chart.style.display = 'none')")  # as it is between two maps
+    expect(picture).to_be_visible()
+    chart.evaluate("chart => (chart.style.display = '')")
+    expect(picture).to_have_count(0)
 
 
 def test_the_numbers_of_one_model_never_stand_under_the_name_of_another(visit, answer):
