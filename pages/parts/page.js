@@ -31,6 +31,7 @@
     const files = document.querySelectorAll("[class*='st-key-answer_'] .stDownloadButton");
     files.forEach((file) => (file.inert = isFormer));
   };
+
   // --- no moment without a map ------------------------------------------------------------------
 
   // Streamlit takes a chart away before it draws the one that comes in its place; a picture of it
@@ -40,6 +41,8 @@
 
   const keepTheMap = () => {
     const place = document.querySelector(".st-key-answer_map");
+    const isComing = place?.querySelector(".stPlotlyChart")
+      || !document.querySelector("[data-test-script-state=notRunning]");
     const plots = place?.querySelectorAll(".stPlotlyChart .js-plotly-plot") ?? [];
     const plot = [...plots].find((one) => one.checkVisibility() && one.querySelector(".xaxislayer-above"));
     if (plot) {
@@ -49,7 +52,7 @@
       pictured = plot;
     } else if (place && picture) {
       goneAt ||= performance.now();
-      if (performance.now() - goneAt > MEANWHILE) takeAway();
+      if (!isComing || performance.now() - goneAt > MEANWHILE) takeAway();
       else if (!picture.isConnected) {
         place.append(picture);
         place.style.minHeight = `${picture.offsetHeight}px`;

@@ -35,11 +35,13 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
 
     def draw_partly(fraction: float) -> None:
         """Into one slot, made when it is first needed: until then the map before stays there."""
-        if study.plain.recorded:
+        if not study.plain.recorded:
+            return
+        if not slots:
             with chart:
-                slots.append(slots[0] if slots else st.empty())
-            with slots[0]:
-                answer.still_heatmap(shown(), key=f"map_at_{fraction}")
+                slots.append(st.empty())
+        with slots[0]:
+            answer.still_heatmap(shown(), key=f"map_at_{fraction}")
 
     try:
         with progress:

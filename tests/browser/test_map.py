@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -96,16 +95,21 @@ def test_the_bars_of_the_next_tokens_say_their_numbers(opened, answer):
     assert said in label.text_content()
 
 
-def test_the_rows_of_the_next_tokens_hold_exactly_what_they_put_in(opened, answer):
-    """The browser's sanitizer takes the space at the beginning of an attribute, if it is there."""
-    buttons = opened.page.locator(".pb-dense").first.locator("button")
+def test_a_row_of_the_next_tokens_becomes_target_or_foil_with_a_click(opened, answer):
+    """With its space, which the browser's sanitizer takes from the beginning of an attribute; and
+    what was typed just before the click is kept."""
+    page = opened.page
+    buttons = page.locator(".pb-dense").first.locator("button")
     expect(buttons.first).to_be_visible()
-    held = [
-        (data["field"], json.loads(data["text"]))
-        for data in buttons.evaluate_all("buttons => buttons.map(button => ({...button.dataset}))")
-    ]
     others = [row.token.text for row in answer(DEFAULT).top["clean"][1:]]
-    assert held == [(field, text) for text in others for field in ("target", "foil")]
+    assert buttons.count() == 2 * len(others)
+    buttons.nth(3).click()
+    opened.asks(replace(DEFAULT, foil=others[1]))
+    corrupted = DEFAULT.corrupted.replace("Smith", "Cook")
+    opened.keys("Corrupted text", corrupted)
+    page.locator(".pb-dense").first.locator("button").first.click()
+    first = next(text for text in others if text != others[1])
+    opened.asks(replace(DEFAULT, corrupted=corrupted, target=first, foil=others[1]))
 
 
 def test_every_file_is_what_its_button_says(visit, answer):

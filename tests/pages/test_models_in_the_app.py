@@ -81,6 +81,8 @@ def test_a_model_that_is_not_here_says_what_its_download_takes_and_keeps_what_wa
         " Disk: 20.0 GB free. Memory when it runs: 1 GB (free: 5.4 GB). What you have typed stays."
     )
     assert "Download 550 MB" in app.buttons
+    assert all(app.widget(top).proto.disabled for top in ("top_target", "top_foil"))
+    assert not app.figures and app.answered is None  # nothing of the model before it is left
     assert [preset.title for preset in PRESETS] == [b for b in app.buttons if b in TITLES]
     assert not app.maps and not app.problems
     app.enter(clean="typed meanwhile").go_to("tokens").go_to("patch")
