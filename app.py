@@ -27,8 +27,9 @@ page = st.navigation(
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 address.begin(page.url_path)
-sidebar.show(page.url_path)
-if question := WITH_INPUTS.get(page.title):
+question = WITH_INPUTS.get(page.title)
+sidebar.show(stays=bool(question))
+if question:
     html.show(html.title(question))
     frame.ask()
 page.run()

@@ -5,6 +5,7 @@ and the foil, and the logarithm of the softmax's denominator. It is written here
 in sight, and computed by `core.reading.states.measure`. LD is always logit(foil) - logit(target).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,14 +23,15 @@ MATTERS = {"logits": 0.5, "probability": 0.01, "nats": 0.02}
 @dataclass(frozen=True)
 class Metric:
     """What a metric is called, how it is written (`{target}` and `{foil}` to be filled in), what
-    its number says and is counted in (a key of MATTERS; "" for a fraction of a difference), and
-    its formula over what the patched, the clean and the corrupted run say."""
+    its number says and is counted in (a key of MATTERS; "" for a fraction of a difference), its
+    formula over what the patched, the clean and the corrupted run say, and what it is `within`."""
 
     title: str
     formula: str
     says: str
     unit: str
     measure: Callable
+    within: tuple[float, float] = (-math.inf, math.inf)
 
 
 def _recovery(patched, clean, corrupted):
@@ -80,6 +82,7 @@ METRICS = {
         "How likely the target is to come next, from 0 to 1.",
         "probability",
         lambda patched, clean, corrupted: patched.target_prob,
+        within=(0, 1),
     ),
     "foil_prob": Metric(
         "Foil probability",
@@ -87,6 +90,7 @@ METRICS = {
         "How likely the foil is to come next, from 0 to 1.",
         "probability",
         lambda patched, clean, corrupted: patched.foil_prob,
+        within=(0, 1),
     ),
     "prob_diff": Metric(
         "Probability difference",
@@ -94,6 +98,7 @@ METRICS = {
         "From -1, the target for certain, to 1, the foil for certain.",
         "probability",
         lambda patched, clean, corrupted: patched.foil_prob - patched.target_prob,
+        within=(-1, 1),
     ),
     "kl": Metric(
         "KL divergence",
@@ -101,5 +106,6 @@ METRICS = {
         "0 where the whole prediction is that of the clean run.",
         "nats",
         _kl,
+        within=(0, math.inf),
     ),
 }

@@ -108,11 +108,14 @@ def single_token(text: str, encoder: Encoder, *, field: str) -> Token:
     tokens = _split_checked(text, encoder, field, field)
     if len(tokens) > 1:
         pieces = " | ".join(piece.label for piece in tokens)
+        spaced = with_leading_space(text, encoder)
+        fix = "Choose another word, or its first piece."
+        if spaced:
+            fix = f"With a space before it, it is one: {visible(spaced)}."
         raise UserError(
-            f"The {field} must be one token, but {visible(text)} is {len(tokens)}: {pieces}."
-            " Choose another word, or its first piece.",
+            f"The {field} must be one token, but {visible(text)} is {len(tokens)}: {pieces}. {fix}",
             field,
-            suggestion=with_leading_space(text, encoder),
+            suggestion=spaced,
         )
     return tokens[0]
 

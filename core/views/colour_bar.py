@@ -13,6 +13,7 @@ from typing import Self
 
 import numpy as np
 
+from core.question.metrics import METRICS
 from core.result import EMBEDDING, Result
 from core.views import colours
 from core.views.colours import Scale
@@ -73,11 +74,27 @@ def paint(result: Result, view: str = "effect", reach: float | None = None) -> P
     """`result`, of two axes, in one of `VIEWS`; of the effect, `reach` is how far the colours go
     on either side, so that maps can share a scale."""
     if view == "effect":
-        return Painting(result, colours.scale(result), colours.limits(result, reach))
+        return _effect(result, reach)
     result = layers_alone(result)
     known = result.values[np.isfinite(result.values)]
     lowest, highest = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     return Painting(result, colours.SEQUENTIAL, (lowest, max(highest, lowest + 1e-6)))
+
+
+def _effect(result: Result, reach: float | None) -> Painting:
+    """The colours go as far on either side of no effect; of them stands on the bar what the map or
+    one of its runs has, or, on a shared scale, what the metric can be."""
+    left, right = colours.limits(result, reach)
+    low, high = METRICS[result.experiment.metric].within
+    if reach is None:
+        known = result.values[np.isfinite(result.values)]
+        shown = [*known.tolist(), *runs_of(result).values()]
+        low, high = min(shown), max(shown)
+    ends = [min(max(end, low), high) for end in (left, right)]
+    if abs(ends[1] - ends[0]) < abs(right - left) / 20:  # so little that its numbers would be noise
+        ends = [left, right]
+    places = [(end - left) / (right - left) for end in ends]
+    return Painting(result, colours.part(colours.scale(result), *places), tuple(ends))
 
 
 def layers_alone(result: Result) -> Result:

@@ -70,6 +70,16 @@ def limits(result: Result, within: float | None = None) -> tuple[float, float]:
     return centre - sign(result) * within, centre + sign(result) * within
 
 
+def part(scale: Scale, first: float, last: float) -> Scale:
+    """What of a scale is between two of its places."""
+    inner = [
+        ((place - first) / (last - first), colour, opacity)
+        for place, colour, opacity in scale
+        if first < place < last
+    ]
+    return ((0.0, *at(scale, first)), *inner, (1.0, *at(scale, last)))
+
+
 def at(scale: Scale, place: float) -> tuple[Colour, float]:
     """The colour and the opacity at a place from 0 to 1."""
     places, colours, opacities = zip(*scale, strict=True)

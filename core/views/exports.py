@@ -116,10 +116,10 @@ def from_json(text: str) -> Result:
 
 def grid_csv(result: Result) -> str:
     """The grid in long form: a line for each cell, a column for each metric; tokens beside a
-    position, where the site has one; in the end what was patched, and which way."""
+    position, where the site has one; in the end which experiment it is."""
     labels = _TOKEN_LABELS if "position" in result.axes else ()
-    lines = [(*result.axes, *labels, *result.grids, "site", "direction")]
-    asked = (result.experiment.site, result.experiment.direction)
+    asked = _asked(result)
+    lines = [(*result.axes, *labels, *result.grids, *asked)]
     for cell in np.ndindex(result.values.shape):
         place = dict(zip(result.axes, cell, strict=True))
         tokens = ()
@@ -127,7 +127,7 @@ def grid_csv(result: Result) -> str:
             p = place["position"]
             tokens = (*_cells(result.clean[p]), *_cells(result.corrupted[p]))
         values = [grid[cell].item() for grid in result.grids.values()]
-        lines.append((result.rows[cell[0]], *cell[1:], *tokens, *values, *asked))
+        lines.append((result.rows[cell[0]], *cell[1:], *tokens, *values, *asked.values()))
     return _csv(lines)
 
 
@@ -179,10 +179,13 @@ def top_csv(result: Result, chosen: Chosen | None = None) -> str:
     if chosen:
         runs["patched"] = (chosen.place(result), tuple(moved.now for moved in chosen.top))
     places = [f"patched_{axis}" for axis in runs["patched"][0]] if chosen else []
-    lines = [("run", "rank", "token_id", "token", "logit", "prob", *places)]
+    lines = [("run", "text", "rank", "token_id", "token", "logit", "prob", *places, "model")]
     for run, (place, top) in runs.items():
-        where = tuple(place.values()) or ("",) * len(places)
-        lines += [(run, row.rank, *_cells(row.token), row.logit, row.prob, *where) for row in top]
+        text = getattr(result.experiment, result.unpatched if run == "patched" else run)
+        said = json.dumps(text, ensure_ascii=False)
+        where = (*(tuple(place.values()) or ("",) * len(places)), result.model.name)
+        for row in top:
+            lines.append((run, said, row.rank, *_cells(row.token), row.logit, row.prob, *where))
     return _csv(lines)
 
 
@@ -238,16 +241,35 @@ def attention_csv(pattern: np.ndarray, tokens: tuple[Token, ...]) -> str:
 
 def compared_csv(one: Result, other: Result, names: tuple[str, str]) -> str:
     """Two results of one shape, cell by cell: the value of each under its own metric and, where
-    that is one metric, what the second has more. Raises UserError for two shapes."""
+    both were patched into the same run and measured alike, what the second has more; in the end
+    which experiments they are. Raises UserError for two shapes."""
     if (one.axes, one.values.shape) != (other.axes, other.values.shape):
         raise UserError("Two results are compared cell by cell, and these two have other cells.")
-    same = one.experiment.metric == other.experiment.metric
-    lines = [(*one.axes, *names, *([f"{names[1]} - {names[0]}"] if same else []))]
+    same = len({(of.experiment.metric, of.unpatched) for of in (one, other)}) == 1
+    asked = {
+        f"{name}_{key}": value
+        for name, of in zip(names, (one, other), strict=True)
+        for key, value in (_asked(of) | {"metric": of.experiment.metric}).items()
+    }
+    lines = [(*one.axes, *names, *([f"{names[1]} - {names[0]}"] if same else []), *asked)]
     for cell in np.ndindex(one.values.shape):
         values = [result.values[cell].item() for result in (one, other)]
         apart = [values[1] - values[0]] if same else []
-        lines.append((one.rows[cell[0]], *cell[1:], *values, *apart))
+        lines.append((one.rows[cell[0]], *cell[1:], *values, *apart, *asked.values()))
     return _csv(lines)
+
+
+def _asked(result: Result) -> dict[str, str | int]:
+    """Which experiment a line is of, but for the texts."""
+    experiment = result.experiment
+    return {
+        "site": experiment.site,
+        "direction": experiment.direction,
+        "window": experiment.window,
+        "model": result.model.name,
+        "target": json.dumps(result.target.text, ensure_ascii=False),
+        "foil": json.dumps(result.foil.text, ensure_ascii=False),
+    }
 
 
 def _csv(lines: list[tuple]) -> str:

@@ -37,8 +37,9 @@ _CHART = {
 }
 
 
-def bars(top: tuple[Ranked, ...], colour: Colour) -> go.Figure:
-    """The likeliest next tokens as bars of probability, the likeliest on top."""
+def bars(top: tuple[Ranked, ...], colour: Colour, longest: float = 1.0) -> go.Figure:
+    """The likeliest next tokens as bars of probability, the likeliest on top; `longest` is the
+    probability that a bar of the whole width has."""
     labels = [plotly_text(row.token.label) for row in top]
     figure = go.Figure()
     figure.add_bar(
@@ -59,7 +60,9 @@ def bars(top: tuple[Ranked, ...], colour: Colour) -> go.Figure:
         range=[len(top) + 0.5, 0.5],
         fixedrange=True,
     )
-    figure.update_xaxes(title="probability", rangemode="tozero", fixedrange=True)
+    figure.update_xaxes(
+        title="probability", range=[0, longest], tickformat=".3~%", nticks=4, fixedrange=True
+    )
     figure.update_layout(height=20 * len(top) + 60, margin=_CHART["margin"] | {"t": 8}, bargap=0.3)
     return dressed(figure)
 

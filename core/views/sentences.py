@@ -7,7 +7,8 @@ import numpy as np
 from core.question.metrics import MATTERS
 from core.question.tokens import Token
 from core.result import EMBEDDING, Result
-from core.views.words import layer_name, short
+from core.views.doubts import matters
+from core.views.words import layer_name, number, short, wording
 
 
 def lens_says(rows: tuple[str, ...], likeliest: list[Token], asked: Token, last_rank: int) -> str:
@@ -53,6 +54,19 @@ def where_it_is(result: Result) -> str | None:
     if not places:
         return "No single position brings half of the effect."
     return f"More than half of the effect is {', then '.join(places)}."
+
+
+def nothing_moves(result: Result) -> str | None:
+    """If no patch of a map does what matters: that, and how much the most is."""
+    known = result.values[np.isfinite(result.values)]
+    metric = result.experiment.metric
+    most = float(np.abs(known - result.plain(metric)).max(initial=0))
+    if most >= matters(result):
+        return None
+    return (
+        f"No patch does much here: the most that one changes {wording(result)} by is"
+        f" {number(metric, most)}."
+    )
 
 
 def _rows(rows: tuple[str, ...], first: int, last: int) -> str:

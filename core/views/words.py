@@ -112,19 +112,18 @@ def tick_labels(result: Result, room: float, line: float) -> dict[float, str]:
     and a line of a label that stands upright takes `line`.
 
     Where the texts differ there always is one: their tokens are the first to be labelled, both
-    in one line where two do not fit side by side, and one label for all that are next to each
-    other where columns are narrower than a line. (Of more such places than there is room for,
+    in one line where two lines would leave others without, and one label for all that are next to
+    each other where columns are narrower than a line. (Of more such places than there is room for,
     as many as fit.)
     """
     columns = range(result.values.shape[1])
     differing = _runs(differing_positions(result), apart=room >= line)
     runs = [*differing, *(range(c, c + 1) for c in columns[:: ceil(line / room)])]
+    ways = []
     for between in ("\n", " / "):
         places = [((run[0] + run[-1]) / 2, _run_label(result, run, between)) for run in runs]
-        labelled = thinned(places, room, line)
-        if all(middle in labelled for middle, _ in places[: len(differing)]):
-            break
-    return labelled
+        ways.append(thinned(places, room, line))
+    return max(ways, key=len)  # the first of two that label as many
 
 
 def thinned(places: list[tuple[float, str]], room: float, line: float) -> dict[float, str]:

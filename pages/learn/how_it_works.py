@@ -70,10 +70,11 @@ def _what_it_shows(result: Result) -> None:
         )
     )
     st.markdown(
-        "Two corners are so on every such map. Putting in the embedding of the word that differs,"
-        " in the top row, *makes* the text the clean one: full effect. The last position after the"
-        " last layer, at the bottom right, *is* the prediction: full effect too. What lies between"
-        " is the model’s own. Only attention moves anything from one position to another."
+        "This example is a fixed one; your own map is on the page *Patch*. Two of its cells could"
+        " not be otherwise. Where the texts differ in one token, putting in its embedding, in the"
+        " top row, *makes* the text the clean one: full effect. The last position after the last"
+        " layer, at the bottom right, *is* the prediction: full effect too. What lies between is"
+        " the model’s own. Only attention moves anything from one position to another."
     )
 
 

@@ -153,7 +153,7 @@ def _ours(check: Check) -> str:
 
 
 def _verdict(check: Check) -> str:
-    return "" if check.skipped else "✅" if check.passed else "❌"
+    return "" if check.skipped else "yes" if check.passed else "NO"
 
 
 def _three_maps(on: Shelf, wanted: Experiment) -> None:
@@ -198,7 +198,7 @@ def _three_maps(on: Shelf, wanted: Experiment) -> None:
         st.markdown(f"**Difference: at most {apart:.1e}**")
         figure = heatmaps.difference(result, plain, reach)
         st.plotly_chart(figure, key="difference")
-    st.caption("All three on one scale of colours.")
+    st.caption("A colour is the same distance from no effect in all three.")
 
 
 def _seconds(study: Study) -> float:

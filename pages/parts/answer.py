@@ -17,6 +17,7 @@ from pages.parts.keeping import Shelf
 
 CHART = "heatmap"
 HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
+_DESK = 440  # pixels that the map has for its cells at the least, if not on a phone
 _MODEBAR = {"displaylogo": False}
 _TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 _TYPES |= {"csv": "text/csv", "json": "application/json"}
@@ -25,7 +26,12 @@ _TYPES |= {"csv": "text/csv", "json": "application/json"}
 def heatmap(result: Result) -> None:
     """The map, to hover and click."""
     st.plotly_chart(
-        heatmaps.heatmap(result, selected(result), view=look.view()),
+        heatmaps.heatmap(
+            result,
+            selected(result),
+            view=look.view(),
+            narrowest=None if "Mobi" in st.context.headers.get("User-Agent", "Mobi") else _DESK,
+        ),
         key=CHART,
         on_select=lambda: _take_click(result.rows),
         selection_mode="points",
@@ -75,10 +81,8 @@ def chosen(result: Result) -> None:
         key=look.COLUMN,
         placeholder="or type",
     )
-    at = selected(result)
-    clear.button("Clear", on_click=_clear, width="stretch", disabled=at is None)
-    if at is not None:
-        html.show(html.cell(result, *at))
+    nothing = selected(result) is None
+    clear.button("Clear", on_click=_clear, width="stretch", disabled=nothing)
 
 
 def selected(result: Result) -> tuple[int, int] | None:
@@ -114,13 +118,14 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
     def typed(token: Token) -> bool:
         return can_be_typed(token, study.model.encoder)
 
+    longest = max(top[0].prob for top in rows.values())
     widths = [7 if name == "patched" else 5 for name in rows]  # of the most columns
     for column, (name, top) in zip(st.columns(widths), rows.items(), strict=True):
         with column:
             st.markdown(f"**{name.title()} run**")
             if as_chart:
                 st.plotly_chart(
-                    run_figures.bars(top[:TOP], colours.RUNS[name]),
+                    run_figures.bars(top[:TOP], colours.RUNS[name], longest),
                     key=f"bars_{name}",
                     config={"displayModeBar": False},
                 )
@@ -194,7 +199,7 @@ def file_row(*files: File) -> None:
                 file.make,
                 file.name,
                 file.mime,
-                key=f"download_{file.name}",
+                key=f"download_{file.label}_{file.name}",
                 on_click="ignore",
                 icon=":material/download:",
             )
@@ -218,7 +223,7 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
 
     name = names.stem(shown)
     file_row(
-        *_pictures(shown, view),
+        *pictures(shown, view),
         File("CSV: grid", f"{name}-grid.csv", lambda: exports.grid_csv(whole())),
         File("CSV: matrix", f"{name}-matrix.csv", lambda: exports.matrix_csv(shown)),
         File("CSV: top 20", f"{name}-top20.csv", lambda: exports.top_csv(shown, chosen())),
@@ -227,10 +232,11 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
     if view != "assignment":
         with st.popover("As in the assignment", icon=":material/download:"):
             st.caption("The layers alone, foil - target, one scale from dark to light.")
-            file_row(*_pictures(shown, "assignment"))
+            file_row(*pictures(shown, "assignment"))
 
 
-def _pictures(shown: Result, view: str) -> list[File]:
+def pictures(shown: Result, view: str = "effect") -> list[File]:
+    """A map as it is on a page, in each format."""
     name = names.stem(shown, *([view] if view != "effect" else []))
     return [
         File(format.upper(), f"{name}.{format}", partial(_picture, shown, format, view))

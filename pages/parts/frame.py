@@ -17,6 +17,7 @@ from pages.parts import answer, download, experiment, html, inputs, keeping, run
 from pages.parts.keeping import Shelf
 
 _ANSWERED = "answered"  # what of the session the page answers
+_HAS_MODEL = "has_model"
 
 
 def ask() -> None:
@@ -39,6 +40,7 @@ def ask() -> None:
     with problems:
         for problem in draft.problems.values():
             html.show(html.problem(str(problem)))
+    st.session_state[_HAS_MODEL] = on is not None
     now, before = experiment.current(), st.session_state.get(_ANSWERED)
     if on and not draft.problems:
         st.session_state[_ANSWERED] = now
@@ -67,6 +69,11 @@ def given() -> tuple[Experiment, Shelf] | None:
     (see `mark`). Nothing if there is none."""
     experiment = st.session_state.get(_ANSWERED)
     return experiment and (experiment, keeping.shelf(experiment.model))
+
+
+def has_model() -> bool:
+    """Whether there is a model to ask."""
+    return st.session_state[_HAS_MODEL]
 
 
 def mark() -> None:

@@ -20,7 +20,7 @@ from core.question.tokens import Token
 from core.reading.trace import Trace
 from core.result import Moved, Ranked, Result
 from core.views import colours
-from core.views.sentences import where_it_is
+from core.views.sentences import nothing_moves, where_it_is
 from core.views.words import colours_mean, formula, number, probability, replaced, summary
 
 _HERE = Path(__file__).parent
@@ -172,10 +172,13 @@ def _folded(places: str) -> str:
 
 
 def reading(result: Result, example: Preset | None) -> str:
-    """Above a map: what an example asks, and what the map says; or what its colours mean."""
+    """Above a map: what an example asks and what the map says to it; else what its colours mean."""
+    said = nothing_moves(result) or where_it_is(result)
+    if said is None:
+        return f'<div class="pb-reading">{escape(colours_mean(result))}</div>'
     asks = f"<b>{escape(example.asks)}</b> " if example else ""
-    says = where_it_is(result) or colours_mean(result)
-    return f'<div class="pb-reading">{asks}{escape(says)}</div>'
+    towards = f" Blue: towards the {result.other} run." if result.other else ""
+    return f'<div class="pb-reading">{asks}{escape(said + towards)}</div>'
 
 
 def asked(experiment: Experiment) -> str:

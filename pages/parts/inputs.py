@@ -114,7 +114,7 @@ def options(given: tuple[Experiment, Shelf] | None, views: bool = False) -> None
             "Embedding row",
             **experiment.widget("embedding"),
             help="Also patch the input of block 0: the token and position embedding.",
-            disabled=only_resid_post,
+            disabled=only_resid_post or look.view() == "assignment",  # which has layers alone
         )
         st.number_input(
             "Layers more on either side",

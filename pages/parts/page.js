@@ -76,6 +76,8 @@
   const look = () => {
     holdAgainstInputs();
     keepTheMap();
+    const page = document.querySelector(".stApp"); // for what lies over something else
+    if (page) document.documentElement.style.setProperty("--pb-page", getComputedStyle(page).backgroundColor);
   };
   new MutationObserver(look).observe(document.body, {childList: true, subtree: true});
   document.addEventListener("input", look);
@@ -142,10 +144,36 @@
     setTimeout(() => (button.textContent = label), 1500);
   };
 
+  // The address of a page of the app, with what stands in the fields at this moment.
+  const withInputs = (page) => {
+    const address = new URL(page, location.href);
+    address.search = location.search;
+    TEXTS.forEach((name) => field(name) && address.searchParams.set(name, field(name).value));
+    if (address.pathname !== location.pathname)
+      LOOK.forEach((name) => address.searchParams.delete(name));
+    return address.href;
+  };
+
+  // Another tab opens at the link's own address, which Streamlit gives without the experiment.
+  document.addEventListener("pointerdown", (event) => {
+    const link = event.target.closest?.("a[data-testid=stTopNavLink], [data-testid=stTopNav] a, header a");
+    if (link && (event.button !== 0 || event.ctrlKey || event.metaKey)) link.href = withInputs(link.href);
+  }, true);
+  document.addEventListener("click", (event) => {
+    const link = (event.ctrlKey || event.metaKey) && event.target.closest?.("header a");
+    if (link) event.stopImmediatePropagation(); // which Streamlit would take for a plain click
+  }, true);
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.(".pb-fill, .pb-copy");
     if (button?.matches(".pb-fill")) fill(field(button.dataset.field), JSON.parse(button.dataset.text));
-    if (button?.matches(".pb-copy")) copy(location.href, button);
+    if (button?.matches(".pb-copy")) copy(withInputs(location.pathname), button);
+  });
+
+  // On a phone the list of examples covers what a person has just chosen to see.
+  document.addEventListener("click", (event) => {
+    if (innerWidth > 640 || !event.target.closest?.("[data-testid=stSidebar] .stButton")) return;
+    document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
   });
 
   // --- going back -------------------------------------------------------------------------------

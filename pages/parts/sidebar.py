@@ -10,8 +10,8 @@ from pages.parts import experiment, html
 _WITH_STATE = {"ready": "", "partial": " (partly downloaded)", "absent": " (needs a download)"}
 
 
-def show(page: str) -> None:
-    """`page` is the address of the page that is open: an example opens the main one, ""."""
+def show(stays: bool) -> None:
+    """Whether an example `stays` on the page that is open; else it opens the main one."""
     entries = models.catalogue()
     with st.sidebar:
         st.selectbox(
@@ -22,14 +22,14 @@ def show(page: str) -> None:
         )
         entry = entries[experiment.current().model]
         html.show(html.note(entry.about))
-        _examples(entry, page)
+        _examples(entry, stays)
 
 
 def _title(entry: Entry) -> str:
     return entry.title + _WITH_STATE[entry.state]
 
 
-def _examples(entry: Entry, page: str) -> None:
+def _examples(entry: Entry, stays: bool) -> None:
     try:
         offered = presets.offered(entry, models.load_tokenizer(entry))
     except UserError:
@@ -45,5 +45,5 @@ def _examples(entry: Entry, page: str) -> None:
             width="stretch",
             help=preset.asks,
         )
-        if chosen and page:
+        if chosen and not stays:
             st.switch_page("pages/patching/patch.py")

@@ -6,12 +6,15 @@ from core import presets
 from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Result
-from pages.parts import answer, doubts, frame, html, inputs, keeping, running
+from core.views import colour_bar
+from pages.parts import answer, doubts, frame, html, inputs, keeping, look, running
 from pages.parts.keeping import Shelf
 
 
 def page() -> None:
     given = frame.given()
+    if not frame.has_model():
+        return
     left, right = st.columns((7, 3), gap="medium")
     with right:
         for field in ("metric", "site", "direction"):
@@ -54,8 +57,11 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
             html.show(html.problem(str(error)))
         return
     with above:
-        if not doubts.show(study, result):
-            html.show(html.reading(result, presets.of(wanted)))
+        if at := answer.selected(result):
+            html.show(html.cell(result, *at))
+        elif not doubts.show(study, result):
+            seen = colour_bar.paint(result, look.view()).result
+            html.show(html.reading(seen, presets.of(wanted)))
     with slots[0] if slots else chart:
         answer.heatmap(result)
     if not finished:

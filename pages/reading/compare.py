@@ -86,9 +86,16 @@ def _side_by_side(results: list[Result], titles: list[str], key: str) -> None:
 
 
 def _download(results: list[Result], called: tuple[str, str]) -> None:
-    """Both grids and their difference."""
+    """Both maps as pictures, if they have two axes, and both grids with their difference."""
     name = f"{names.stem(results[-1], *called)}.csv"
-    answer.file_row(answer.File("CSV: both", name, partial(exports.compared_csv, *results, called)))
+    numbers = answer.File("CSV: both", name, partial(exports.compared_csv, *results, called))
+    pictures = [
+        replace(file, label=f"{file.label}: {which}")
+        for which, result in zip(called, results, strict=True)
+        for file in answer.pictures(result)
+        if len(result.axes) == 2
+    ]
+    answer.file_row(*pictures, numbers)
 
 
 def _answer(wanted: Experiment, on: Shelf) -> Result | None:

@@ -54,11 +54,14 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     answer.heatmap(heads)
     html.show(html.baselines(heads))
     answer.chosen(heads)
+    if at := answer.selected(heads):
+        html.show(html.cell(heads, *at))
     if (chosen := answer.selected(heads)) is not None:
         _attention(study, *chosen)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
-    _downloads(study, [*results, heads])
+    with st.container(horizontal=True):
+        _downloads(study, [*results, heads])
 
 
 def _attention(study: Study, layer: int, head: int) -> None:
@@ -84,23 +87,22 @@ def _attention(study: Study, layer: int, head: int) -> None:
 
 
 def _downloads(study: Study, results: list[Result]) -> None:
-    """Every map's numbers, and of a chosen head where it reads."""
-    files = [
-        answer.File(
-            f"CSV: {result.experiment.site}",
-            f"{names.stem(result)}-grid.csv",
-            partial(exports.grid_csv, result),
-        )
-        for result in results
-    ]
+    """Every map as a picture and its numbers, and of a chosen head where it reads."""
+    for result in results:
+        site = result.experiment.site
+        grid = f"{names.stem(result)}-grid.csv"
+        with st.popover(site, icon=":material/download:"):
+            numbers = answer.File("CSV: grid", grid, partial(exports.grid_csv, result))
+            answer.file_row(*answer.pictures(result), numbers)
     if (chosen := answer.selected(results[-1])) is not None:
         layer, head = chosen
+        files = []
         for side, tokens in study.plain.tokens.items():
             name = names.stem(results[-1], "attention", f"layer{layer}", f"head{head}", side)
             pattern = study.plain.attention(side, layer, head)
             make = partial(exports.attention_csv, pattern, tokens)
             files.append(answer.File(f"CSV: attention, {side} run", f"{name}.csv", make))
-    answer.file_row(*files)
+        answer.file_row(*files)
 
 
 def _preview(on: Shelf, study: Study, exact: Result) -> None:

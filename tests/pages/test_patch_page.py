@@ -91,7 +91,8 @@ def test_every_example_that_the_model_knows_is_offered_asks_something_that_the_m
         app.press(preset.title)
         assert app.experiment == preset.experiment("teaching")
         assert app.maps and not app.problems
-        assert f"{preset.asks} {where_it_is(answer(app.experiment))}" in app.texts
+        said = f"{preset.asks} {where_it_is(answer(app.experiment))} Blue: towards the clean run."
+        assert said in app.texts
 
 
 # --- sweep once, ask many questions -------------------------------------------------------------

@@ -71,8 +71,8 @@ def test_a_chosen_head_shows_where_it_reads_on_both_runs(open_app, study):
         assert [row["weight"] for row in table] == pytest.approx(strongest, abs=1e-6)
         tokens = study.plain.tokens[side]
         assert [row["token"] for row in table] == [tokens[row["position"]].label for row in table]
-    maps = [f"CSV: {site}" for site in ("resid_post", "attn_out", "mlp_out", "head_z")]
-    assert files(app) == [*maps, *(f"CSV: attention, {side} run" for side in SIDES)]
+    of_a_map = ["PNG", "SVG", "PDF", "CSV: grid"]
+    assert files(app) == [*(of_a_map * 4), *(f"CSV: attention, {side} run" for side in SIDES)]
 
 
 def test_the_preview_is_shown_with_its_correlation_with_the_exact_map(open_app, study):
@@ -129,11 +129,13 @@ def test_both_lenses_of_a_long_text_are_asked_for_with_one_click(open_app, monke
 
 
 def test_denoise_and_noise_stand_side_by_side(open_app, answer):
-    app = open_app(metric="prob_diff").go_to("compare")
+    app = open_app().go_to("compare")
     for shown, direction in zip(app.maps, ("denoise", "noise"), strict=True):
         expected = answer(replace(app.experiment, direction=direction)).values
         np.testing.assert_allclose(values(shown), expected, atol=1e-4)
-    assert files(app) == ["CSV: both"]
+    kinds = ("PNG", "SVG", "PDF")
+    pictures = [f"{kind}: {name}" for name in ("denoise", "noise") for kind in kinds]
+    assert files(app) == [*pictures, "CSV: both"]
     (low, high), (other_low, other_high) = map(scale, app.maps)
     assert high - low == pytest.approx(other_high - other_low)
 

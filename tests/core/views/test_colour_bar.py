@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from core.question.experiment import DIRECTIONS
 from core.question.metrics import METRICS
 from core.result import Baseline
-from core.views.colour_bar import TIERS, VIEWS, marks, paint
-from core.views.colours import BLUE, ORANGE, SEQUENTIAL, at
+from core.views.colour_bar import TIERS, VIEWS, marks, paint, runs_of
+from core.views.colours import BLUE, GREY, SEQUENTIAL, at, limits, scale
 from tests.builders import answer, asked
 
 numbers = st.floats(-1e4, 1e4, allow_subnormal=False) | st.floats(-1, 1, allow_subnormal=False)
@@ -56,14 +56,17 @@ def test_the_clean_run_is_always_on_the_left_and_blue_is_where_the_run_put_in_is
     painting = paint(
         replace(asked(result, direction=direction, metric=metric), baselines=baselines)
     )
-    left, right = (at(painting.scale, end)[0] for end in (0, 1))
+    places = {mark.text.split()[0]: mark.at for mark in painting.marks(60)}
+    colours = {run: at(painting.scale, place)[0] for run, place in places.items()}
     if direction in ("zero", "mean"):  # which have the clean run alone: the numbers ascend
         assert painting.ends[0] < painting.ends[1]
-        assert (left, right) == (ORANGE, BLUE)
+        red, _, blue = zip(*(at(painting.scale, end)[0] for end in (0, 1)), strict=True)
+        assert red[0] >= red[1] and blue[0] <= blue[1]  # orange below, blue above
         return
-    places = {mark.text.split()[0]: mark.at for mark in painting.marks(60)}
     assert places["clean"] <= places["corrupted"]
-    assert (left, right) == ((BLUE, ORANGE) if direction == "denoise" else (ORANGE, BLUE))
+    if values[0] != values[1]:
+        put_in, into = ("clean", "corrupted")[:: 1 if direction == "denoise" else -1]
+        assert (colours[put_in], colours[into]) == (BLUE, GREY)
     assert np.all(np.diff(painting.limits) > 0)
     np.testing.assert_array_equal(painting.drawn, painting.sign * painting.result.values)
 
@@ -84,3 +87,26 @@ def test_a_map_of_which_nothing_is_known_yet_can_be_painted(result, view):
     empty = replace(result, grids={"logit_diff": np.full_like(result.values, np.nan)})
     left, right = paint(empty, view).limits
     assert np.isfinite([left, right]).all() and left < right
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_bar_shows_nothing_that_neither_the_map_nor_a_run_has(loaded, metric):
+    """While a colour means the same as on the whole scale, as far on either side of no effect."""
+    result = answer(loaded, metric=metric)
+    baselines = result.baselines | {metric: Baseline(-0.4, 2.0)}
+    result = replace(result, baselines=baselines)
+    shown = [*result.values.ravel().tolist(), *runs_of(result).values()]
+    painting = paint(result)
+    assert sorted(painting.ends) == pytest.approx([min(shown), max(shown)])
+    whole, (left, right) = scale(result), limits(result)
+    for value in shown:
+        here = (value - painting.ends[0]) / (painting.ends[1] - painting.ends[0])
+        there = (value - left) / (right - left)
+        colour, opacity = at(painting.scale, here)
+        assert opacity == pytest.approx(at(whole, there)[1], abs=1e-6)
+        np.testing.assert_allclose(colour, at(whole, there)[0], atol=1)
+
+
+def test_a_shared_bar_ends_where_its_metric_does(loaded):
+    assert paint(answer(loaded, metric="foil_prob"), reach=3.0).ends == (0, 1)
+    assert sorted(paint(answer(loaded, metric="kl"), reach=99.0).ends)[0] == 0

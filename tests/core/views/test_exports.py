@@ -314,7 +314,10 @@ def test_two_results_are_compared_cell_by_cell(loaded):
         assert (line["layer"], line["position"]) == (one.rows[cell[0]], str(cell[1]))
         assert np.float32(line["denoise"]) == one.values[cell]
         assert np.float32(line["noise"]) == other.values[cell]
-        assert float(line["noise - denoise"]) == float(line["noise"]) - float(line["denoise"])
+        assert (line["noise_direction"], line["denoise_metric"]) == ("noise", "logit_diff")
+    assert "noise - denoise" not in lines[0]  # from two runs, so that no effect would be one
+    both = rows(compared_csv(one, replace(one, grids={"logit_diff": one.values + 1}), ("a", "b")))
+    assert all(float(line["b - a"]) == pytest.approx(1, abs=1e-5) for line in both)
     by_kl = answer(loaded, metric="kl")
     assert "b - a" not in rows(compared_csv(one, by_kl, ("a", "b")))[0]
     with pytest.raises(UserError, match="these two have other cells"):

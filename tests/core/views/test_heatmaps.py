@@ -1,5 +1,6 @@
 """Figures: exact numbers on hover, tokens shown literally, colours that mean what they say."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from core.question.metrics import METRICS
 from core.result import Baseline, Result
 from core.views.colour_bar import paint
-from core.views.colours import BLUE, ORANGE, rgba
+from core.views.colours import BLUE, ORANGE
 from core.views.heatmaps import difference, heatmap
 from core.views.words import probability
 from tests.builders import answer, asked, of_shape, with_tokens
@@ -16,6 +17,14 @@ from tests.builders import answer, asked, of_shape, with_tokens
 
 def map_of(figure):
     return next(trace for trace in figure.data if trace.type == "heatmap")
+
+
+def shade(trace, value) -> list[float]:
+    """The red, green, blue and opacity that a value is drawn with."""
+    places, colours = zip(*trace.colorscale, strict=True)
+    channels = np.array([re.findall(r"[\d.]+", colour) for colour in colours], dtype=float).T
+    place = (value - trace.zmin) / (trace.zmax - trace.zmin)
+    return [float(np.interp(place, places, channel)) for channel in channels]
 
 
 def overlay_of(figure):
@@ -88,17 +97,18 @@ def test_equal_tokens_keep_their_own_columns_and_unequal_ones_are_both_shown(res
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_no_colour_means_no_effect(result, metric, direction):
-    """The middle of the scale is the unpatched run, and both sides reach equally far."""
+    """And as much of it on either side of the unpatched run is as much of an effect."""
     wanted = asked(result, metric=metric, direction=direction)
     trace, sign = map_of(heatmap(wanted)), paint(wanted).sign
     values, unpatched = sign * result.grids[metric], sign * wanted.plain(metric)
     np.testing.assert_array_equal(np.array(trace.z), values)
     assert trace.meta == sign
-    assert (trace.zmin + trace.zmax) / 2 == pytest.approx(unpatched, abs=1e-6)
     assert trace.zmin - 1e-6 <= values.min() <= values.max() <= trace.zmax + 1e-6
-    place, colour = trace.colorscale[1]
-    assert place == 0.5
-    assert colour.endswith(", 0.1)")  # all but transparent, on a light and on a dark page
+    # All but transparent, on a light and on a dark page.
+    assert shade(trace, unpatched)[3] == pytest.approx(0.1, abs=1e-3)
+    near = min(trace.zmax - unpatched, unpatched - trace.zmin)
+    below, above = (shade(trace, unpatched + side * near)[3] for side in (-1, 1))
+    assert below == pytest.approx(above, abs=1e-3)
 
 
 def written(figure) -> dict[str, float]:
@@ -109,32 +119,37 @@ def written(figure) -> dict[str, float]:
 @pytest.mark.parametrize("direction", ["denoise", "noise"])
 @pytest.mark.parametrize("clean", [-99, 99])
 def test_blue_is_towards_the_run_that_was_put_in(result, direction, clean):
-    """Its value is the farthest here: full blue, and as far on the other side full orange."""
+    """Its value is the farthest here: full blue; and what no cell has is not on the bar."""
     flat = replace(result, grids=result.grids | {"logit_diff": np.full_like(result.values, 0.5)})
     figure = heatmap(with_baseline(flat, clean, 0.5, direction=direction))
     trace = map_of(figure)
-    colours = {trace.zmin: trace.colorscale[0][1], trace.zmax: trace.colorscale[2][1]}
     put_in, without = (clean, 0.5) if direction == "denoise" else (0.5, clean)
     sign = 1 if clean < 0 else -1
-    assert colours == {sign * put_in: rgba(BLUE), sign * (2 * without - put_in): rgba(ORANGE)}
-    ends = {f"clean {clean}": 0.0, "corrupted 0.5": 0.5}
-    if direction == "noise":
-        ends = {f"clean {clean}": 0.5, "corrupted 0.5": 1.0}
-    assert written(figure).items() >= ends.items()
+    assert sorted((trace.zmin, trace.zmax)) == sorted((sign * put_in, sign * without))
+    assert shade(trace, sign * put_in) == [*BLUE, 1]
+    assert shade(trace, sign * without)[3] == pytest.approx(0.1)
+    assert written(figure).items() >= {f"clean {clean}": 0.0, "corrupted 0.5": 1.0}.items()
 
 
 @pytest.mark.parametrize("direction", ["zero", "mean"])
 @pytest.mark.parametrize("corrupted", [-99, 99])
 def test_an_ablation_has_no_other_run(result, direction, corrupted):
     """Blue is above the clean run, orange below; the strongest cell alone decides how far."""
-    clean, strongest = 0.5, np.abs(result.values - 0.5).max()
+    clean = 0.5
     figure = heatmap(with_baseline(result, clean, corrupted, direction=direction))
     trace = map_of(figure)
-    assert [trace.zmin, trace.zmax] == pytest.approx([clean - strongest, clean + strongest])
-    assert [trace.colorscale[end][1] for end in (0, 2)] == [rgba(ORANGE), rgba(BLUE)]
-    low, high = (f"{value:z.4g}" for value in (trace.zmin, trace.zmax))
-    at_zero = pytest.approx(-trace.zmin / (trace.zmax - trace.zmin), abs=1e-5)
-    assert written(figure) == {low: 0, high: 1, "clean 0.5": 0.5, "0": at_zero}
+    shown = [clean, *result.values.ravel().tolist()]
+    assert [trace.zmin, trace.zmax] == pytest.approx([min(shown), max(shown)])
+    strongest = max(shown, key=lambda value: abs(value - clean))
+    full = BLUE if strongest > clean else ORANGE
+    assert shade(trace, strongest) == pytest.approx([*full, 1], abs=0.5)
+    assert shade(trace, clean)[3] == pytest.approx(0.1, abs=1e-3)
+    labels = written(figure)
+    width = trace.zmax - trace.zmin
+    assert labels.pop("clean 0.5") == pytest.approx((clean - trace.zmin) / width, abs=1e-5)
+    if "0" in labels:
+        assert labels.pop("0") == pytest.approx(-trace.zmin / width, abs=1e-5)
+    assert labels == {f"{trace.zmin:z.4g}": 0, f"{trace.zmax:z.4g}": 1}
 
 
 def test_the_labels_of_the_colour_bar_lie_between_it_and_what_is_above_the_cells(result):
@@ -144,8 +159,8 @@ def test_the_labels_of_the_colour_bar_lie_between_it_and_what_is_above_the_cells
     )
     rows, top = len(result.rows), figure.layout.margin.t
     bar = map_of(figure).colorbar
-    assert (bar.y - 1) * 34 * rows + 1 < top
-    assert figure.layout.height == top + 34 * rows + figure.layout.margin.b
+    cell = (figure.layout.height - top - figure.layout.margin.b) / rows
+    assert (bar.y - 1) * cell * rows + 1 < top and cell >= 14
     assert figure.layout.xaxis.automargin is False
 
 

@@ -190,8 +190,10 @@ def test_where_the_texts_differ_there_always_is_a_label_and_none_meet(
 
 def test_both_tokens_stand_over_each_other_or_in_one_line_where_columns_are_narrow(result):
     assert tick_labels(differing_at(result, 7, 1, 2), 40, 14)[1] == "Anna\n·Poe"
+    beside = tick_labels(differing_at(result, 7, 1), 20, 14)  # two lines would take its neighbours'
+    assert beside[1] == "Anna / ·Poe" and len(beside) == 7
     assert tick_labels(differing_at(result, 7, 1, 2), 20, 14)[1] == "Anna / ·Poe"
-    assert tick_labels(differing_at(result, 7, 1, 2), 10, 14)[1.5] == "AnnaAnna\n·Poe·Poe"
+    assert tick_labels(differing_at(result, 7, 1, 2), 10, 14)[1.5] == "AnnaAnna / ·Poe·Poe"
     assert tick_labels(differing_at(result, 7), 40, 14) == dict.fromkeys(range(7), "Anna")
 
 
