@@ -118,11 +118,25 @@ def test_back_and_forward_walk_through_the_experiments(visit, answer):
 
 
 def test_a_copied_link_opens_as_the_page_it_was_copied_from(visitor, answer):
+    """Even if what is in a field has been typed just before."""
     visit = visitor(permissions=["clipboard-read", "clipboard-write"]).open(**ASKED.to_query())
     visit.shows(answer(ASKED).values).click(3, 1)
     visit.page.wait_for_url(re.compile("cell="))
+    typed = replace(ASKED, target=" London")
+    visit.keys("Target token", typed.target)
     visit.page.get_by_role("button", name="Copy link").click()
     expect(visit.page.get_by_role("button", name="Copied")).to_be_visible()
     link = visit.page.evaluate("navigator.clipboard.readText()")
     visit.page.goto(link)
-    assert visit.shows(answer(ASKED).values).map()["frames"] == [[3, 1], [3, 1]]
+    assert visit.asks(typed).shows(answer(typed).values).map()["frames"] == [[3, 1], [3, 1]]
+
+
+@pytest.mark.parametrize("how", [{"button": "middle"}, {"modifiers": ["Control"]}], ids=str)
+def test_a_page_opened_in_another_tab_is_of_the_same_experiment(visit, answer, how):
+    visit.open(**ASKED.to_query()).shows(answer(ASKED).values)
+    with visit.page.context.expect_page() as opened:
+        visit.page.get_by_role("link", name="Lens", exact=True).click(**how)
+    Visit(visit.server, opened.value).asks(ASKED)
+    assert "/lens?" in opened.value.url
+    opened.value.close()
+    assert "/lens" not in visit.asks(ASKED).page.url
