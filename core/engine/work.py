@@ -30,6 +30,8 @@ import torch
 from core.errors import UserError
 
 _USUAL_FRACTION = 0.8  # of the rate of large products that a sweep reaches
+_LONG = 3.0  # seconds
+_rates: dict[str, float] = {}  # device -> operations per second
 
 
 def choose_threads() -> None:
@@ -75,14 +77,24 @@ def run_work(L: int, C: int, T: int, block: int, p: int, new: int) -> int:
 
 
 def seconds_for(operations: int, device: str) -> float:
-    """About how long a sweep's operations take here."""
-    return operations / (_USUAL_FRACTION * rate(device))
+    """About how long a sweep's operations take here. For what seems to take long the rate is
+    measured once more: other work may have slowed it down when it was measured before."""
+    seconds = operations / (_USUAL_FRACTION * rate(device))
+    if seconds > _LONG:
+        _rates[device] = max(_rates[device], _measured_rate(device))
+    return operations / (_USUAL_FRACTION * _rates[device])
 
 
-@cache
-def rate(device: str, seconds: float = 0.1) -> float:
-    """Operations per second of large float32 matrix products on this machine: of the quickest of
-    some, since others may have been at work meanwhile. Measured once."""
+def rate(device: str) -> float:
+    """Operations per second of large float32 matrix products on this machine, the most that were
+    seen."""
+    if device not in _rates:
+        _rates[device] = _measured_rate(device)
+    return _rates[device]
+
+
+def _measured_rate(device: str, seconds: float = 0.1) -> float:
+    """That of the quickest of some products, since others may be at work meanwhile."""
     size = 1024
     a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
     (a @ b).sum().item()  # the first product also starts the threads

@@ -75,8 +75,18 @@ def test_a_plain_run_is_a_run_of_all_positions_from_block_0_on(L, H, C, T, first
 
 def test_the_rate_is_measured_once_and_says_how_long_work_takes():
     assert work.rate("cpu") == work.rate("cpu") > 1e8
-    # Somewhat longer than large products alone.
-    assert 10 < work.seconds_for(10 * work.rate("cpu"), "cpu") < 20
+    assert 1 < work.seconds_for(2 * work.rate("cpu"), "cpu") < 3
+
+
+def test_a_rate_that_other_work_slowed_down_is_measured_again_before_work_is_called_long(
+    monkeypatch,
+):
+    monkeypatch.setattr(work, "_rates", {"cpu": 1e9})
+    monkeypatch.setattr(work, "_measured_rate", lambda device: 8e9)
+    assert work.seconds_for(2e9, "cpu") == 2e9 / (0.8 * 1e9)  # not worth it
+    assert work.seconds_for(8e9, "cpu") == 8e9 / (0.8 * 8e9)
+    monkeypatch.setattr(work, "_measured_rate", lambda device: 1e9)
+    assert work.seconds_for(80e9, "cpu") == 80e9 / (0.8 * 8e9)  # the best that was seen
 
 
 def test_the_memory_that_is_left_is_less_than_the_machine_has():
