@@ -28,66 +28,10 @@ _HERE = Path(__file__).parent
 _LONG = 16
 _NEIGHBOURS = 2
 
-STYLE = """<style>
-:root { PALETTE }
-.stMainBlockContainer { padding: 3.5rem min(3rem, 5vw) 4rem; max-width: 1280px; }
-/* Streamlit's sign that a page runs moves all the time: without a graphics card that takes more of
-   a processor than our bar and maps together, from the work it tells of. */
-[data-testid="stStatusWidget"] { display: none; }
-.pb-ribbon { display: flex; flex-wrap: wrap; gap: 4px; max-height: 22rem; overflow-y: auto; }
-.pb-ribbon, .pb-token { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-.pb-place { display: flex; flex-direction: column; border-radius: 6px; font-size: 0.82rem;
-  border: 1px solid rgba(var(--pb-grey), 0.3); overflow: hidden; max-width: 100%; }
-.pb-place span { padding: 1px 8px; min-height: 1.45em; overflow-wrap: anywhere; }
-.pb-place .pb-index { font-size: 0.65rem; opacity: 0.75; min-height: 0; }
-.pb-differs { border-color: rgba(var(--pb-grey), 0.8); }
-.pb-differs .pb-clean, .pb-token.pb-clean { background: rgba(var(--pb-clean), 0.22); }
-.pb-differs .pb-corrupted, .pb-token.pb-corrupted { background: rgba(var(--pb-corrupted), 0.25); }
-.pb-token { border-radius: 4px; padding: 1px 6px; background: rgba(var(--pb-grey), 0.18);
-  font-size: 0.85rem; overflow-wrap: anywhere; }
-.pb-note { border-radius: 8px; padding: 0.55rem 0.8rem; font-size: 0.9rem; overflow-wrap: anywhere;
-  background: rgba(var(--pb-grey), 0.12); }
-.pb-problem { background: rgba(var(--pb-problem), 0.14);
-  border-left: 4px solid rgb(var(--pb-problem)); }
-.pb-doubt { background: rgba(var(--pb-corrupted), 0.14); padding: 0.35rem 0.8rem;
-  border-left: 4px solid rgb(var(--pb-corrupted)); }
-.pb-counts { font-size: 0.85rem; margin-bottom: 4px; }
-.pb-about { font-size: 0.85rem; opacity: 0.8; overflow-wrap: anywhere; }
-.pb-about div { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.pb-scroll { overflow-x: auto; container-type: inline-size; }
-.pb-table { border-collapse: collapse; font-size: 0.9rem; }
-.pb-table th, .pb-table td { padding: 3px 14px 3px 0; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid rgba(var(--pb-grey), 0.25); font-variant-numeric: tabular-nums; }
-.pb-dense { font-size: 0.8rem; width: 100%; }
-.pb-dense th, .pb-dense td { padding: 2px 5px 2px 3px; }
-.pb-dense .pb-token { font-size: 0.75rem; padding: 0 4px; }
-.pb-dense .pb-word { text-align: left; white-space: normal; }
-.pb-dense tr.pb-clean { background: rgba(var(--pb-clean), 0.12); }
-.pb-dense tr.pb-corrupted { background: rgba(var(--pb-corrupted), 0.12); }
-.pb-dense .pb-further td { border-top: 2px solid rgba(var(--pb-grey), 0.6); }
-@container (max-width: 350px) { .pb-id { display: none; } }
-@container (max-width: 480px) { .pb-moved .pb-id { display: none; } }
-@container (max-width: 270px) { .pb-logit { display: none; } }
-@container (max-width: 400px) { .pb-moved .pb-logit { display: none; }
-  .pb-moved :is(th, td) { padding: 2px 2px 2px 1px; } }
-.pb-fill { font: inherit; font-size: 0.7rem; line-height: 1.2; min-width: 1.5rem; cursor: pointer;
-  color: inherit; background: transparent; border-radius: 4px; padding: 1px 4px;
-  border: 1px solid rgba(var(--pb-grey), 0.6); }
-.pb-fill:hover, .pb-fill:focus-visible { background: rgba(var(--pb-grey), 0.3); }
-@media (pointer: coarse) { .pb-fill { min-width: 1.6rem; min-height: 1.7rem; } }
-.pb-bar { background: linear-gradient(to left, var(--colour) var(--bar), transparent var(--bar)); }
-.pb-bar.pb-clean { --colour: rgba(var(--pb-clean), 0.3); }
-.pb-bar.pb-patched { --colour: rgba(var(--pb-patched), 0.35); }
-.pb-bar.pb-corrupted { --colour: rgba(var(--pb-corrupted), 0.3); }
-.pb-table th { font-weight: 600; }
-.pb-table th:first-child, .pb-dense th.pb-word { text-align: left; }
-.pb-dense th:first-child { text-align: right; }
-</style>""".replace("PALETTE", colours.css_properties())
-
 
 def dress() -> None:
     """At the start of every run: how the page looks, and what it does in the browser by itself."""
-    st.html(STYLE)
+    st.html(f"<style>:root {{ {colours.css_properties()} }}</style>")
     st.html(_HERE / "page.css")
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
