@@ -1,1 +1,2 @@
-"""Is it right, and is it fast? Both can be asked on anybody's own machine."""
+"""Is it right, is it fast, and do the examples show what they are there for? All of it can be asked
+on anybody's own machine."""
