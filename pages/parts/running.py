@@ -11,7 +11,7 @@ from pages.parts import html
 from pages.parts.jobs import Job, Queue, State
 
 _SHOW_AFTER = 0.4  # seconds: what is shorter shows nothing on its way
-_BAR_EVERY = 0.5  # seconds; a click on Cancel takes that long at the most, and a step
+_BAR_EVERY = 0.2  # seconds; a click on Cancel takes that long at the most, and a step
 _MAP_EVERY = 4.0  # seconds, at the least, and before the whole one is there
 # A browser takes some ten times as long to draw a map as we do to say what, and where it is on the
 # same machine, it takes processors from the work: so that drawing takes a tenth of the time.
