@@ -8,6 +8,7 @@ from core import models
 from core.engine import work
 from core.errors import UserError
 from core.models import Delivery, Entry, PublishedFile
+from core.views import words
 from pages.parts import experiment, html
 
 # What of the session names the model that is being downloaded, until it is here or given up.
@@ -67,14 +68,10 @@ def _what(entry: Entry, needs: Delivery) -> str:
     of_free = "" if free is None else f" (free: {free / 1e9:,.1f} GB)"
     return html.note(
         f"{entry.title} is not on this machine yet. Download, once: {megabytes:,.0f} MB,"
-        f" about {_duration(entry.missing_bytes / rate)} at {rate / 1e6:,.1f} MB/s{whose}."
+        f" about {words.duration(entry.missing_bytes / rate)} at {rate / 1e6:,.1f} MB/s{whose}."
         f" Disk: {needs.free / 1e9:,.1f} GB free. Memory when it runs: {entry.memory / 1e9:,.0f} GB"
         f"{of_free}. What you have typed stays."
     )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
 
 
 def _too_full(missing: int, needs: Delivery) -> str:

@@ -156,7 +156,7 @@
 
   // Another tab opens at the link's own address, which Streamlit gives without the experiment.
   document.addEventListener("pointerdown", (event) => {
-    const link = event.target.closest?.("a[data-testid=stTopNavLink], [data-testid=stTopNav] a, header a");
+    const link = event.target.closest?.("header a");
     if (link && (event.button !== 0 || event.ctrlKey || event.metaKey)) link.href = withInputs(link.href);
   }, true);
   document.addEventListener("click", (event) => {

@@ -151,7 +151,7 @@ def test_a_download_tells_its_rate_and_the_next_ones_time_at_it(open_app, monkey
     ]
     said = open_app(model="gpt2-xl").notes[0]
     download._last_rate.clear()
-    assert "about 2 minutes at 50.0 MB/s, the rate of the last download" in said
+    assert "about 2 min 9 s at 50.0 MB/s, the rate of the last download" in said
 
 
 def test_a_local_folder_is_a_model_to_choose(open_app, folders):
