@@ -2,9 +2,11 @@
 
 import random
 import re
+from dataclasses import replace
 from itertools import islice
 
 import pytest
+import torch
 
 from core.presets import PRESETS
 from core.teaching import WEIGHTS, train, words
@@ -28,7 +30,7 @@ PROMISED = {
     "attribute binding": EXAMPLES["Which colour was the ball?"],
 }
 TINY = Recipe(
-    steps=5, focus_from=3, n_layer=1, n_head=2, n_embd=8, block_size=24, batch_size=2, warm_up=2
+    steps=5, n_layer=2, n_head=2, n_embd=8, block_size=24, batch_size=2, warm_up=2, far_layers=1
 )
 
 
@@ -153,33 +155,52 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_needs_its_recipe(tmp_path
     assert not (resumed / "checkpoint.pt").exists()
 
 
-def test_focused_rows_ask_for_all_that_can_be_looked_up(encoder, monkeypatch):
-    monkeypatch.setattr(train, "OTHER_TARGETS", 0.0)
-    colours = {only_token(encoder, f" {colour}") for colour in words.COLOURS}
-    surnames = {only_token(encoder, f" {surname}") for surname in words.SURNAMES}
+def test_training_asks_for_what_can_be_known(encoder):
     rows = train.Rows(encoder, length=96, seed=0)
-    asked = 0
+    document = encoder.encode(
+        "When Mary and John were in the park, John gave a drink to Mary. Mary Jones met John Smith."
+        " Mary Jones was sad because she had lost a key. The hat is red and the key is blue. The"
+        " key is blue. The keys near the box are old. The capital of France is Paris."
+    )
+    known = rows._known([*document, rows.end_of_text, *document])
+    assert known[: len(document)] == known[len(document) + 1 :]
+    found = [
+        encoder.decode([id]) for id, is_known in zip(document, known, strict=False) if is_known
+    ]
+    assert found == [" Mary", " Jones", " she", " blue", " are", " Paris"]
+
+
+def test_other_words_are_targets_now_and_then(encoder):
+    rows, kept = train.Rows(encoder, length=96, seed=0), []
     for i in range(50):
-        rows.focused = False
-        x, everything = rows[i]
-        rows.focused = True
-        x_focused, y = rows[i]
-        assert x.equal(x_focused)
-        kept = y != -1
-        assert y[kept].equal(everything[kept])
-        assert set(y[kept].tolist()) <= colours | surnames
-        tokens = [x[0].item(), *everything.tolist()]
-        for j in kept.nonzero().flatten().tolist():
-            assert tokens[j + 1] in tokens[: j + 1]
-            asked += 1
-    assert asked > 200
+        x, y = rows[i]
+        following = [*x[1:].tolist(), y[-1].item()]
+        known = rows._known([x[0].item(), *following])[1:]
+        for id, target, is_known in zip(following, y.tolist(), known, strict=True):
+            assert target == id or (target == -1 and not is_known)
+            kept += [] if is_known else [target != -1]
+    assert sum(kept) / len(kept) == pytest.approx(train.OTHER_TARGETS, abs=0.03)
 
 
-@pytest.mark.parametrize("steps", [1, Recipe.focus_from, Recipe.steps])
+def test_only_the_lower_layers_pay_for_attention_beyond_the_free_distance():
+    """With even attention the share that is far can be counted: query q sees q + 1 keys."""
+    recipe = replace(TINY, far_cost=3.0, free_distance=2)
+    model = train.Nearsighted(train.model_config(recipe, vocab_size=9), recipe)
+    for block in model.transformer.h:
+        torch.nn.init.zeros_(block.attn.c_attn.weight[: 2 * recipe.n_embd])
+    ids = torch.randint(9, (2, 7))
+    logits, with_cost = model.train()(ids, ids)
+    logits_later, without = model.eval()(ids, ids)
+    torch.testing.assert_close(logits, logits_later)
+    far = [max(0, q - recipe.free_distance) / (q + 1) for q in range(7)]
+    assert (with_cost - without).item() == pytest.approx(3.0 * sum(far) / 7, rel=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, Recipe.decay, Recipe.steps])
 def test_learning_rate_is_defined_for_every_length_of_run(steps):
     recipe = Recipe(steps=steps)
     rates = [train.learning_rate(recipe, step) for step in range(steps + 1)]
-    assert min(rates) >= 0
+    assert rates[-1] == 0 <= min(rates)
     assert max(rates) <= recipe.learning_rate
 
 
