@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, first_visit, frame, html, sidebar
+from pages.parts import address, first_visit, frame, html, sidebar, training
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -19,6 +19,11 @@ page = st.navigation(
         st.Page("pages/reading/lens.py", title="Lens", icon=":material/search:"),
         st.Page("pages/reading/compare.py", title="Compare", icon=":material/balance:"),
         st.Page("pages/learn/how_it_works.py", title="How it works", icon=":material/menu_book:"),
+        st.Page(
+            "pages/learn/how_a_circuit_is_born.py",
+            title="A circuit is born",
+            icon=":material/movie:",
+        ),
         st.Page("pages/learn/tokens.py", title="Tokens", icon=":material/abc:"),
         st.Page("pages/learn/is_it_right.py", title="Is it right?", icon=":material/check:"),
     ],
@@ -27,6 +32,7 @@ page = st.navigation(
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 address.begin(page.url_path)
+training.begin()
 question = WITH_INPUTS.get(page.title)
 sidebar.show(stays=bool(question))
 if question:
@@ -35,4 +41,5 @@ if question:
 page.run()
 if question:
     frame.mark()
-address.publish()
+if not training.go_on():
+    address.publish()

@@ -112,6 +112,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--model", default="teaching", help="teaching (default), gpt2 ... gpt2-xl, or a folder"
         )
+        command.add_argument(
+            "--step", type=_whole, help="of the teaching model: as it was after a step of training"
+        )
+        command.add_argument("--seed", type=_whole, help="which of its training runs: 0 or 1")
         command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
         command.add_argument("--dtype", help="float32; bfloat16 or float16 for half the memory")
 
@@ -151,7 +155,14 @@ def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.
     return models.load(models.find(options.model), options.device, _draw_download, dtype)
 
 
+def _choose_checkpoint(options: argparse.Namespace) -> None:
+    """Let the model be the one after a step of its training, if one is named."""
+    if (options.step, options.seed) != (None, None):
+        options.model = models.at_checkpoint(options.model, options.step, options.seed)
+
+
 def _patch(options: argparse.Namespace) -> int:
+    _choose_checkpoint(options)
     names = {field.name for field in fields(Experiment)}
     experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
     files = _files(options)
@@ -187,6 +198,7 @@ def _patch(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    _choose_checkpoint(options)
     failed = 0
     for check in verify.checks(_load(options, options.dtype)):
         print(check.line, flush=True)

@@ -2,14 +2,15 @@
 
 A model is the bundled teaching model, one of OpenAI's four GPT-2 sizes, or a local folder in
 Hugging Face's layout. Where the files come from is `mingpt.hub`'s business, what is in them
-`mingpt.checkpoint`'s.
+`mingpt.checkpoint`'s. A checkpoint on the way of its training is a model of its own, called
+`teaching@seed0-step700`.
 """
 
 import hashlib
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import torch
 from core import teaching
 from core.errors import UserError
 from core.result import ModelCard
+from core.teaching import history
+from core.teaching.history import Checkpoint
 from mingpt import hub
 from mingpt.bpe import Encoder, TokenizerError, load_encoder
 from mingpt.checkpoint import CheckpointError, read_config
@@ -43,6 +46,12 @@ class Entry:
     folder: Path | None = None  # None: a release that `mingpt.hub` finds or downloads
     closed_vocabulary: bool = False  # words it was not made for come to it in pieces
     memory: int = 0  # bytes that a release takes when it is loaded
+    checkpoint: Checkpoint | None = None  # on the way of the training; None: the model itself
+
+    @property
+    def base(self) -> str:
+        """The name of the model of whose training it is a moment, or its own."""
+        return self.name.partition("@")[0] if self.checkpoint else self.name
 
     @property
     def location(self) -> Path | None:
@@ -136,15 +145,72 @@ def table() -> str:
 
 
 def named(name: str) -> Entry:
-    """The catalogue's entry. Raises UserError if there is none of that name."""
+    """The catalogue's entry, or that of a checkpoint. Raises UserError if there is none of that
+    name."""
     entries = catalogue()
-    if name not in entries:
+    if name in entries:
+        return entries[name]
+    of, _, moment = name.partition("@")
+    if moment and of in entries:
+        return _checkpoint(entries[of], moment)
+    raise UserError(
+        f"There is no model {name!r}: choose {', '.join(entries)}, or, on the command line,"
+        " the path of a folder with config.json, model.safetensors, vocab.json and merges.txt.",
+        "model",
+    )
+
+
+def checkpoints(entry: Entry) -> tuple[Checkpoint, ...]:
+    """Those along the training of a model that this machine has, by seed and step, and the one that
+    is the model itself; none of most models."""
+    return history.shipped() if entry.folder == TEACHING.folder else ()
+
+
+def at_checkpoint(name: str, step: int | None = None, seed: int | None = None) -> str:
+    """The name of a model after a step of the training run of a seed: by default after the last
+    step, of the first seed. Raises UserError if there is no such checkpoint."""
+    entry = find(name)
+    there = checkpoints(entry)
+    if not there:
+        raise UserError(f"{entry.title} has no checkpoints; only the teaching model has.", "model")
+    end = entry.checkpoint or history.end(there)
+    wanted = Checkpoint(
+        end.seed if seed is None else seed,
+        end.step if step is None else step,
+    )
+    if wanted not in there:
+        seeds = sorted({checkpoint.seed for checkpoint in there})
+        steps = sorted({checkpoint.step for checkpoint in there})
         raise UserError(
-            f"There is no model {name!r}: choose {', '.join(entries)}, or, on the command line,"
-            " the path of a folder with config.json, model.safetensors, vocab.json and merges.txt.",
+            f"{entry.title} has no checkpoint of seed {wanted.seed} after step {wanted.step}:"
+            f" choose the seed {_either(seeds)} and the step {_either(steps)}.",
             "model",
         )
-    return entries[name]
+    if wanted == history.end(there):
+        return entry.base
+    return f"{entry.base}@{wanted.name}"
+
+
+def _checkpoint(entry: Entry, moment: str) -> Entry:
+    try:
+        checkpoint = Checkpoint.named(moment)
+    except ValueError:
+        raise UserError(
+            f"A checkpoint of {entry.title} is called {entry.name}@seed0-step700, or alike, not"
+            f" {entry.name}@{moment}.",
+            "model",
+        ) from None
+    seed, step = checkpoint.seed, checkpoint.step
+    name = at_checkpoint(entry.name, step, seed)
+    if name == entry.name:
+        return entry
+    title = f"{entry.title}, seed {seed}, step {step:,}"
+    return replace(entry, name=name, title=title, checkpoint=checkpoint)
+
+
+def _either(numbers: list[int]) -> str:
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def preferred() -> Entry:
@@ -246,7 +312,10 @@ def load(
     before = _version(folder)
     try:
         encoder = _encoder(folder, before)
-        gpt = GPT.from_pretrained(folder, DTYPES[dtype])
+        if entry.checkpoint:
+            gpt = history.load(entry.checkpoint).to(DTYPES[dtype])
+        else:
+            gpt = GPT.from_pretrained(folder, DTYPES[dtype])
     except (CheckpointError, TokenizerError) as error:
         raise UserError(str(error), "model") from error
     if _version(folder) != before:  # some of the tensors may be old and others new

@@ -20,6 +20,7 @@ class Preset:
     corrupted: str
     target: str
     foil: str
+    behaviour: str = ""  # of the teaching model's, which it is an example of
 
     def experiment(self, model: str) -> Experiment:
         return Experiment(
@@ -35,6 +36,7 @@ PRESETS = (
         "Michelle Smith was a top-notch student. Michelle",
         " Jones",
         " Smith",
+        "surname recall",
     ),
     Preset(
         "Another first name before it",
@@ -45,20 +47,13 @@ PRESETS = (
         " Smith",
     ),
     Preset(
-        "Another first name at the end",
-        "Only the last token differs: can a patch anywhere else change anything?",
-        "Michelle Jones was a top-notch student. Michelle",
-        "Michelle Jones was a top-notch student. Jessica",
-        " Jones",
-        " Smith",
-    ),
-    Preset(
         "Who gets the drink?",
         "Which mention of a name decides, and when does the last position know?",
         "When Mary and John went to the store, John gave a drink to",
         "When Mary and John went to the store, Mary gave a drink to",
         " Mary",
         " John",
+        "indirect object",
     ),
     Preset(
         "A capital city",
@@ -67,6 +62,7 @@ PRESETS = (
         "The capital of Italy is",
         " Paris",
         " Rome",
+        "capital cities",
     ),
     Preset(
         "Keys are, a key is",
@@ -75,6 +71,7 @@ PRESETS = (
         "The key near the cabinets",
         " are",
         " is",
+        "number agreement",
     ),
     Preset(
         "She or he",
@@ -83,6 +80,7 @@ PRESETS = (
         "John was tired because",
         " she",
         " he",
+        "pronoun gender",
     ),
     Preset(
         "Which colour was the ball?",
@@ -91,6 +89,7 @@ PRESETS = (
         "The ball is blue and the key is red. The ball is",
         " red",
         " blue",
+        "attribute binding",
     ),
     Preset(
         "Two people, two surnames",

@@ -266,11 +266,11 @@ def moods(rng: random.Random) -> str:
 # far: with fewer, looking up a surname or a colour is never learnt.
 KINDS: dict[Callable[[random.Random], str], int] = {
     story: 34,
-    scene: 30,
+    scene: 38,
     handovers: 14,
     capitals: 8,
-    near: 8,
-    moods: 8,
+    near: 5,
+    moods: 6,
 }
 
 

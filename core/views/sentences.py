@@ -56,6 +56,33 @@ def where_it_is(result: Result) -> str | None:
     return f"More than half of the effect is {', then '.join(places)}."
 
 
+def came_about(last_layer: int | None, head: tuple[int, int]) -> str:
+    """Where in a model a behaviour is: from which layer on the last position has the answer, and
+    which head brings most of it there."""
+    layer, number = head
+    there = "" if last_layer is None else f"at the end from layer {last_layer} on, "
+    return f"{there}by head {number} of layer {layer}"
+
+
+def learnt(name: str, shares: dict[int, float], since: int) -> str:
+    """When a behaviour came, given the share of pairs that are right after each step."""
+    steps = list(shares)
+    before = steps[: steps.index(since)][-1:]
+    was = "".join(f", after {shares[step]:.0%} at step {step:,}" for step in before)
+    ends = "" if since == steps[-1] else f"; in the end {shares[steps[-1]]:.0%} are"
+    return f"{name.capitalize()}: {shares[since]:.0%} of the pairs are right{was}{ends}."
+
+
+def learnt_pairs(losses: dict[int, float], since: int, bigrams: float) -> str:
+    """When a model knew at least which word follows which."""
+    first, *_, last = losses
+    return (
+        f"Which word follows which: the next word is foreseen with a loss of {losses[since]:.2f}"
+        f" nats, which is no worse than the {bigrams:.2f} of a table that counts pairs of words. At"
+        f" step {first:,} it was {losses[first]:.2f}, in the end it is {losses[last]:.2f}."
+    )
+
+
 def nothing_moves(result: Result) -> str | None:
     """If no patch of a map does what matters: that, and how much the most is."""
     known = result.values[np.isfinite(result.values)]

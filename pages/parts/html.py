@@ -19,8 +19,10 @@ from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.reading.trace import Trace
 from core.result import Moved, Ranked, Result
+from core.teaching.growth import Grown, since
+from core.teaching.history import Checkpoint
 from core.views import colours
-from core.views.sentences import nothing_moves, where_it_is
+from core.views.sentences import came_about, nothing_moves, where_it_is
 from core.views.words import colours_mean, formula, number, probability, replaced, summary
 
 _HERE = Path(__file__).parent
@@ -75,6 +77,11 @@ def doubt(says: str, why: str = "") -> str:
     """What is doubtful about a result, in the words of `core.views.doubts`."""
     more = f"<div>{escape(why)}</div>" if why else ""
     return f'<div class="pb-note pb-doubt" role="note">{escape(says)}{more}</div>'
+
+
+def text(says: str) -> str:
+    """A paragraph, as it is."""
+    return f"<div>{escape(says)}</div>"
 
 
 def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
@@ -174,6 +181,34 @@ def cell(result: Result, row: int, column: int) -> str:
     return (
         f'<div class="pb-note">With {escape(replaced(result, row, column))} replaced by {by}:'
         f" {', '.join(effects)}.</div>"
+    )
+
+
+def growth(grown: dict[str, dict[Checkpoint, Grown]], at: Checkpoint) -> str:
+    """What a model could do along the training run of which `at` is a moment: of every behaviour
+    the share of pairs it answers right, a bar for each checkpoint, and where in the model that
+    first came about."""
+    rows = ""
+    for name, checkpoints in grown.items():
+        of_seed = {moment.step: g for moment, g in checkpoints.items() if moment.seed == at.seed}
+        bars = "".join(
+            f'<i class="{"pb-now" * (step == at.step)}" style="--high: {g.beats_all:.0%}"'
+            f' title="step {step:,}: {g.beats_all:.0%} right"></i>'
+            for step, g in of_seed.items()
+        )
+        first = since(of_seed)
+        where = (
+            "not yet"
+            if first is None
+            else f"step {first:,}: {came_about(of_seed[first].at_last, of_seed[first].head)}"
+        )
+        rows += (
+            f'<tr><th>{escape(name)}<div class="pb-where">{escape(where)}</div></th>'
+            f'<td class="pb-steps">{bars}</td><td>{of_seed[at.step].beats_all:.0%}</td></tr>'
+        )
+    return (
+        '<table class="pb-table pb-growth"><tr><th>right on held-out pairs, and where it came'
+        f" about</th><th>by step</th><th>at {at.step:,}</th></tr>{rows}</table>"
     )
 
 

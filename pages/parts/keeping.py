@@ -18,6 +18,7 @@ from pages.parts.jobs import Job
 BUDGET = 1 << 30
 _MOST = 200  # and how many things, since some are small
 _MODELS = 2
+_CHECKPOINTS = 64  # of the bundled model, which are small
 _RUNS = "runs"
 
 Kept = TypeVar("Kept", Job, PlainRuns)
@@ -58,12 +59,19 @@ class Shelf:
 def shelf(name: str) -> Shelf:
     """That of a model of the catalogue, loaded if it is not yet, or if its files have changed.
     Raises UserError for a model that cannot be loaded."""
-    return _shelf(name, models.version(models.named(name)))
+    entry = models.named(name)
+    make = _shelf_of_checkpoint if entry.checkpoint else _shelf
+    return make(name, models.version(entry))
 
 
 @st.cache_resource(max_entries=_MODELS, show_spinner="Loading the model…")
 def _shelf(name: str, version: tuple) -> Shelf:
     work.choose_threads()
+    return Shelf(models.load(models.named(name)))
+
+
+@st.cache_resource(max_entries=_CHECKPOINTS, show_spinner=False)
+def _shelf_of_checkpoint(name: str, version: tuple) -> Shelf:
     return Shelf(models.load(models.named(name)))
 
 

@@ -19,15 +19,23 @@
     return element && Object.fromEntries(new URLSearchParams(element.dataset.experiment));
   };
 
+  const STEPPING = 1000; // milliseconds
+  const baseOf = (experiment) => experiment.model.replace(/@seed\d+-step\d+$/, "");
+  let stepSince = 0;
+
   const holdAgainstInputs = () => {
     const asked = experimentIn(".pb-asked"), answered = experimentIn(".pb-answered");
     const differs = (name) => {
       const box = TEXTS.includes(name) && field(name);
       return box ? box.value !== asTyped(answered[name], box) : asked[name] !== answered[name];
     };
-    const isFormer = Boolean(asked && answered && Object.keys(asked).some(differs));
+    const different = asked && answered ? Object.keys(asked).filter(differs) : [];
+    // Another step of the same training is there in a moment: dimming for so long would flicker.
+    const isStep = different.join() === "model" && baseOf(asked) === baseOf(answered);
+    stepSince = isStep ? stepSince || performance.now() : 0;
+    const isFormer = different.length > 0 && !(isStep && performance.now() - stepSince < STEPPING);
     document.documentElement.classList.toggle("pb-former", isFormer);
-    document.documentElement.classList.toggle("pb-other-model", isFormer && differs("model"));
+    document.documentElement.classList.toggle("pb-other-model", isFormer && !isStep && differs("model"));
     const files = document.querySelectorAll("[class*='st-key-answer_'] .stDownloadButton");
     files.forEach((file) => (file.inert = isFormer));
   };

@@ -7,6 +7,7 @@ from core.errors import UserError
 from core.models import Entry
 from pages.parts import experiment, html
 
+_MODEL = "chosen_model"
 _WITH_STATE = {"ready": "", "partial": " (partly downloaded)", "absent": " (needs a download)"}
 
 
@@ -14,13 +15,15 @@ def show(stays: bool) -> None:
     """Whether an example `stays` on the page that is open; else it opens the main one."""
     entries = models.catalogue()
     with st.sidebar:
+        entry = models.named(experiment.current().model)
+        st.session_state[_MODEL] = entry.base  # whatever the moment of its training
         st.selectbox(
             "Model",
             entries,
             format_func=lambda name: _title(entries[name]),
-            **experiment.widget("model", tuple(entries)),
+            key=_MODEL,
+            on_change=lambda: experiment.enter("model", st.session_state[_MODEL]),
         )
-        entry = entries[experiment.current().model]
         html.show(html.note(entry.about))
         _examples(entry, stays)
 

@@ -7,7 +7,7 @@ from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Result
 from core.views import colour_bar
-from pages.parts import answer, doubts, frame, html, inputs, keeping, look, running
+from pages.parts import answer, doubts, frame, html, inputs, keeping, look, running, training
 from pages.parts.keeping import Shelf
 
 
@@ -17,9 +17,12 @@ def page() -> None:
         return
     left, right = st.columns((7, 3), gap="medium")
     with right:
+        training.panel()
         for field in ("metric", "site", "direction"):
             inputs.choice(field)
-        inputs.options(given, views=True)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            inputs.options(given, views=True)
+            training.switch()
     if given:
         _answer(*given, left, right)
 

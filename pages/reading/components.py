@@ -14,7 +14,7 @@ from core.study import Study
 from core.views import exports, names
 from core.views.colours import reach
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, inputs, running
+from pages.parts import answer, frame, html, inputs, running, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -24,6 +24,8 @@ _STREAM_AND_PARTS = ("resid_post", "attn_out", "mlp_out")
 def page() -> None:
     given = frame.given()
     inputs.choices(given, "metric", "direction")
+    training.switch()
+    training.panel(wide=True)
     if given:
         with frame.answer_part("rest"):
             _components(replace(given[0], embedding=False, window=0), given[1])
