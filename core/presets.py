@@ -47,6 +47,14 @@ PRESETS = (
         " Smith",
     ),
     Preset(
+        "Another first name at the end",
+        "Only the last token differs: can a patch anywhere else change anything?",
+        "Michelle Jones was a top-notch student. Michelle",
+        "Michelle Jones was a top-notch student. Jessica",
+        " Jones",
+        " Smith",
+    ),
+    Preset(
         "Who gets the drink?",
         "Which mention of a name decides, and when does the last position know?",
         "When Mary and John went to the store, John gave a drink to",
