@@ -20,8 +20,8 @@ page = st.navigation(
         st.Page("pages/reading/compare.py", title="Compare", icon=":material/balance:"),
         st.Page("pages/learn/how_it_works.py", title="How it works", icon=":material/menu_book:"),
         st.Page(
-            "pages/learn/how_a_circuit_is_born.py",
-            title="A circuit is born",
+            "pages/learn/training.py",
+            title="Training",
             icon=":material/movie:",
         ),
         st.Page("pages/learn/tokens.py", title="Tokens", icon=":material/abc:"),
@@ -32,7 +32,6 @@ page = st.navigation(
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 address.begin(page.url_path)
-training.begin()
 question = WITH_INPUTS.get(page.title)
 sidebar.show(stays=bool(question))
 if question:
@@ -41,5 +40,5 @@ if question:
 page.run()
 if question:
     frame.mark()
-if not training.go_on():
+if not training.plays():  # else every step would be one to go back to
     address.publish()

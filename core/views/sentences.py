@@ -60,8 +60,8 @@ def came_about(last_layer: int | None, head: tuple[int, int]) -> str:
     """Where in a model a behaviour is: from which layer on the last position has the answer, and
     which head brings most of it there."""
     layer, number = head
-    there = "" if last_layer is None else f"at the end from layer {last_layer} on, "
-    return f"{there}by head {number} of layer {layer}"
+    there = "" if last_layer is None else f"at the last position from layer {last_layer} on, "
+    return f"{there}above all by head {number} of layer {layer}"
 
 
 def learnt(name: str, shares: dict[int, float], since: int) -> str:

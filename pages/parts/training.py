@@ -1,7 +1,5 @@
 """Which moment of its training the model is from: a slider over its checkpoints, and Play."""
 
-import time
-
 import streamlit as st
 
 from core import models
@@ -11,14 +9,7 @@ from core.teaching.history import Checkpoint, end
 from pages.parts import experiment, html
 
 _WATCHES, _STEP, _SEED = "watches_training", "training_step", "training_seed"  # widgets
-_PLAYS = "training_plays"  # whether the next step follows by itself
-_DRAWN = "training_drawn"  # when the page of this step was begun
-_FRAME = 0.3  # seconds that a step stays at the least
-
-
-def begin() -> None:
-    """At the start of every run."""
-    st.session_state[_DRAWN] = None
+_PLAYS = "training_plays"  # the page on which the next step follows by itself
 
 
 def switch() -> None:
@@ -41,7 +32,6 @@ def panel(wide: bool = False) -> None:
     entry = models.named(experiment.current().model)
     there = models.checkpoints(entry)
     if there and _is_watched(entry):
-        st.session_state[_DRAWN] = time.monotonic()
         at = entry.checkpoint or end(there)
         with st.container(key="training"):
             _slider(entry, at, there)
@@ -60,15 +50,24 @@ def _is_watched(entry: Entry) -> bool:
 def _slider(entry: Entry, at: Checkpoint, there: tuple[Checkpoint, ...]) -> None:
     steps = [checkpoint.step for checkpoint in there if checkpoint.seed == at.seed]
     st.session_state[_STEP], st.session_state[_SEED] = at.step, at.seed
-    plays = st.session_state.get(_PLAYS, False) and at.step < steps[-1]
+    following = [step for step in steps if step > at.step]
+    if not following:
+        st.session_state[_PLAYS] = None
     with st.container(horizontal=True, vertical_alignment="center", key="training_play"):
         st.button(
-            "Pause" if plays else "Play",
-            icon=":material/pause:" if plays else ":material/play_arrow:",
+            "Pause" if plays() else "Play",
+            icon=":material/pause:" if plays() else ":material/play_arrow:",
             key="play_training",
             on_click=_play,
             args=(entry, at, steps),
         )
+        if plays():  # pressed by the browser, once it has drawn this step
+            st.button(
+                "Next step",
+                key="training_next",
+                on_click=_enter,
+                args=(entry, Checkpoint(at.seed, following[0])),
+            )
         st.segmented_control(
             "Seed",
             sorted({checkpoint.seed for checkpoint in there}),
@@ -89,43 +88,27 @@ def _slider(entry: Entry, at: Checkpoint, there: tuple[Checkpoint, ...]) -> None
     )
 
 
-def go_on() -> bool:
-    """At the end of every run: while it plays, on to the next step. Whether it does."""
-    drawn = st.session_state[_DRAWN]
-    if not st.session_state.get(_PLAYS):
-        return False
-    entry = models.named(experiment.current().model)
-    following = [
-        checkpoint
-        for checkpoint in models.checkpoints(entry)
-        if entry.checkpoint
-        and checkpoint.seed == entry.checkpoint.seed
-        and checkpoint.step > entry.checkpoint.step
-    ]
-    if drawn is None or not following:  # on a page without the slider, or at the end
-        st.session_state[_PLAYS] = False
-        return False
-    time.sleep(max(0.0, _FRAME - (time.monotonic() - drawn)))
-    _enter(entry, following[0])
-    st.rerun()
+def plays() -> bool:
+    """Whether the browser (page.js) goes on to the next step by itself on the page that is open."""
+    return st.session_state.get(_PLAYS) == st.session_state.page
 
 
 def _play(entry: Entry, at: Checkpoint, steps: list[int]) -> None:
     """Play or pause, as a callback; at the end, from the beginning."""
-    st.session_state[_PLAYS] = not st.session_state.get(_PLAYS, False)
-    if st.session_state[_PLAYS] and at.step == steps[-1]:
+    st.session_state[_PLAYS] = None if plays() else st.session_state.page
+    if plays() and at.step == steps[-1]:
         _enter(entry, Checkpoint(at.seed, steps[0]))
 
 
 def _take(entry: Entry) -> None:
     """Let the model be that of the slider, as a callback."""
-    st.session_state[_PLAYS] = False
+    st.session_state[_PLAYS] = None
     _enter(entry, Checkpoint(st.session_state[_SEED], st.session_state[_STEP]))
 
 
 def _stop_watching(entry: Entry) -> None:
     """Back to the model itself, as a callback."""
-    st.session_state[_PLAYS] = False
+    st.session_state[_PLAYS] = None
     experiment.enter("model", entry.base)
 
 

@@ -81,7 +81,7 @@ def test_a_step_and_a_seed_name_a_checkpoint_of_the_bundled_model(capsys):
         numbers.append(json.loads(capsys.readouterr().out))
     names = [result["experiment"]["model"] for result in numbers]
     assert names == ["teaching", "teaching@seed0-step0", "teaching@seed1-step0"]
-    assert len({str(result["grids"]["logit_diff"]) for result in numbers}) == 3
+    assert len({str(result["metrics"]["logit_diff"]) for result in numbers}) == 3
     assert "has no checkpoint of seed 0 after step 7:" in mistake(capsys, [*asked, "--step=7"])
 
 

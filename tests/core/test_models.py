@@ -292,7 +292,7 @@ def test_everything_that_reads_a_run_reads_one_in_half_precision():
     study = finished(asked, model)
     plain, target = study.plain, study.read(asked).target.id
     assert plain.attention("clean", 0, 1).dtype == np.float32
-    assert study.head_preview(asked).shape == (6, 4)
+    assert study.head_preview(asked).shape == (8, 4)
     assert plain.attribution("clean", target, 6).heads.dtype == torch.float32
     lens, trace = finish(plain.logit_lenses((5, 6)))["clean"], finish(study.trace((1, 2), asked))
     assert lens.logits.dtype == trace.readers.dtype == torch.float32
