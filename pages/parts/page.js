@@ -83,7 +83,7 @@
 
   // --- the training is played: the next step, once this one has been drawn ----------------------
 
-  const FRAME = 300; // milliseconds that a step stays at the least
+  const FRAME = 250; // milliseconds that a step stays at the least
   let playedAt = 0, playedFrom = "";
 
   const playOn = () => {
