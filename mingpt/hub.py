@@ -143,9 +143,20 @@ def resolve(name: str) -> Path:
     known = release(name)
     if not (known and known.is_pinned):
         known = _ask_about(name)
-    config = [file for file in known.files if file.name == repository.CONFIG]
-    found = _first_with(config, _places(name))
-    return found or _complete(name, name, config, None)
+    return locate_config(name) or _complete(name, name, _config_of(known), None)
+
+
+def repository_of(name: str) -> Named:
+    """The repository and the revision that a name of MODELS or of a repository stands for. Raises
+    HubError for what is no name."""
+    if name in MODELS:
+        return Named(MODELS[name].repo, MODELS[name].revision)
+    if "/" not in name:
+        raise HubError(
+            f"no model is called {name!r}: choose one of {', '.join(MODELS)}, or name a repository,"
+            " owner/name."
+        )
+    return repository.named(name)
 
 
 def release(name: str) -> Release | None:
@@ -154,7 +165,7 @@ def release(name: str) -> Release | None:
     known = MODELS.get(name)
     if known and known.is_pinned:
         return known
-    of = _named(name)
+    of = repository_of(name)
     with suppress(HubError):
         if kept := repository.read_record(_record(of), of):
             return kept
@@ -165,7 +176,7 @@ def release(name: str) -> Release | None:
 def revisions(name: str) -> dict[str, str]:
     """The branches and tags of a repository and the commit of each, as the hub says now. Raises
     HubError."""
-    of = _named(name)
+    of = repository_of(name)
     return repository.branches_and_tags(_answer(of, "refs"))
 
 
@@ -187,6 +198,13 @@ def locate(name: str) -> Path | None:
     network. Raises HubError for what is no name."""
     known = release(name)
     return _first_with(known.files, _places(name)) if known else None
+
+
+def locate_config(name: str) -> Path | None:
+    """A folder on this machine with a model's `config.json`, if there is one. Raises HubError for
+    what is no name."""
+    known = release(name)
+    return _first_with(_config_of(known), _places(name)) if known else None
 
 
 def locate_tokenizer() -> Path | None:
@@ -215,7 +233,7 @@ def folder(name: str) -> Path:
     known = release(name)
     if name in MODELS and (MODELS[name].is_pinned or not known.is_pinned):
         return cache_folder() / name
-    of = _named(name)
+    of = repository_of(name)
     return cache_folder() / of.folder / (known.revision if known else of.in_addresses)
 
 
@@ -256,18 +274,6 @@ def _expanded(path: str | Path) -> Path:
         ) from None
 
 
-def _named(name: str) -> Named:
-    """The repository and the revision that a name of MODELS or of a repository stands for."""
-    if name in MODELS:
-        return Named(MODELS[name].repo, MODELS[name].revision)
-    if "/" not in name:
-        raise HubError(
-            f"no model is called {name!r}: choose one of {', '.join(MODELS)}, or name a repository,"
-            " owner/name."
-        )
-    return repository.named(name)
-
-
 def _record(of: Named) -> Path:
     """Where it is kept which commit a revision is."""
     return cache_folder() / of.folder / f"{of.in_addresses}.json"
@@ -290,6 +296,10 @@ def _model_in(snapshot: Path) -> tuple[File, ...]:
     paths = [path for path in snapshot.iterdir() if path.is_file()]
     there = {path.name: File(path.name, path.stat().st_size) for path in paths}
     return repository.needed(there, lambda f: (snapshot / f.name).read_bytes(), str(snapshot))
+
+
+def _config_of(known: Release) -> list[File]:
+    return [file for file in known.files if file.name == repository.CONFIG]
 
 
 def _tokenizer_files(name: str) -> list[File]:
@@ -382,7 +392,7 @@ def _complete(what: str, name: str, files: Sequence[File], on_progress: OnProgre
 
 def _ask_about(name: str) -> Release:
     """Ask the hub which commit a revision is and which files make the model, and keep that."""
-    of = _named(name)
+    of = repository_of(name)
     answer = _answer(of, f"revision/{of.in_addresses}?blobs=true")
     commit, files = repository.listed(answer)
     into = cache_folder() / of.folder

@@ -362,5 +362,5 @@ def test_the_models_are_listed(capsys, monkeypatch):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
-        "name", "teaching", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl",
+        "name", "teaching", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2",
     ]  # fmt: skip
