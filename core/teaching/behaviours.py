@@ -60,22 +60,22 @@ class Behaviour:
     candidates: Sequence[str]  # words without their leading space
 
 
-def surname(rng: random.Random) -> Question:
-    """Recall the surname of a person named earlier, alone or beside another one."""
+def surname(rng: random.Random, count: int | None = None) -> Question:
+    """Recall the surname of one of `count` differently named people: by default, one to three."""
+    count = count or rng.randint(1, 3)
     while True:
-        first = rng.choice(FIRST_NAMES)
-        surnames = [last for last in SURNAMES if held_out("full name", first, last)]
+        (first, _), *others = people(rng, count, unseen=True)
+        taken = {last for _, last in others}
+        surnames = [s for s in SURNAMES if held_out("full name", first, s) and s not in taken]
         if len(surnames) >= 2:
             break
     target, foil = rng.sample(surnames, 2)
-    while True:
-        other = people(rng, 1, unseen=True)[0]
-        if other[0] != first and other[1] not in (target, foil):
-            break
-    sentence = tell(rng, (first, "{surname}"), [other])
+    names = [(first, "{surname}"), *others]
+    rng.shuffle(names)
+    text = " ".join(tell(rng, name, [n for n in names if n != name]) for name in names)
     return Question(
-        clean=sentence.format(surname=target) + f" {first}",
-        corrupted=sentence.format(surname=foil) + f" {first}",
+        clean=text.format(surname=target) + f" {first}",
+        corrupted=text.format(surname=foil) + f" {first}",
         target=f" {target}",
         foil=f" {foil}",
     )

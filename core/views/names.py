@@ -8,7 +8,7 @@ import unicodedata
 from core.question.experiment import Experiment
 from core.result import Result
 
-_LONGEST_PART = 20
+_LONGEST_PART, _LONGEST_MODEL = 20, 40
 
 
 def stem(result: Result, *what: str) -> str:
@@ -25,14 +25,14 @@ def stem_of(experiment: Experiment, *what: str, known_by: tuple[str, ...] | None
     `known_by`). Safe on every file system, whatever the tokens are, and no longer than 200
     characters."""
     model = re.split(r"[/\\]", experiment.model.rstrip("/\\"))[-1]
-    said = (model, experiment.target, experiment.foil, *what)
-    parts = ["patchboard", *filter(None, map(_safe, said))]
+    said = (experiment.target, experiment.foil, *what)
+    parts = ["patchboard", _safe(model, _LONGEST_MODEL), *map(_safe, said)]
     whole = json.dumps([experiment.to_dict(), known_by or what], sort_keys=True)
     digits = hashlib.sha256(whole.encode("utf-8", "backslashreplace")).hexdigest()[:6]
-    return "-".join(parts)[:190].rstrip("-") + f"-{digits}"
+    return "-".join(filter(None, parts))[:190].rstrip("-") + f"-{digits}"
 
 
-def _safe(part: str) -> str:
+def _safe(part: str, longest: int = _LONGEST_PART) -> str:
     """Letters, digits and _ alone, without their accents."""
     plain = unicodedata.normalize("NFKD", part).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")[:_LONGEST_PART]
+    return re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")[:longest]

@@ -124,6 +124,14 @@ things that we generate. It recalls surnames, tells givers from receivers, knows
 verbs, chooses pronouns and binds colours to objects, on combinations of words it never saw in
 training. That is all it is: it knows no word outside its language, and what it does says nothing
 about how GPT-2 does it. For real prose choose GPT-2.
+
+One thing about it was asked for. In training, attention that looks further back than two tokens
+cost something in its lower half. Without that the first layer fetches the answer to the last
+position at once, and every map is a single column; with it what was read stays where it was read
+until an upper layer fetches it, as is seen in GPT-2, which was not asked to. So that there is a
+hand-over, and that it is not before the upper half, says nothing about transformers in general.
+Which layer and which heads do it, and what for, was left to the model: the page *A circuit is born*
+shows how that came about.
 """
 
 page()

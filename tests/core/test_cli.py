@@ -72,6 +72,19 @@ def test_the_program_prints_json_alone_with_the_values_of_the_formulas(model_fol
     np.testing.assert_allclose(data["values"], expected, atol=1e-4)
 
 
+def test_a_step_and_a_seed_name_a_checkpoint_of_the_bundled_model(capsys):
+    shown = {"clean": "Mary was sad because", "corrupted": "John was sad because"}
+    asked = patch("teaching", **shown, target=" she", foil=" he")
+    numbers = []
+    for more in ([], ["--step=0"], ["--step=0", "--seed=1"]):
+        assert main([*asked, "--json=-", *more]) == 0
+        numbers.append(json.loads(capsys.readouterr().out))
+    names = [result["experiment"]["model"] for result in numbers]
+    assert names == ["teaching", "teaching@seed0-step0", "teaching@seed1-step0"]
+    assert len({str(result["grids"]["logit_diff"]) for result in numbers}) == 3
+    assert "has no checkpoint of seed 0 after step 7:" in mistake(capsys, [*asked, "--step=7"])
+
+
 def test_the_report_is_printed_and_files_are_written(model_folder, tmp_path, capsys):
     names = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "png", "svg", "pdf")}
     names["matrix"] = tmp_path / "matrix.csv"

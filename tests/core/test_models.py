@@ -16,6 +16,7 @@ from core.errors import UserError
 from core.models import catalogue, find, fingerprint, load, load_tokenizer, named
 from core.presets import PRESETS
 from core.steps import finish
+from core.teaching import history
 from mingpt.checkpoint import read_config
 from mingpt.model import GPT
 from tests.builders import finished, random_gpt, tiny_encoder, write_model_folder, write_tokenizer
@@ -400,3 +401,46 @@ def test_a_folder_called_like_a_repository_is_the_folder(tmp_path, monkeypatch):
     write_model_folder(tmp_path / "a" / "b")
     monkeypatch.chdir(tmp_path)
     assert find("a/b").location.samefile(tmp_path / "a" / "b")
+
+
+def test_a_checkpoint_is_a_model_of_its_own_and_the_last_one_is_the_model():
+    there = models.checkpoints(models.TEACHING)
+    last = max(there, key=lambda checkpoint: (checkpoint.step, -checkpoint.seed))
+    assert named(f"teaching@{last.name}") == models.TEACHING
+    entry = named("teaching@seed1-step0")
+    assert (entry.title, entry.base) == ("Teaching model, seed 1, step 0", "teaching")
+    assert models.checkpoints(entry) == there
+    cards = [load(named(models.at_checkpoint("teaching", 0, seed))).card for seed in (0, 1)]
+    cards.append(load(models.TEACHING).card)
+    assert [card.name for card in cards] == [
+        "teaching@seed0-step0",
+        "teaching@seed1-step0",
+        "teaching",
+    ]
+    assert len({card.fingerprint for card in cards}) == 3
+
+
+def test_what_of_a_checkpoint_is_left_out_is_as_it_is_in_the_model_or_the_checkpoint():
+    end = history.end(models.checkpoints(models.TEACHING))
+    assert models.at_checkpoint("teaching") == "teaching"
+    assert models.at_checkpoint("teaching", seed=1) == f"teaching@seed1-step{end.step}"
+    assert models.at_checkpoint("teaching@seed1-step0", step=end.step, seed=0) == "teaching"
+    assert models.at_checkpoint("teaching@seed1-step0") == "teaching@seed1-step0"
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "seed", "text"),
+    [
+        ("teaching", 1, None, "has no checkpoint of seed 0 after step 1: choose the seed 0 or 1 a"),
+        ("teaching", 0, 2, "has no checkpoint of seed 2 after step 0: choose the seed 0 or 1 and"),
+        ("gpt2", 0, None, "GPT-2 small has no checkpoints; only the teaching model has."),
+        ("nowhere", 0, None, "There is no model 'nowhere'"),
+    ],
+)
+def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(name, step, seed, text):
+    assert text in str(refused(models.at_checkpoint, name, step, seed))
+
+
+@pytest.mark.parametrize("moment", ["", "main", "seed0", "seed0-step1x", "seed-1-step0"])
+def test_a_name_that_is_no_checkpoint_is_refused(moment):
+    assert "teaching@" in str(refused(named, f"teaching@{moment}"))

@@ -3,6 +3,7 @@
 import random
 import re
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -10,8 +11,9 @@ import torch
 
 from core.presets import PRESETS
 from core.teaching import WEIGHTS, train, words
-from core.teaching.behaviours import BEHAVIOURS, Behaviour, Question
+from core.teaching.behaviours import BEHAVIOURS, Behaviour, Question, surname
 from core.teaching.evaluate import only_token, questions, score
+from core.teaching.history import SEEDS, steps_of
 from core.teaching.language import CAPITAL_FRAMES, HELD_OUT_SHARE, documents, held_out
 from core.teaching.tokenizer import count_words, learn_merges, train_tokenizer
 from core.teaching.train import Recipe
@@ -19,16 +21,8 @@ from mingpt.bpe import END_OF_TEXT, load_encoder
 from mingpt.model import GPT
 
 PAIRS = 200
-EXAMPLES = {preset.title: preset for preset in PRESETS}
-# The sentences that Patchboard's issue and examples name.
-PROMISED = {
-    "surname recall": EXAMPLES["Which surname?"],
-    "indirect object": EXAMPLES["Who gets the drink?"],
-    "capital cities": EXAMPLES["A capital city"],
-    "number agreement": EXAMPLES["Keys are, a key is"],
-    "pronoun gender": EXAMPLES["She or he"],
-    "attribute binding": EXAMPLES["Which colour was the ball?"],
-}
+# The sentences that Patchboard's examples name.
+PROMISED = {preset.behaviour: preset for preset in PRESETS if preset.behaviour}
 TINY = Recipe(
     steps=5, n_layer=2, n_head=2, n_embd=8, block_size=24, batch_size=2, warm_up=2, far_layers=1
 )
@@ -86,6 +80,18 @@ def test_shows_each_behaviour_on_held_out_pairs_and_the_promised_sentences(
     assert (result.beats_foil, result.beats_all) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_recalls_a_surname_however_many_people_there_are(model, encoder, count):
+    behaviour = Behaviour(f"one of {count}", partial(surname, count=count), words.SURNAMES)
+    asked = questions(behaviour, PAIRS, seed=1)
+    for question in asked:
+        told = [names for names in combinations(question.clean) if names[0] == "full name"]
+        assert len({last for _, _, last in told}) == count
+    result = score(model, encoder, asked, behaviour.candidates)
+    assert result.beats_foil >= 0.95
+    assert result.beats_all >= 0.95
+
+
 def test_training_never_shows_what_is_held_out():
     seen = set()
     for document in islice(documents(random.Random(5)), 5_000):
@@ -126,7 +132,7 @@ def test_tokenizer_has_the_promised_size_and_end(encoder):
 
 
 def test_shipped_tokenizer_is_what_training_makes(encoder):
-    made = train_tokenizer(Recipe.seed)
+    made = train_tokenizer(SEEDS[0])
     assert (made.encoder, made.bpe_ranks) == (encoder.encoder, encoder.bpe_ranks)
 
 
@@ -135,7 +141,7 @@ def test_merges_take_the_most_frequent_pair_first():
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_and_needs_its_recipe(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(train, "SAVE_EVERY", 2)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
 
     def interrupt(step, *_):
@@ -150,9 +156,32 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_needs_its_recipe(tmp_path
     steps = []
     train.train(TINY, resumed, device="cpu", on_step=lambda step, *_: steps.append(step))
     assert steps == [3, 4, 5]
-    for file in ("model.safetensors", "config.json", "vocab.json", "merges.txt"):
+    made = {path.relative_to(whole) for path in whole.rglob("*.*")}
+    assert made == {path.relative_to(resumed) for path in resumed.rglob("*.*")}
+    for file in made:
         assert (whole / file).read_bytes() == (resumed / file).read_bytes()
-    assert not (resumed / "checkpoint.pt").exists()
+    checkpoints = {f"seed0/step{step}.npz" for step in steps_of(TINY.steps)[:-1]}
+    assert set(map(str, made)) == checkpoints | {
+        "model.safetensors",
+        "config.json",
+        "vocab.json",
+        "merges.txt",
+    }
+
+
+def test_another_seed_leaves_checkpoints_alone_with_its_end_among_them(tmp_path):
+    train.train(replace(TINY, seed=1), tmp_path, device="cpu")
+    made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    assert made == {f"seed1/step{step}.npz" for step in steps_of(TINY.steps)}
+
+
+def test_training_begins_with_weights_as_large_for_its_width_as_those_of_gpt2():
+    """A linear layer that reads unit variance then gives (0.02 x sqrt(768))**2 = 0.31 at first."""
+    recipe = replace(TINY, n_embd=64)
+    model = train.Nearsighted(train.model_config(recipe, vocab_size=9), recipe)
+    for block in model.transformer.h:
+        read = torch.randn(2000, recipe.n_embd) @ block.attn.c_attn.weight.T
+        assert read.var().item() == pytest.approx(0.02**2 * 768, rel=0.1)
 
 
 def test_training_asks_for_what_can_be_known(encoder):
@@ -204,5 +233,11 @@ def test_learning_rate_is_defined_for_every_length_of_run(steps):
     assert max(rates) <= recipe.learning_rate
 
 
+def test_the_shipped_model_has_the_size_that_training_makes(model):
+    made = train.model_config(Recipe(), model.config.vocab_size)
+    sizes = ("n_layer", "n_head", "n_embd", "block_size")
+    assert [getattr(made, s) for s in sizes] == [getattr(model.config, s) for s in sizes]
+
+
 def test_shipped_files_are_small():
-    assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) < 15e6
+    assert sum(file.stat().st_size for file in WEIGHTS.rglob("*.*")) < 20e6

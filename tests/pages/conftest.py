@@ -28,6 +28,7 @@ PAGES = {
     "lens": "pages/reading/lens.py",
     "compare": "pages/reading/compare.py",
     "how it works": "pages/learn/how_it_works.py",
+    "a circuit is born": "pages/learn/how_a_circuit_is_born.py",
     "tokens": "pages/learn/tokens.py",
     "is it right": "pages/learn/is_it_right.py",
 }
@@ -58,7 +59,8 @@ class App:
     def enter(self, **fields) -> "App":
         """Enter values into the inputs of an experiment, all at once."""
         for field, value in fields.items():
-            self.widget(f"field_{field}").set_value(value)
+            key = "chosen_model" if field == "model" else f"field_{field}"
+            self.widget(key).set_value(value)
         return self.run()
 
     def press(self, label: str) -> "App":
