@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, first_visit, frame, html, sidebar, training
+from pages.parts import address, card, first_visit, frame, html, sidebar, training
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -34,10 +34,11 @@ html.dress()
 address.begin(page.url_path)
 training.begin()
 question = WITH_INPUTS.get(page.title)
-sidebar.show(stays=bool(question))
+place = sidebar.show(stays=bool(question))
 if question:
     html.show(html.title(question))
     frame.ask()
+card.show(place)
 page.run()
 if question:
     frame.mark()

@@ -9,6 +9,7 @@ of the teaching model's training is a model of its own, called `teaching@seed0-s
 import hashlib
 import os
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +26,7 @@ from mingpt import hub
 from mingpt.bpe import Encoder, TokenizerError, load_encoder
 from mingpt.checkpoint import CheckpointError, read_config
 from mingpt.model import GPT
+from mingpt.repository import in_order as order_of
 
 # A directory whose subfolders the app offers as models; set by whoever starts the server.
 FOLDERS_VARIABLE = "PATCHBOARD_MODELS"
@@ -186,6 +188,11 @@ def offers_repositories() -> bool:
     return os.environ.get(HUB_VARIABLE, "").lower() in ("1", "on", "yes", "true")
 
 
+def hub_site() -> str:
+    """Which site is the hub, as messages may show it."""
+    return hub.asks()
+
+
 def named(name: str) -> Entry:
     """What the app means by a model: the catalogue's entry, that of a checkpoint or, where they are
     offered, of a repository. Raises UserError if there is none of that name."""
@@ -238,6 +245,24 @@ def _memory(n_layer: int, n_embd: int, vocab_size: int, block_size: int, **_) ->
     the program."""
     parameters = n_embd * (vocab_size + block_size + n_layer * (12 * n_embd + 13) + 2)
     return 4 * parameters + 5 * 10**8
+
+
+def same_weights(entry: Entry, cards: Mapping[str, ModelCard]) -> list[str]:
+    """The names of the revisions on this machine that have the weights of one of their repository:
+    the same files, as the hub says, or the same fingerprint, of those whose card is known."""
+    release, own = entry.release, cards.get(entry.name)
+    found = []
+    for other in repositories(entry.of.repo):
+        files, its = other.release, cards.get(other.name)
+        are_files = bool(release and files and release.weights) and release.weights == files.weights
+        if are_files or (own and its and own.fingerprint == its.fingerprint):
+            found.append(other.name)
+    return [name for name in found if name != entry.name]
+
+
+def in_order(revisions: Iterable[str]) -> list[str]:
+    """The names of revisions as models, in the order of the numbers in them, the main one last."""
+    return sorted(revisions, key=lambda name: order_of(hub.repository_of(name).revision))
 
 
 def revisions(entry: Entry) -> dict[str, str]:

@@ -110,17 +110,22 @@ def named(name: str) -> Named:
             " digits and single - _ . between them."
         )
     found = Named(repo, revision if at else MAIN)
-    if (
-        not revision.isprintable()
-        or (at and not revision)
-        or _NEVER_IN_A_REVISION.search(found.revision)
-        or len(found.in_addresses) > _LONGEST_REVISION
-    ):
+    if not _could_be(found.revision):
         raise HubError(
             f"{_short(revision)} is no name of a revision of {repo}: give a branch, a tag or a"
             " commit."
         )
     return found
+
+
+def _could_be(revision: str) -> bool:
+    """Whether a branch or a tag may be called so."""
+    return (
+        bool(revision)
+        and revision.isprintable()
+        and not _NEVER_IN_A_REVISION.search(revision)
+        and len(quote(revision, safe="")) <= _LONGEST_REVISION
+    )
 
 
 def listed(answer: object) -> tuple[str, dict[str, File]]:
@@ -149,7 +154,7 @@ def branches_and_tags(answer: object) -> dict[str, str]:
     try:
         rows = [*answer["branches"], *answer["tags"]]
         found = {row["name"]: _checked_commit(row["targetCommit"]) for row in rows}
-        return dict(sorted(found.items(), key=lambda item: in_order(item[0])))
+        return {name: found[name] for name in sorted(found, key=in_order) if _could_be(name)}
     except (KeyError, TypeError, AttributeError, ValueError):
         raise HubError("the hub does not say which revisions there are.") from None
 

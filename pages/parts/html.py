@@ -212,6 +212,16 @@ def growth(grown: dict[str, dict[Checkpoint, Grown]], at: Checkpoint) -> str:
     )
 
 
+def facts(rows: dict[str, str]) -> str:
+    """What is known of something, each as a name and what it is."""
+    body = "".join(
+        f"<tr><th>{escape(name)}</th><td><bdi>{escape(what)}</bdi></td></tr>"
+        for name, what in rows.items()
+        if what
+    )
+    return f'<table class="pb-table pb-facts">{body}</table>'
+
+
 def about(result: Result) -> str:
     """Which result this is, in two lines."""
     experiment = result.experiment
