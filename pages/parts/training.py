@@ -169,7 +169,7 @@ def go_on() -> bool:
         st.session_state[_PLAYS] = False
         return False
     time.sleep(max(0.0, _FRAME - (time.monotonic() - drawn)))
-    experiment.enter("model", following[0])
+    _enter(following[0])
     st.rerun()
 
 
@@ -177,7 +177,7 @@ def _play(first: str | None) -> None:
     """Play or pause, as a callback; from the model `first` on, if there is one."""
     st.session_state[_PLAYS] = not st.session_state.get(_PLAYS, False)
     if st.session_state[_PLAYS] and first:
-        experiment.enter("model", first)
+        _enter(first)
 
 
 def _take(entry: Entry) -> None:
@@ -193,4 +193,8 @@ def _stop_watching(entry: Entry) -> None:
 
 def _pause_at(name: str) -> None:
     st.session_state[_PLAYS] = False
+    _enter(name)
+
+
+def _enter(name: str) -> None:
     experiment.enter("model", name)

@@ -61,14 +61,14 @@ def test_maps_differ_from_step_to_step_and_those_seen_are_kept(open_app, monkeyp
 
 def test_play_shows_every_step_from_the_first_to_the_last_and_stops(open_app, monkeypatch):
     app, shown = open_app(model="teaching@seed0-step0"), []
-    enter = training._enter
-    monkeypatch.setattr(training, "_enter", lambda e, at: shown.append(at.step) or enter(e, at))
+    enter, names = training._enter, [models.at_checkpoint("teaching", step, 0) for step in STEPS]
+    monkeypatch.setattr(training, "_enter", lambda name: shown.append(name) or enter(name))
     app.press("Play")
-    assert shown == STEPS[1:]
+    assert shown == names[1:]
     assert app.query["model"] == "teaching"
     assert "Play" in app.buttons and "Pause" not in app.buttons
     app.press("Play")  # once more, from the beginning
-    assert shown == [*STEPS[1:], *STEPS]
+    assert shown == [*names[1:], *names]
 
 
 def test_the_panel_says_what_the_model_could_do_at_the_step_and_where_it_came_about(open_app):
