@@ -5,6 +5,7 @@ person types is ever markup.
 """
 
 import json
+import re
 from collections.abc import Callable
 from html import escape
 from itertools import groupby
@@ -42,6 +43,13 @@ def dress() -> None:
 def show(markup: str, width: str = "stretch") -> None:
     """Draw HTML made by this module."""
     st.html(markup, width=width)
+
+
+def label(name: str) -> str:
+    """A name without white space as a widget's label that is read as markdown: as it is. What looks
+    like an address becomes a link even so, but for a word joiner, which has no width."""
+    apart = re.sub(r"@|www(?=\.)", "\\g<0>\u2060", name)
+    return re.sub(r"[!-,:-@\[-`{-~]|^-", r"\\\g<0>", apart)
 
 
 def title(question: str) -> str:

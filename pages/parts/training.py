@@ -117,7 +117,7 @@ def _revisions(entry: Entry) -> None:
         st.select_slider(
             f"Revision ({len(here)} of {len(names)} here)",
             names,
-            format_func=lambda name: models.named(name).of.revision,
+            format_func=lambda name: html.label(models.named(name).of.revision),
             key=_REVISION,
             on_change=lambda: _pause_at(st.session_state[_REVISION]),
         )
