@@ -176,11 +176,12 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def repositories(of: str | None = None) -> list[Entry]:
-    """Repositories of the hub that this machine has, in whole or in part, or the revisions of one
-    that it has."""
+def repositories() -> list[Entry]:
+    """Repositories of the hub that this machine has, in whole or in part: of each its main revision
+    or, where it is not here, the last."""
     releases = {release.repo for release in hub.MODELS.values()}
-    return [_repository(kept.name) for kept in hub.kept(of) if of or kept.repo not in releases]
+    last = {kept.repo: kept.name for kept in hub.kept() if kept.repo not in releases}
+    return [_repository(name) for name in last.values()]
 
 
 def offers_repositories() -> bool:
@@ -247,17 +248,23 @@ def _memory(n_layer: int, n_embd: int, vocab_size: int, block_size: int, **_) ->
     return 4 * parameters + 5 * 10**8
 
 
+def revisions_here(entry: Entry) -> list[str]:
+    """The names of a repository's revisions that can be loaded without a download, in order."""
+    kept = hub.kept(entry.of.repo)
+    return in_order(revision.name for revision in kept if hub.locate(revision.name))
+
+
 def same_weights(entry: Entry, cards: Mapping[str, ModelCard]) -> list[str]:
     """The names of the revisions on this machine that have the weights of one of their repository:
     the same files, as the hub says, or the same fingerprint, of those whose card is known."""
-    release, own = entry.release, cards.get(entry.name)
+    own, card = hub.release(entry.name), cards.get(entry.name)
     found = []
-    for other in repositories(entry.of.repo):
-        files, its = other.release, cards.get(other.name)
-        are_files = bool(release and files and release.weights) and release.weights == files.weights
-        if are_files or (own and its and own.fingerprint == its.fingerprint):
-            found.append(other.name)
-    return [name for name in found if name != entry.name]
+    for name in (of.name for of in hub.kept(entry.of.repo) if of != entry.of):
+        its, its_card = hub.release(name), cards.get(name)
+        are_files = bool(own and its and own.weights) and own.weights == its.weights
+        if are_files or (card and its_card and card.fingerprint == its_card.fingerprint):
+            found.append(name)
+    return found
 
 
 def in_order(revisions: Iterable[str]) -> list[str]:

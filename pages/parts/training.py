@@ -108,7 +108,7 @@ def _play_button(entry: Entry, first: str) -> None:
 def _revisions(entry: Entry) -> None:
     """The slider over the revisions of a repository: those that are here and, once a person has had
     them listed, all."""
-    listed, here = _listed(entry), _here(entry)
+    listed, here = _listed(entry), models.revisions_here(entry)
     names = models.in_order({entry.name, *here, *listed})
     if len(names) > 1:
         if len(here) > 1:
@@ -139,16 +139,10 @@ def _listed(entry: Entry) -> dict[str, str]:
     return st.session_state.get(_LISTED, {}).get(entry.of.repo, {})
 
 
-def _here(entry: Entry) -> list[str]:
-    """The revisions of a repository that can be loaded without a download."""
-    there = models.repositories(entry.of.repo)
-    return models.in_order(other.name for other in there if other.location)
-
-
 def _following(entry: Entry) -> list[str]:
     """The models that Play goes on to: later steps, or later revisions that are here."""
     if entry.is_repository:
-        names = models.in_order({entry.name, *_here(entry)})
+        names = models.in_order({entry.name, *models.revisions_here(entry)})
         return names[names.index(entry.name) + 1 :]
     at = entry.checkpoint
     return [
