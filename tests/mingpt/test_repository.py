@@ -97,6 +97,7 @@ def test_what_another_revision_has_is_linked_and_not_downloaded_again(stand_in):
 
 
 def test_revisions_come_in_the_order_in_which_people_count(stand_in):
+    stand_in.branches[REPO] |= {"a..b": {}, "a b": {}, "../up": {}}  # no names of revisions
     found = hub.revisions(f"{REPO}@step-9")
     assert list(found) == ["again/step-12", "step-9", "step-10", "step-600", "main"]
     assert found["step-9"] == stand_in.commit(REPO, "step-9")
@@ -192,7 +193,7 @@ def test_a_name_that_no_repository_has_is_refused(no_network, name):
     "revision",
     [
         *("", "..", "a/../b", "/a", "a/", "a b", "a\tb", "a\x00", "a\u2028b", "a\\b", "~a", "a:b"),
-        *("a//b", ".a", "a/.b", "a.lock", "@{1}", "x" * 201, "\u200e"),
+        *("a//b", "a..b", ".a", "a/.b", "a.lock", "@{1}", "x" * 201, "\u200e"),
     ],
 )
 def test_a_revision_that_no_repository_has_is_refused(no_network, revision):
@@ -286,6 +287,13 @@ def test_a_page_that_answers_in_the_hubs_place_is_no_answer(stand_in, monkeypatc
     monkeypatch.setattr("tests.stand_in_hub.json.dumps", lambda answer: "<html>Welcome</html>")
     text = refused(hub.fetch, REPO)
     assert re.search(r"api/models/some-one/Tiny.GPT_2/revision/main is no answer of a hub", text)
+
+
+def test_an_answer_without_an_end_is_not_waited_for(stand_in, monkeypatch):
+    monkeypatch.setattr("mingpt.download.LONGEST_ANSWER", 100)
+    assert f"{stand_in.url} gives no end of an answer. Check HF_ENDPOINT" in refused(
+        hub.fetch, REPO
+    )
 
 
 def test_offline_nothing_is_asked(monkeypatch, no_network):

@@ -149,6 +149,9 @@ def test_play_goes_through_the_revisions_that_are_here(open_app, stand_in, monke
     app.press("Play")
     assert app.experiment.model == REPO
     assert set(keeping.cards()) == {REPO, f"{REPO}@step-9", f"{REPO}@step-10"}
+    monkeypatch.setattr(models, "load", None)  # what was loaded is kept
+    app.press("Play")  # once more, from the first on
+    assert app.experiment.model == REPO and app.maps
     assert "Play" in app.buttons
 
 
