@@ -23,6 +23,7 @@ _ORDINARY = (
     "The children played in the garden until the sun went down. Then their mother called them in"
     " for dinner, and they told her what they had done that day."
 )
+_MOST_TOKENS = 32  # of a text: each pass reads all weights, and it is done at every load
 # Settings of config.json that change what a model computes, as GPT-2 has them.
 _OF_GPT2 = {
     "activation_function": "gelu_new",
@@ -61,7 +62,7 @@ def smoke_test(gpt: GPT, encoder: Encoder, closed_vocabulary: bool = False) -> S
     """How well a model predicts a few sentences of everyday English or, if it knows nothing but our
     little language, of that; None for one that cannot read two tokens of them."""
     text = language.story(random.Random(0)) if closed_vocabulary else _ORDINARY
-    ids = encoder.encode(text)[: min(gpt.block_size, 48)]
+    ids = encoder.encode(text)[: min(gpt.block_size, _MOST_TOKENS)]
     if len(ids) < 2:
         return None
     read = torch.tensor([ids], device=gpt.lm_head.weight.device)

@@ -201,6 +201,12 @@ def named(name: str) -> Entry:
     if name in entries:
         return entries[name]
     of, _, moment = name.partition("@")
+    if moment and of in hub.MODELS:
+        raise UserError(
+            f"{entries[of].title} is one commit here. Another revision of its repository is called"
+            f" {hub.MODELS[of].repo}@{moment}.",
+            "model",
+        )
     if moment and of in entries:
         return _checkpoint(entries[of], moment)
     if _could_be_a_repository(name):

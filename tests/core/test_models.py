@@ -395,6 +395,10 @@ def test_the_app_has_repositories_only_where_who_starts_it_says_so(monkeypatch):
     assert "is no name of a repository" in str(refused(named, "a b/c"))
     for name in ("local/gone", "a/b/c", "/", "../a", "<script>", "a@b/c"):
         assert "There is no model" in str(refused(named, name))
+    assert str(refused(named, "gpt2@v1")) == (
+        "GPT-2 small is one commit here. Another revision of its repository is called"
+        " openai-community/gpt2@v1."
+    )
 
 
 def test_a_folder_called_like_a_repository_is_the_folder(tmp_path, monkeypatch):
