@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, first_visit, frame, html, sidebar, training
+from pages.parts import address, card, first_visit, frame, html, sidebar, training
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -33,10 +33,11 @@ first_visit.load_again_if_lost(page.url_path)
 html.dress()
 address.begin(page.url_path)
 question = WITH_INPUTS.get(page.title)
-sidebar.show(stays=bool(question))
+place = sidebar.show(stays=bool(question))
 if question:
     html.show(html.title(question))
     frame.ask()
+card.show(place)
 page.run()
 if question:
     frame.mark()

@@ -1,4 +1,4 @@
-"""What a lens or a map shows, in a sentence that is true of whatever numbers there are."""
+"""What a lens, a map or a test of a model shows, in a sentence that is true of any numbers."""
 
 from itertools import groupby
 
@@ -6,9 +6,27 @@ import numpy as np
 
 from core.question.metrics import MATTERS
 from core.question.tokens import Token
-from core.result import EMBEDDING, Result
+from core.result import EMBEDDING, Result, SmokeTest
 from core.views.doubts import matters
 from core.views.words import layer_name, number, short, wording
+
+
+def predicts(test: SmokeTest | None) -> str:
+    """How well a model predicts a few plain sentences, beside what else does."""
+    if test is None:
+        return "Whether it predicts ordinary text is not known."
+    loss = "no number" if test.loss is None else f"{test.loss:.2f} nats per token"
+    beside = (
+        f"who knows how frequent words are, and nothing else, needs about {test.of_frequencies:.1f}"
+    )
+    if test.of_its_size is not None:
+        beside += f", GPT-2 of this size {test.of_its_size:.1f} (published, for long web texts)"
+    if test.is_far_off:
+        return (
+            "This model does not predict ordinary text; is its config right? It needs"
+            f" {loss} for a few plain sentences; {beside}."
+        )
+    return f"It predicts a few plain sentences at {loss}; {beside}."
 
 
 def lens_says(rows: tuple[str, ...], likeliest: list[Token], asked: Token, last_rank: int) -> str:

@@ -20,7 +20,7 @@
   };
 
   const STEPPING = 1000; // milliseconds
-  const baseOf = (experiment) => experiment.model.replace(/@seed\d+-step\d+$/, "");
+  const baseOf = (experiment) => experiment.model.split("@")[0];
   let stepSince = 0;
 
   const holdAgainstInputs = () => {
