@@ -279,6 +279,31 @@ def _token(value: str | dict, special: bool = True, id: int | None = None) -> Ad
     return AddedToken(value["content"], id, special=bool(value.get("special", special)), **fields)
 
 
+@dataclass(frozen=True)
+class _Special:
+    """The special tokens that a file names by a role, and those that it lists, by either key."""
+
+    roles: dict[str, AddedToken]
+    extra: list[AddedToken]
+    additional: list[AddedToken]  # as those were called before
+
+    @property
+    def tokens(self) -> list[AddedToken]:
+        """All of them, in the order in which those without an id are given one."""
+        rank = dict(zip(_ROLES, range(len(_ROLES)), strict=True))
+        by_rank = sorted(self.roles, key=lambda role: rank.get(role, len(rank)))
+        return [*(self.roles[role] for role in by_rank), *(self.extra or self.additional)]
+
+
+def _special(source: dict) -> _Special:
+    roles = {key: source[key] for key in source if key.endswith("_token")}
+    extra, additional = (source.get(f"{kind}_special_tokens") for kind in ("extra", "additional"))
+    if isinstance(extra, dict):
+        roles, extra = roles | extra, None
+    roles = {role: _token(token) for role, token in roles.items() if isinstance(token, str | dict)}
+    return _Special(roles, list(map(_token, extra or ())), list(map(_token, additional or ())))
+
+
 def _added(
     folder: Path, kind: str, settings: dict, whole: dict, vocabulary: dict[str, int]
 ) -> tuple[str | None, tuple[AddedToken, ...]]:
@@ -290,58 +315,44 @@ def _added(
     with _laid_out(folder / _WHOLE):
         in_whole = [_token(one, False, one["id"]) for one in whole.get("added_tokens") or ()]
     with _laid_out(folder / _SETTINGS):
-        roles, extra, more = _special(settings)
-        if not settings.get("extra_special_tokens"):  # which is the newer name
-            extra, more = more, []
-        in_settings = [*roles.values(), *extra, *more]
+        special = in_settings = _special(settings)
         numbered = settings.get("added_tokens_decoder")
-        old_files = numbered is None  # are only then followed
+        older_too = numbered is None  # whether the files of older versions are followed
         numbered = [_token(one, False, int(id)) for id, one in (numbered or {}).items()]
     special_map = _object(folder / _SPECIAL) or {}
     with _laid_out(folder / _SPECIAL):
-        mapped, mapped_extra, mapped_more = _special(special_map)
-    if old_files:
-        roles, extra, more = roles | mapped, extra + mapped_extra, mapped_more or more
-    others = extra or more
-    special = {token.content for token in (*roles.values(), *others)}
+        in_map = _special(special_map)
+    said = settings.keys()
+    if older_too:
+        said = said | special_map.keys()
+        special = _Special(
+            in_settings.roles | in_map.roles,
+            in_settings.extra + in_map.extra,
+            in_settings.additional or in_map.additional,
+        )
+    names = {token.content for token in special.tokens}
     with _laid_out(folder / _ADDED):
         in_file = [
-            _token({"content": token}, token in special, id)
-            for token, id in (_object(folder / _ADDED) or {}).items()
+            _token({"content": content}, content in names, id)
+            for content, id in (_object(folder / _ADDED) or {}).items()
         ]
-    if old_files:
+    if older_too:
         numbered = list({token.id: token for token in (*in_file, *in_whole)}.values())
-    if kind == _GPT2:  # of which a special token is this where no file says otherwise, be it null
-        said = settings.keys() | (special_map.keys() if old_files else set())
-        roles |= {role: AddedToken(END_OF_TEXT, special=True) for role in _BY_DEFAULT - said}
-    first = () if kind == _GPT2 else in_whole
-    tokens = [*first, *sorted(numbered, key=lambda token: token.id)]
+    if kind == _GPT2:  # to which they all are an end of text, unless a file says otherwise or null
+        default = {role: AddedToken(END_OF_TEXT, special=True) for role in _BY_DEFAULT - said}
+        special = replace(special, roles=special.roles | default)
+    tokens = [*in_whole] if kind != _GPT2 else []
+    tokens += sorted(numbered, key=lambda token: token.id)
     there = {token.content for token in tokens}
-    named = sorted(roles, key=lambda role: _ROLES.index(role) if role in _ROLES else len(_ROLES))
-    without_id = (*(roles[role] for role in named), *others)
-    tokens += [token for token in without_id if token.content not in there]
-    special |= {token.content for token in roles.values()}
-    result = _with_ids(tokens, special, vocabulary)
+    tokens += [token for token in special.tokens if token.content not in there]
+    result = _with_ids(tokens, {token.content for token in special.tokens}, vocabulary)
     _check_added(folder / _WHOLE, in_whole, result)
     _check_added(folder / _SETTINGS, numbered, result)
     _check_added(folder / _ADDED, in_file, result, flags=False)
-    _check_added(folder / _SETTINGS, in_settings, result, flags=False)
-    in_map = [*mapped.values(), *mapped_extra, *mapped_more]
-    _check_added(folder / _SPECIAL, in_map, result, flags=False)
-    bos = roles.get("bos_token")
+    for name, named in ((_SETTINGS, in_settings), (_SPECIAL, in_map)):
+        _check_added(folder / name, [*named.tokens, *named.additional], result, flags=False)
+    bos = special.roles.get("bos_token")
     return bos and bos.content, tuple(result.values())
-
-
-def _special(
-    source: dict,
-) -> tuple[dict[str, AddedToken], list[AddedToken], list[AddedToken]]:
-    """The special tokens that a file names by a role, and those that it lists by either name."""
-    roles = {key: source[key] for key in source if key.endswith("_token")}
-    extra, more = (source.get(f"{which}_special_tokens") for which in ("extra", "additional"))
-    if isinstance(extra, dict):
-        roles, extra = roles | extra, None
-    roles = {role: _token(token) for role, token in roles.items() if isinstance(token, str | dict)}
-    return roles, [_token(token) for token in extra or ()], [_token(token) for token in more or ()]
 
 
 def _with_ids(

@@ -27,15 +27,15 @@ class Pair:
 @dataclass
 class Draft:
     """What of an experiment can be read so far, and under `problems` what cannot: field ->
-    UserError. Without problems it is a `pair`. Under `notes`: field -> what of it is read otherwise
-    than as its characters."""
+    UserError. Without problems it is a `pair`. `notes` say what of it is read otherwise than as its
+    characters."""
 
     clean: tuple[Token, ...] | None = None
     corrupted: tuple[Token, ...] | None = None
     target: Token | None = None
     foil: Token | None = None
     problems: dict[str, UserError] = dataclasses.field(default_factory=dict)
-    notes: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def texts_fit(self) -> bool:
@@ -79,13 +79,9 @@ def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:
         setattr(result, name, attempt(name, single_token, text, encoder, field=name))
     if result.target and result.foil:
         attempt("foil", _check_contenders, result.target, result.foil)
-    fields = {
-        field: getattr(experiment, field) for field in ("clean", "corrupted", "target", "foil")
-    }
-    found = {
-        field: notes(text, encoder) for field, text in fields.items() if getattr(result, field)
-    }
-    result.notes = {field: sentences for field, sentences in found.items() if sentences}
+    read = (name for name in ("clean", "corrupted", "target", "foil") if getattr(result, name))
+    found = (note for name in read for note in notes(getattr(experiment, name), encoder))
+    result.notes = tuple(dict.fromkeys(found))
     return result
 
 

@@ -120,7 +120,8 @@ def as_one_file_for_any_class(folder: Path) -> None:
     tokens = [added("<x>", SIZE, lstrip=True, normalized=True), added(" lead", SIZE + 1)]
     cut = PLAIN_BYTES | {"add_prefix_space": True, "use_regex": True}
     one = whole(added=tokens, pre_tokenizer=cut, post_processor=begins_with("<x>", SIZE))
-    put(folder, tokenizer=one, tokenizer_config=AS_WRITTEN | {"pad_token": "[PAD]"})
+    settings = {"pad_token": "[PAD]", "added_tokens_decoder": {str(SIZE): tokens[0]}}
+    put(folder, tokenizer=one, tokenizer_config=AS_WRITTEN | settings)
 
 
 def as_saved_today(folder: Path) -> None:
@@ -138,7 +139,7 @@ def as_saved_before(folder: Path) -> None:
     write_tokenizer(TINY, put(folder))
     mask = added("[MASK]", lstrip=True, special=True)
     special = {"pad_token": "[PAD]", "mask_token": mask, "additional_special_tokens": ["<x>"]}
-    more = {"[MASK]": SIZE + 1, "Anna": VOCABULARY["Anna"], "[PAD]": SIZE}
+    more = {"[MASK]": SIZE + 1, "Anna": VOCABULARY["Anna"], "[PAD]": SIZE, "a[P": SIZE + 2}
     put(folder, special_tokens_map=special, added_tokens=more, tokenizer=whole())
 
 
@@ -147,6 +148,7 @@ def with_every_flag(folder: Path) -> None:
     tokens = [
         added("<x>", lstrip=True, normalized=True),
         added("<x>y", rstrip=True),
+        added("<x>z", normalized=True),
         added("b<x>", normalized=True),
         added("met", single_word=True),
         added("_w_", single_word=True, rstrip=True, special=True),
@@ -186,8 +188,8 @@ VARIANTS = {
     as_one_file_of_old: ["<x>"],
     as_one_file_for_any_class: ["<x>", " lead", "[PAD]"],
     as_saved_today: ["Anna", " lead", "<pad>", "<x>"],
-    as_saved_before: ["[PAD]", "[MASK]", "Anna", "<x>"],
-    with_every_flag: ["<x>", "<x>y", "b<x>", "met", "_w_", " lead", "\n\n", "<i>"],
+    as_saved_before: ["[PAD]", "a[P", "a[PAD]", "[MASK]", "Anna", "<x>"],
+    with_every_flag: ["<x>", "<x>y", "<x>z", "b<x>", "met", "_w_", " lead", "\n\n", "<i>"],
     with_a_space_and_a_beginning: ["<s>"],
     without_a_beginning_where_nobody_heeds_it: [],
     without_some_bytes: ["<ñ>"],
@@ -289,6 +291,15 @@ def test_what_no_class_heeds_is_told(tmp_path):
     without_some_bytes(tmp_path / "bytes")
     (note,) = load_encoder(tmp_path / "bytes").extras.notes
     assert note.endswith("of the 256 bytes are no tokens: characters with them are left out.")
+
+
+def test_a_tokenizer_that_changes_texts_says_so(tmp_path):
+    assert two_files(tmp_path / "plain").keeps_texts
+    without_some_bytes(tmp_path / "bytes")
+    assert not load_encoder(tmp_path / "bytes").keeps_texts
+    spaced = {"tokenizer_config": {"add_prefix_space": True}}
+    stripped = {"tokenizer_config": {"added_tokens_decoder": {SIZE: added("<x>", rstrip=True)}}}
+    assert not any(two_files(tmp_path / "x", **files).keeps_texts for files in (spaced, stripped))
 
 
 # --- what is refused ------------------------------------------------------------------------------
