@@ -20,9 +20,11 @@ END_OF_TEXT = "<|endoftext|>"
 
 _WHOLE = "tokenizer.json"
 _PAIRS = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))
+_ROWS = 50_257  # of a model whose config.json does not say
 _SETTINGS = "tokenizer_config.json"
 _SPECIAL = "special_tokens_map.json"
 _ADDED = "added_tokens.json"
+FILES = (_WHOLE, *_PAIRS[0], _SETTINGS, _SPECIAL, _ADDED)  # whichever of them a repository has
 
 # The classes of Hugging Face's that `tokenizer_class` may name: of GPT-2's own it is the vocabulary
 # and the merges alone that count, of the others all that tokenizer.json says.
@@ -108,7 +110,7 @@ def read(folder: Path, alphabet: Collection[str]) -> tuple[dict[str, int], Merge
         begins = (ids[bos],) if settings.get("add_bos_token") and bos else ()
     if bos is None and kind != _GPT2:  # of which nothing is known then but its vocabulary
         bos = END_OF_TEXT
-    rows = config.get("vocab_size")
+    rows = config.get("vocab_size", _ROWS) if config else None
     rows = rows if isinstance(rows, int) else None
     ids = {*vocabulary.values(), *(token.id for token in added)} if begins else set()
     if not all(id in ids and (rows is None or id < rows) for id in begins):
@@ -162,6 +164,14 @@ def _laid_out(path: Path) -> Iterator[None]:
 
 def _read_pair(folder: Path, names: tuple[str, str]) -> tuple[dict[str, int], Merges]:
     vocabulary, merges = (folder / name for name in names)
+    tokens, pairs = _parsed_pair(folder, names)
+    _check_vocabulary(vocabulary, tokens)
+    _check_merges(f"{merges} does not belong to {vocabulary}: copy both again.", pairs, tokens)
+    return tokens, pairs
+
+
+def _parsed_pair(folder: Path, names: tuple[str, str]) -> tuple[dict[str, int], Merges]:
+    vocabulary, merges = (folder / name for name in names)
     path = vocabulary
     try:
         tokens = json.loads(path.read_text(encoding="utf-8"))
@@ -171,10 +181,7 @@ def _read_pair(folder: Path, names: tuple[str, str]) -> tuple[dict[str, int], Me
         raise TokenizerError(f"{path} cannot be read: {error}.") from error
     if lines and lines[0].startswith("#version"):
         del lines[0]
-    pairs = [tuple(line.split(" ")) for line in lines]
-    _check_vocabulary(vocabulary, tokens)
-    _check_merges(f"{merges} does not belong to {vocabulary}: copy both again.", pairs, tokens)
-    return tokens, pairs
+    return tokens, [tuple(line.split(" ")) for line in lines]
 
 
 def _read_whole(
@@ -245,7 +252,7 @@ def _check_merges(says: str, merges: Merges, vocabulary: dict[str, int]) -> None
 
 def _check_vocabulary(path: Path, vocabulary: object) -> None:
     ids = vocabulary.values() if isinstance(vocabulary, dict) else ()
-    if not ids or not all(isinstance(id, int) and 0 <= id < 2**31 for id in ids):
+    if set(map(type, ids)) != {int} or min(ids) < 0 or max(ids) >= 2**31:
         raise TokenizerError(f"{path} is no vocabulary: it should map tokens to their ids.")
     if len(set(ids)) < len(vocabulary):
         raise TokenizerError(f"{path} gives one id to two tokens: copy it again.")
@@ -256,8 +263,10 @@ def _check_same(
 ) -> None:
     """Refuse a `tokenizer.json` beside the two files of another tokenizer: which of them was meant
     cannot be known. Either may lack tokens that are added."""
-    others, other_merges = _read_pair(folder, names)
-    same = all(vocabulary.get(token, id) == id for token, id in others.items())
+    others, other_merges = _parsed_pair(folder, names)
+    _check_vocabulary(folder / names[0], others)
+    differing = others.items() - vocabulary.items()  # in a moment, of fifty thousand
+    same = all(token not in vocabulary for token, _ in differing)
     if not same or merges != other_merges:
         name = names[1] if same else names[0]
         raise TokenizerError(

@@ -265,6 +265,7 @@ def test_the_tokenizers_own_beginning_belongs_to_whole_texts_alone(tmp_path):
 )
 def test_texts_may_begin_with_the_token_that_the_files_name(tmp_path, settings, bos):
     assert two_files(tmp_path, tokenizer_config=settings).bos == VOCABULARY.get(bos)
+    assert two_files(tmp_path / "map", special_tokens_map=settings).bos == VOCABULARY.get(bos)
     one = put(tmp_path / "one", tokenizer=whole(), tokenizer_config=AS_WRITTEN | settings)
     assert load_encoder(one).bos == VOCABULARY[bos or END_OF_TEXT]
 
