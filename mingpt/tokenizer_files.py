@@ -243,7 +243,7 @@ def _check_settings(path: Path, settings: dict, *, alone: bool) -> None:
 
 def _check_merges(says: str, merges: Merges, vocabulary: dict[str, int]) -> None:
     try:
-        fit = all(a in vocabulary and b in vocabulary and a + b in vocabulary for a, b in merges)
+        fit = all(a + b in vocabulary for a, b in merges)
     except ValueError:  # not two
         fit = False
     if not fit:

@@ -266,6 +266,9 @@ def test_the_tokenizers_own_beginning_belongs_to_whole_texts_alone(tmp_path):
 def test_texts_may_begin_with_the_token_that_the_files_name(tmp_path, settings, bos):
     assert two_files(tmp_path, tokenizer_config=settings).bos == VOCABULARY.get(bos)
     assert two_files(tmp_path / "map", special_tokens_map=settings).bos == VOCABULARY.get(bos)
+    differing = {"tokenizer_config": {"bos_token": END_OF_TEXT}, "special_tokens_map": settings}
+    if settings.get("bos_token"):
+        assert two_files(tmp_path / "differing", **differing).bos == VOCABULARY[bos]
     one = put(tmp_path / "one", tokenizer=whole(), tokenizer_config=AS_WRITTEN | settings)
     assert load_encoder(one).bos == VOCABULARY[bos or END_OF_TEXT]
 
@@ -406,6 +409,12 @@ def test_files_that_contradict_each_other_are_refused(tmp_path, beside, text):
     two_files(tmp_path, tokenizer_config=decoder, tokenizer=whole(added=[added("<x>", SIZE)]))
     with pytest.raises(TokenizerError, match=text):
         two_files(tmp_path, tokenizer_config=decoder, **beside)
+
+
+def test_a_special_token_that_another_file_replaces_is_refused(tmp_path):
+    special = {"special_tokens_map": {"pad_token": "<y>"}}
+    with pytest.raises(TokenizerError, match=r"tokenizer_config.json adds the token '<x>', which"):
+        two_files(tmp_path, tokenizer_config={"pad_token": "<x>"}, **special)
 
 
 def test_an_id_that_cannot_be_known_is_refused(tmp_path):
