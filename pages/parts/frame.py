@@ -40,6 +40,8 @@ def ask() -> None:
     with problems:
         for problem in draft.problems.values():
             html.show(html.problem(str(problem)))
+        for says_how in draft.notes:
+            html.show(html.note(says_how))
     st.session_state[_HAS_MODEL] = on is not None
     now, before = experiment.current(), st.session_state.get(_ANSWERED)
     if on and not draft.problems:
