@@ -6,7 +6,6 @@ loaded with another attention scale or another activation than it was trained wi
 model runs, and its maps look like maps.
 """
 
-import json
 import math
 import random
 from pathlib import Path
@@ -17,44 +16,28 @@ from core.result import SmokeTest
 from core.teaching import language
 from mingpt.bpe import Encoder
 from mingpt.model import GPT
-from mingpt.repository import CONFIG, TOKENIZER_FILES
+from mingpt.settings import SETTINGS
+from mingpt.tokenizer_files import FILES
 
 _ORDINARY = (
     "The children played in the garden until the sun went down. Then their mother called them in"
     " for dinner, and they told her what they had done that day."
 )
 _MOST_TOKENS = 32  # of a text: each pass reads all weights, and it is done at every load
-# Settings of config.json that change what a model computes, as GPT-2 has them.
-_OF_GPT2 = {
-    "activation_function": "gelu_new",
-    "layer_norm_epsilon": 1e-5,
-    "n_inner": None,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "reorder_and_upcast_attn": False,
-    "tie_word_embeddings": True,
-}
-_SIZES_OF_GPT2 = {"block_size": 1024, "vocab_size": 50_257}
+_OF_GPT2 = SETTINGS | {"block_size": 1024, "vocab_size": 50_257}
 # Parameters of GPT-2's sizes -> its mean loss over OpenWebText, as nanoGPT's README has it.
 _PUBLISHED = {124e6: 3.12, 355e6: 2.84, 774e6: 2.67, 1558e6: 2.54}
 
 
-def differences(gpt: GPT, folder: Path) -> dict[str, bool | int | float | str]:
-    """The settings in which a model in `folder` differs from GPT-2."""
-    settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    usual = _OF_GPT2 | {"n_inner": 4 * gpt.config.n_embd}
-    told = {
-        name: settings[name]
-        for name, of_gpt2 in usual.items()
-        if settings.get(name) is not None and settings[name] != of_gpt2
-    }
-    sizes = {name: getattr(gpt.config, name) for name in _SIZES_OF_GPT2}
-    return told | {name: n for name, n in sizes.items() if n != _SIZES_OF_GPT2[name]}
+def differences(gpt: GPT) -> dict[str, bool | int | float | str]:
+    """The settings in which a model differs from GPT-2."""
+    found = {name: getattr(gpt.config, name) for name in _OF_GPT2}
+    return {name: value for name, value in found.items() if value != _OF_GPT2[name]}
 
 
 def tokenizer(encoder: Encoder, folder: Path) -> str:
     """A tokenizer in words."""
-    files = [name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    files = [name for name in FILES if (folder / name).is_file()]
     return f"{len(encoder.encoder):,} tokens, from {', '.join(files) or 'encoder.json, vocab.bpe'}"
 
 

@@ -497,10 +497,10 @@ def load(
         dtype=dtype,
         source=_source(entry),
         revision=release.revision if release and release.is_pinned else "",
-        settings=card.differences(gpt, folder),
+        settings=card.differences(gpt),
         tokenizer=card.tokenizer(encoder, folder),
         memory=sum(parameter.nbytes for parameter in gpt.parameters()),
-        notes=tuple(getattr(gpt, "notes", ())),
+        notes=(*gpt.notes, *encoder.extras.notes),
         smoke_test=card.smoke_test(gpt, encoder, entry.closed_vocabulary),
     )
     return LoadedModel(entry, model, gpt, encoder, time.perf_counter() - started)

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mingpt.download import File
+from mingpt.tokenizer_files import FILES
 
 ENDPOINT = "https://huggingface.co"
 MAIN = "main"  # the revision of a name that says none
@@ -26,8 +27,6 @@ WEIGHTS += ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _INDEX = ".index.json"
 # A tokenizer is all files of one of these; the others say more about it, where they are there.
 _TOKENIZERS = (("vocab.json", "merges.txt"), ("tokenizer.json",))
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json")
-TOKENIZER_FILES += ("special_tokens_map.json", "tokenizer_config.json")
 
 _COMMIT = re.compile("[0-9a-f]{40}")
 _CHECKSUM = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
@@ -177,7 +176,7 @@ def needed(files: Mapping[str, File], read: Callable[[File], bytes], repo: str) 
     layout = next((name for name in WEIGHTS if name in files), None)
     if layout is None:
         raise HubError(f"{repo} has no weights that can be read: none of {', '.join(WEIGHTS)}.")
-    small = [CONFIG, *(name for name in TOKENIZER_FILES if name in files)]
+    small = [CONFIG, *(name for name in FILES if name in files)]
     if not layout.endswith(_INDEX):
         return tuple(files[name] for name in (*small, layout))
     try:

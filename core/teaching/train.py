@@ -78,7 +78,7 @@ class PayingAttention(CausalSelfAttention):
             return super().forward(x)
         T = x.shape[1]
         q, k, v = self.qkv(x)
-        scores = q @ k.mT * self.scale
+        scores = q @ k.mT / math.sqrt(q.shape[-1])
         pattern = scores.masked_fill(self.later[:T, :T], -torch.inf).softmax(dim=-1)  # (B, H, T, T)
         far = torch.einsum("bhqk,qk->", pattern, self.far[:T, :T])
         self.looks_far = far / pattern[..., 0].numel()

@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from core import card, models
 from core.result import ModelCard
-from mingpt.model import GPT
 from tests import builders
 
 
@@ -86,10 +86,12 @@ def test_a_folder_of_other_settings_says_which(tmp_path, monkeypatch):
     assert ModelCard.from_dict(json.loads(json.dumps(asdict(loaded.card)))) == loaded.card
 
 
-def test_what_was_left_out_of_the_files_is_noted(tmp_path, monkeypatch):
+def test_what_was_left_out_of_the_files_is_noted(tmp_path):
     folder = builders.write_model_folder(tmp_path / "mine")
-    monkeypatch.setattr(GPT, "notes", ("v_head was left out",), raising=False)
-    assert models.load(models.find(str(folder))).card.notes == ("v_head was left out",)
+    weights = load_file(folder / "model.safetensors") | {"v_head.summary.weight": torch.ones(1, 8)}
+    save_file(weights, folder / "model.safetensors")
+    (note,) = models.load(models.find(str(folder))).card.notes
+    assert "v_head.summary.weight" in note
 
 
 def test_a_model_of_one_position_has_nothing_to_predict():
