@@ -13,6 +13,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import index
 from pathlib import Path
 from reprlib import repr as brief
 
@@ -92,7 +93,7 @@ def read(folder: Path, alphabet: Collection[str]) -> tuple[dict[str, int], Merge
     if whole is not None:
         with _laid_out(folder / _WHOLE):
             vocabulary, merges = _read_whole(folder / _WHOLE, whole, alphabet)
-            begins = tuple(_put_before(folder / _WHOLE, whole.get("post_processor")))
+            begins = tuple(map(index, _put_before(folder / _WHOLE, whole.get("post_processor"))))
         if pair:
             _check_same(folder, pair, vocabulary, merges)
     elif pair and kind == _GPT2:
@@ -283,7 +284,7 @@ def _token(value: str | dict, special: bool = True, id: int | None = None) -> Ad
     if isinstance(value, str):
         return AddedToken(value, id, special=special)
     fields = {key: value[key] for key in (*_FLAGS, "normalized") if key in value}
-    if not isinstance(value["content"], str) or not isinstance(id, int | None):
+    if not isinstance(value["content"], str):
         raise TypeError(f"{brief(value)} is no token")
     return AddedToken(value["content"], id, special=bool(value.get("special", special)), **fields)
 
@@ -322,7 +323,7 @@ def _added(
     a file says of a token is not what becomes of it.
     """
     with _laid_out(folder / _WHOLE):
-        in_whole = [_token(one, False, one["id"]) for one in whole.get("added_tokens") or ()]
+        in_whole = [_token(one, False, index(one["id"])) for one in whole.get("added_tokens") or ()]
     with _laid_out(folder / _SETTINGS):
         special = in_settings = _special(settings)
         numbered = settings.get("added_tokens_decoder")
@@ -342,7 +343,7 @@ def _added(
     names = {token.content for token in special.tokens}
     with _laid_out(folder / _ADDED):
         in_file = [
-            _token({"content": content}, content in names, id)
+            _token({"content": content}, content in names, index(id))
             for content, id in (_object(folder / _ADDED) or {}).items()
         ]
     if older_too:

@@ -346,6 +346,8 @@ def cut_by(*kinds: str) -> dict:
         ({"added_tokens": [added("<x>", SIZE + 5)]}, f"'<x>' the id {SIZE + 5}, but .* {SIZE}:"),
         ({"added_tokens": [added("Anna", 3)]}, "gives the token 'Anna' the id 3, but the other"),
         ({"added_tokens": [{"id": 3}]}, r"is not laid out as a tokenizer's file \(KeyError"),
+        ({"added_tokens": [added("<x>") | {"id": None}]}, r"is not laid out .* \(TypeError"),
+        ({"post_processor": begins_with("a", [0])}, r"is not laid out .* \(TypeError"),
         ({"added_tokens": [{"id": 3, "content": 4}]}, r"is not laid out .* \(TypeError"),
         ({"model": None}, "is not laid out as a tokenizer's file"),
     ],
