@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from core import card, models
 from core.result import ModelCard
+from mingpt.model import GPT
 from tests import builders
 
 
