@@ -35,13 +35,13 @@ def ask() -> None:
         for message in st.session_state.notes:
             html.show(html.note(message))
         on, draft = _read()
+        for how_read in draft.notes:
+            html.show(html.note(how_read))
     with fields:
         inputs.typed(draft, on)
     with problems:
         for problem in draft.problems.values():
             html.show(html.problem(str(problem)))
-        for says_how in draft.notes:
-            html.show(html.note(says_how))
     st.session_state[_HAS_MODEL] = on is not None
     now, before = experiment.current(), st.session_state.get(_ANSWERED)
     if on and not draft.problems:
