@@ -25,7 +25,7 @@ WORDS = ("Anna", " Anna", " Lee", " Poe", " met", " Bob", " Ray")
 UNUSUAL = {  # everything in which a model of the family can differ from GPT-2, by far
     "activation_function": "relu",
     "layer_norm_epsilon": 0.1,
-    "n_inner": 20,
+    "n_inner": 99,
     "scale_attn_weights": False,
     "scale_attn_by_inverse_layer_idx": True,
     "tie_word_embeddings": False,

@@ -123,7 +123,7 @@ def _mlp(mlp: MLP, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
 
 def _linear(layer: nn.Linear, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     """The layer's output for x (R, in), (R, out), written to the beginning of `buffer`."""
-    out = buffer[: len(x) * layer.out_features].view(len(x), -1)
+    out = buffer[: len(x) * layer.out_features].view(len(x), layer.out_features)
     return torch.addmm(layer.bias, x, layer.weight.t(), out=out)
 
 
