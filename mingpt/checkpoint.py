@@ -62,7 +62,7 @@ def read_config(folder: Path) -> dict:
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} is not a model folder: it has no {CONFIG}. Name a folder that holds"
-            f" {CONFIG}, {WEIGHTS}, vocab.json and merges.txt, as save_pretrained writes them."
+            f" {CONFIG}, {WEIGHTS} and its tokenizer's files, as save_pretrained writes them."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error

@@ -65,8 +65,8 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
         assert str(problem) == (
             f"There is no model {name!r}: choose teaching, gpt2, gpt2-medium, gpt2-large, gpt2-xl,"
             " distilgpt2, or, on the command line, a repository of the hub, owner/name or"
-            " owner/name@revision, or the path of a folder with config.json, model.safetensors,"
-            " vocab.json and merges.txt."
+            " owner/name@revision, or the path of a folder with config.json, model.safetensors"
+            " and its tokenizer's files."
         )
         assert problem.field == "model"
 

@@ -262,7 +262,7 @@ def refused(folder: Path) -> str:
 def test_a_folder_without_a_configuration_is_no_model(tmp_path):
     assert re.search(
         "is not a model folder: it has no config.json. Name a folder that holds config.json,"
-        " model.safetensors, vocab.json and merges.txt",
+        " model.safetensors and its tokenizer's files",
         refused(tmp_path),
     )
     assert "is not a model folder" in refused(tmp_path / "that is not there")
