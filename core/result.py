@@ -17,6 +17,9 @@ from core.question.tokens import Token
 EMBEDDING = "embedding"
 
 
+FAR = 2.0  # nats: a right word is seven times as improbable
+
+
 @dataclass(frozen=True)
 class SmokeTest:
     """How well a model predicts a few plain sentences, in nats per token, beside what else does."""
@@ -29,8 +32,12 @@ class SmokeTest:
 
     @property
     def is_far_off(self) -> bool:
-        """Whether it predicts no better than one who has not read the text."""
-        return self.loss is None or self.loss >= self.of_frequencies
+        """Whether it predicts no better than one who has not read the text or, where it is known
+        what its size reaches, FAR worse than that."""
+        limit = self.of_frequencies
+        if self.of_its_size is not None:
+            limit = min(limit, self.of_its_size + FAR)
+        return self.loss is None or self.loss >= limit
 
 
 @dataclass(frozen=True)

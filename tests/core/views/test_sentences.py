@@ -77,6 +77,11 @@ def test_maps_of_heads_and_of_ablations_have_no_such_place(result):
         (3.5, 3.12, "It predicts a few plain sentences at 3.50 nats per token; who knows how"
          " frequent words are, and nothing else, needs about 7.6, GPT-2 of this size 3.1"
          " (published, for long web texts)."),
+        (5.2, 3.12, "This model does not predict ordinary text; is its config right? It needs 5.20"
+         " nats per token for a few plain sentences; who knows how frequent words are, and nothing"
+         " else, needs about 7.6, GPT-2 of this size 3.1 (published, for long web texts)."),
+        (5.2, None, "It predicts a few plain sentences at 5.20 nats per token; who knows how"
+         " frequent words are, and nothing else, needs about 7.6."),
         (7.6, None, "This model does not predict ordinary text; is its config right? It needs 7.60"
          " nats per token for a few plain sentences; who knows how frequent words are, and nothing"
          " else, needs about 7.6."),
