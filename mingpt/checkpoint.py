@@ -34,6 +34,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
+ADAPTER = "adapter_config.json"  # of the PEFT library
 PICKLED_SHARD_INDEX = "pytorch_model.bin.index.json"
 
 _TRANSPOSED = re.compile(r"\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
@@ -57,6 +58,11 @@ class CheckpointError(ValueError):
 def read_config(folder: Path) -> dict:
     """The sizes and settings in `folder/config.json`, as `GPT.get_default_config` names them."""
     path = folder / CONFIG
+    if os.path.isfile(folder / ADAPTER):
+        raise CheckpointError(
+            f"{folder} holds an adapter to a model ({ADAPTER}), which changes what that computes:"
+            " merge the two and save the model."
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

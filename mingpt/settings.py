@@ -87,14 +87,16 @@ def understood(content: object) -> dict:
             " not go evenly"
         )
     found["block_size"] = found.pop("n_positions")
-    found |= {name: content.get(name, default) for name, default in SETTINGS.items()}
+    for name, default in SETTINGS.items():
+        found[name] = content.get(name, default)
+        if not _is_possible(name, found[name]):
+            names = f"; it has {', '.join(ACTIVATIONS)}" if name == "activation_function" else ""
+            raise _not_had(name, found[name], names)
     known = SIZES.keys() | SETTINGS.keys() | _WITHOUT_EFFECT | set().union(*_OTHER_NAMES.values())
     for name, value in content.items():
-        if not (_is_possible(name, value) if name in SETTINGS else name in known or _is_no(value)):
-            names = ": choose " + ", ".join(ACTIVATIONS) if name == "activation_function" else ""
-            raise ValueError(
-                f"asks for {name} = {brief(value)}, which this GPT-2 does not have{names}"
-            )
+        if name not in known and not _is_no(value):
+            fix = ": load another model, or remove the field if it is no more than a remark"
+            raise _not_had(name, value, fix)
     if found["n_inner"] == 4 * found["n_embd"]:
         found["n_inner"] = None
     return found
@@ -141,6 +143,10 @@ def _is_possible(setting: str, value: object) -> bool:
 def _is_no(value: object) -> bool:
     """Whether a field of that value asks for nothing. A 0 may well ask for something."""
     return value is None or value is False or value in ("", [], {})
+
+
+def _not_had(name: str, value: object, more: str) -> ValueError:
+    return ValueError(f"asks for {name} = {brief(value)}, which this GPT-2 does not have{more}")
 
 
 def activation(name: str) -> nn.Module:

@@ -401,6 +401,12 @@ def test_weights_that_do_not_fit_are_named_with_their_shapes(folder, changes, te
     assert text in refused(folder)
 
 
+def test_an_adapter_is_not_passed_over(folder):
+    (folder / "adapter_config.json").write_text("{}")
+    text = "holds an adapter to a model (adapter_config.json), which changes what that computes:"
+    assert text in refused(folder)
+
+
 def test_a_name_in_two_shards_is_refused(folder):
     state = load_file(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()

@@ -139,6 +139,11 @@ def test_what_this_gpt2_does_not_have_is_refused_by_its_name(tmp_path, name, val
     assert text.startswith(f"asks for {name} = {value!r}, which this GPT-2 does not have")
 
 
+def test_a_field_of_somebodys_own_can_be_removed(tmp_path):
+    text = ": load another model, or remove the field if it is no more than a remark."
+    assert refused(tmp_path, **WHO, trained_by="me").endswith(text)
+
+
 def test_a_huge_number_or_a_long_list_is_cut_short(tmp_path):
     assert len(refused(tmp_path, **WHO, n_inner=10**4000)) < 200
     assert len(refused(tmp_path, **WHO, layers=[{"a": "b" * 999}] * 999)) < 400
@@ -146,6 +151,6 @@ def test_a_huge_number_or_a_long_list_is_cut_short(tmp_path):
 
 def test_an_unknown_activation_names_those_that_there_are(tmp_path):
     assert refused(tmp_path, **WHO, activation_function="mish").endswith(
-        "not have: choose gelu_new, gelu_fast, gelu_accurate, gelu_pytorch_tanh, gelu_python_tanh,"
+        "not have; it has gelu_new, gelu_fast, gelu_accurate, gelu_pytorch_tanh, gelu_python_tanh,"
         " gelu, gelu_python, relu, silu, swish."
     )
