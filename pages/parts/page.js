@@ -83,7 +83,7 @@
 
   // --- the training is played: the next step, once this one has been drawn ----------------------
 
-  const FRAME = 250; // milliseconds that a step stays at the least
+  const FRAME = 200; // milliseconds that a step stays at the least
   let playedAt = 0, playedFrom = "";
 
   const playOn = () => {
@@ -97,7 +97,7 @@
     playedFrom = asked.model;
     next.click();
   };
-  setInterval(playOn, 30);
+  setInterval(playOn, 10);
 
   const look = () => {
     holdAgainstInputs();
