@@ -332,7 +332,7 @@ class Study:
 
 
 def sides(direction: str) -> tuple[str, str]:
-    """What a direction patches into, and what it puts in: "clean", "corrupted", "zero" or "mean"."""
+    """What a direction patches into, and what it puts in: names of SIDES, or "zero" or "mean"."""
     source = {"denoise": "clean", "noise": "corrupted"}
     base = "corrupted" if direction == "denoise" else "clean"
     return base, source.get(direction, direction)

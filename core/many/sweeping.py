@@ -92,17 +92,8 @@ def sweep(
     """The map of every pair of a batch, all of one length. Of `asked` the texts, target and foil do
     not matter. Raises UserError as `core.engine.sweep.Sweep` does."""
     recorded, (base, source) = _recorded(batch, model), sides(asked.direction)
-    sweeps = [
-        Sweep(
-            model.gpt,
-            runs[base],
-            runs.get(source, source),
-            asked.site,
-            asked.embedding,
-            asked.window,
-        )
-        for runs in recorded
-    ]
+    what = asked.site, asked.embedding, asked.window
+    sweeps = [Sweep(model.gpt, runs[base], runs.get(source, source), *what) for runs in recorded]
     for _ in together(sweeps):
         pass
     for pair, runs, made in zip(batch, recorded, sweeps, strict=True):
