@@ -82,7 +82,7 @@ def shared_columns(
     in this order, and the others.
 
     Where at least half of the pairs have roles, the columns are the roles that most of those have,
-    in reading order (of most pairs), and of REST those that every one has. Else they are the
+    in their mean reading order, and of REST those that every one has. Else they are the
     positions; raises UserError where the pairs are not all of one length, and where there are none.
     """
     if not fitted:

@@ -105,7 +105,7 @@ def write(pairs: Iterable[Pair]) -> str:
     optional = [column for column in _LISTS if any(getattr(pair, column) for pair in pairs)]
     columns = [column for column in _COLUMNS if column not in _LISTS or column in optional]
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file)
     writer.writerow(columns)
     for pair in pairs:
         row = {"id": pair.id, "group": pair.group}
