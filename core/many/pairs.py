@@ -260,7 +260,9 @@ def _json_rows(text: str, lines: list[str], name: str) -> _Rows:
         of_file = {key: whole[key] for key in ("seq_labels", "word_idxs") if whole.get(key)}
         begins = re.finditer(r'(?<!\\)"prompts"\s*:\s*(?=\[)', text)
         listed = (list(_elements(text, begin.end())) for begin in begins)
-        rows = next(rows for rows in listed if [row for _, row in rows] == prompts)
+        # A key may be written in escapes, and NaN is not itself: then all are on the first line.
+        same = (rows for rows in listed if [row for _, row in rows] == prompts)
+        rows = next(same, [(1, row) for row in prompts])
     else:
         raise UserError(f"{name} has no list under “prompts”.", "file")
     for line, row in rows:
@@ -302,10 +304,10 @@ def _renamed(row: dict[str, object]) -> dict[str, object]:
 
 def _address_rows(lines: list[str]) -> _Rows:
     for number, line in enumerate(lines, start=1):
-        query = line.strip().partition("#")[0]
-        query = query.partition("?")[2] or query
-        if not query:
+        if not line.strip():
             continue
+        address = line.strip().partition("#")[0]
+        query = address.partition("?")[2] or address
         try:
             row = dict(parse_qsl(query, keep_blank_values=True, errors="strict"))
         except ValueError as error:

@@ -215,6 +215,13 @@ def test_auto_circuits_json_is_read_as_it_is():
     assert dropped == [Dropped(25, "25", "The clean should be a text, and is [[1, 2]].")]
 
 
+@pytest.mark.parametrize("key", ['"prompts"', '"\\u0070rompts"'])
+def test_auto_circuits_json_may_be_written_in_odd_ways(key):
+    prompt = '{"clean": "a", "corrupt": "b", "answers": ["x"], "wrong_answers": ["y"], "p": NaN}'
+    found, dropped = given_text(f"{{{key}: [{prompt}]}}")
+    assert ([pair.target for pair in found], dropped) == ([("x",)], [])
+
+
 def test_ids_of_tokens_are_read_of_eaps_table():
     text = ',clean,corrupted,correct_idx,incorrect_idx\n0,a [1],b,15,"[3, 4]"\n1,a,b,,5\n2,a,b,x,5'
     (pair,), dropped = given_text(text)
@@ -226,13 +233,13 @@ def test_ids_of_tokens_are_read_of_eaps_table():
 def test_an_address_a_line_is_read():
     asked = experiment(clean="a + b&c", corrupted="[1] é", target=" x").to_query()
     query = urlencode(asked)
-    text = f"http://localhost:8501/patch?{query}#top\n\n?{query}\nclean=a&x=1\nclean=%ff\n"
+    text = f"http://localhost:8501/patch?{query}#top\n\n?{query}\nclean=a&x=1\nclean=%ff\n#\n"
     found, dropped = given_text(text)
     assert [(pair.id, pair.line) for pair in found] == [("1", 1), ("3", 3)]
     for pair in found:
         assert (pair.clean, pair.corrupted) == ("a + b&c", "[1] é")
         assert (pair.target, pair.foil) == ((" x",), (asked["foil"],))
-    assert [row.line for row in dropped] == [4, 5]
+    assert [row.line for row in dropped] == [4, 5, 6]
     assert dropped[0].reason == f"The row has no corrupted. {NEEDED}"
     assert dropped[1].reason.startswith("The line is no address: ")
 
@@ -250,3 +257,34 @@ def test_what_is_written_is_read_again(clean, corrupted, words, by_id):
     assert not dropped
     lines = [one.line for one in found]  # texts may hold line ends
     assert found == [replace(pair, line=lines[0]), replace(other, line=lines[1])]
+
+
+STARTS = [
+    HEADER,
+    HEADER.replace(",", ";"),
+    '{"prompts": [',
+    "[",
+    "{",
+    "?clean=",
+    "correct_idx,",
+    "",
+]
+PIECES = [*'[]{}\\:",;\t\n\r&=%?é\0', *('"clean":', '"prompts":', "1e999", "NaN", "\\ud800", "]}")]
+
+
+@given(st.sampled_from(STARTS), st.lists(st.sampled_from([*PIECES, "a,b,c,d", "\n"])))
+def test_whatever_a_file_holds_is_read_or_refused_in_words(start, pieces):
+    text = start + "".join(pieces)
+    try:
+        found, dropped = given_text(text)
+    except UserError as error:
+        assert str(error).startswith("my.csv ")
+    else:
+        lines = [row.line for row in (*found, *dropped)]
+        assert len(set(lines)) == len(lines) or text.lstrip()[0] in "[{"
+        assert max(lines) <= text.count("\n") + text.count("\r") + 1
+
+
+@given(st.binary())
+def test_whatever_bytes_a_file_holds_it_is_refused_in_words(content):
+    assert refusal(content).startswith("my.csv ")
