@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, first_visit, frame, html, sidebar, training
+from pages.parts import address, card, first_visit, frame, html, sidebar, training
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -20,8 +20,8 @@ page = st.navigation(
         st.Page("pages/reading/compare.py", title="Compare", icon=":material/balance:"),
         st.Page("pages/learn/how_it_works.py", title="How it works", icon=":material/menu_book:"),
         st.Page(
-            "pages/learn/how_a_circuit_is_born.py",
-            title="A circuit is born",
+            "pages/learn/training.py",
+            title="Training",
             icon=":material/movie:",
         ),
         st.Page("pages/learn/tokens.py", title="Tokens", icon=":material/abc:"),
@@ -32,14 +32,14 @@ page = st.navigation(
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 address.begin(page.url_path)
-training.begin()
 question = WITH_INPUTS.get(page.title)
-sidebar.show(stays=bool(question))
+place = sidebar.show(stays=bool(question))
 if question:
     html.show(html.title(question))
     frame.ask()
+card.show(place)
 page.run()
 if question:
     frame.mark()
-if not training.go_on():
+if not training.plays():  # else every step would be one to go back to
     address.publish()

@@ -110,7 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     checks.set_defaults(run=_verify)
     for command in (patch, checks):
         command.add_argument(
-            "--model", default="teaching", help="teaching (default), gpt2 ... gpt2-xl, or a folder"
+            "--model",
+            default="teaching",
+            help="teaching (default), gpt2 ... gpt2-xl, distilgpt2, a folder, or owner/name or"
+            " owner/name@revision of the hub",
         )
         command.add_argument(
             "--step", type=_whole, help="of the teaching model: as it was after a step of training"
@@ -152,7 +155,10 @@ def _duration(text: str) -> float:
 
 
 def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.LoadedModel:
-    return models.load(models.find(options.model), options.device, _draw_download, dtype)
+    entry = models.find(options.model)
+    if not entry.location:
+        print(models.announced(models.ask(entry)), file=sys.stderr)
+    return models.load(entry, options.device, _draw_download, dtype)
 
 
 def _choose_checkpoint(options: argparse.Namespace) -> None:

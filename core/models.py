@@ -1,14 +1,15 @@
 """The catalogue of models, and loading one.
 
-A model is the bundled teaching model, one of OpenAI's four GPT-2 sizes, or a local folder in
-Hugging Face's layout. Where the files come from is `mingpt.hub`'s business, what is in them
-`mingpt.checkpoint`'s. A checkpoint on the way of its training is a model of its own, called
-`teaching@seed0-step700`.
+A model is the bundled teaching model, one of the released GPT-2s, a local folder in Hugging
+Face's layout, or any repository of the hub, `owner/name` or `owner/name@revision`. Where the files
+come from is `mingpt.hub`'s business, what is in them `mingpt.checkpoint`'s. A checkpoint on the way
+of the teaching model's training is a model of its own, called `teaching@seed0-step700`.
 """
 
 import hashlib
 import os
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from core import teaching
+from core import card, teaching
 from core.errors import UserError
 from core.result import ModelCard
 from core.teaching import history
@@ -25,9 +26,13 @@ from mingpt import hub
 from mingpt.bpe import Encoder, TokenizerError, load_encoder
 from mingpt.checkpoint import CheckpointError, read_config
 from mingpt.model import GPT
+from mingpt.repository import in_order as order_of
 
 # A directory whose subfolders the app offers as models; set by whoever starts the server.
 FOLDERS_VARIABLE = "PATCHBOARD_MODELS"
+
+# Whether the app offers any repository of the hub, as the command line does; set like the other.
+HUB_VARIABLE = "PATCHBOARD_HUB"
 
 # Half the memory for the large sizes, at two or three digits instead of six; set like the other.
 DTYPE_VARIABLE = "PATCHBOARD_DTYPE"
@@ -49,6 +54,32 @@ class Entry:
     checkpoint: Checkpoint | None = None  # on the way of the training; None: the model itself
 
     @property
+    def is_repository(self) -> bool:
+        """Whether it is one of the hub's that is no release of the catalogue."""
+        return self.folder is None and self.name not in hub.MODELS
+
+    @property
+    def of(self) -> hub.Named | None:
+        """Its repository and revision on the hub; None if it is not from there."""
+        return None if self.folder else hub.repository_of(self.name)
+
+    @property
+    def release(self) -> hub.Release | None:
+        """Its files on the hub; None if it has none there, or if the hub has not been asked yet."""
+        return None if self.folder else hub.release(self.name)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot be loaded, as far as its configuration tells."""
+        folder = self.folder or hub.locate_config(self.name)
+        try:
+            if folder:
+                read_config(folder)
+            return None
+        except CheckpointError as error:
+            return f"{self.title} cannot be loaded: {error}"
+
+    @property
     def base(self) -> str:
         """The name of the model of whose training it is a moment, or its own."""
         return self.name.partition("@")[0] if self.checkpoint else self.name
@@ -66,9 +97,9 @@ class Entry:
     @property
     def missing_bytes(self) -> int:
         """What a download still has to bring, about; 0 if the model is here."""
-        if self.location:
+        if self.location or not self.release:
             return 0
-        return max(0, hub.MODELS[self.name].download_bytes - hub.state(self.name).bytes_here)
+        return max(0, self.release.download_bytes - hub.state(self.name).bytes_here)
 
 
 TEACHING = Entry(
@@ -86,6 +117,7 @@ _RELEASED = tuple(
         ("gpt2-medium", "GPT-2 medium", "355M parameters, 24 layers", 2),
         ("gpt2-large", "GPT-2 large", "774M parameters, 36 layers", 4),
         ("gpt2-xl", "GPT-2 XL", "1.6B parameters, 48 layers", 7),
+        ("distilgpt2", "DistilGPT-2", "82M parameters, 6 layers", 1),
     )
 )
 
@@ -137,27 +169,123 @@ def catalogue() -> dict[str, Entry]:
 def table() -> str:
     """The catalogue: name, state on this machine, what it is."""
     lines = [f"{'name':<14} {'on this machine':<26} what it is"]
-    for entry in catalogue().values():
+    for entry in (catalogue() | {entry.name: entry for entry in repositories()}).values():
         missing = entry.missing_bytes / 1e6
         state = f"{entry.state}, {missing:,.0f} MB to come" if missing else entry.state
         lines.append(f"{entry.name:<14} {state:<26} {entry.about}")
     return "\n".join(lines)
 
 
+def repositories() -> list[Entry]:
+    """Repositories of the hub that this machine has, in whole or in part: of each its main revision
+    or, where it is not here, the last."""
+    releases = {release.repo for release in hub.MODELS.values()}
+    last = {kept.repo: kept.name for kept in hub.kept() if kept.repo not in releases}
+    return [_repository(name) for name in last.values()]
+
+
+def offers_repositories() -> bool:
+    """Whether the app offers any repository of the hub."""
+    return os.environ.get(HUB_VARIABLE, "").lower() in ("1", "on", "yes", "true")
+
+
+def hub_site() -> str:
+    """Which site is the hub, as messages may show it."""
+    return hub.asks()
+
+
 def named(name: str) -> Entry:
-    """The catalogue's entry, or that of a checkpoint. Raises UserError if there is none of that
-    name."""
+    """What the app means by a model: the catalogue's entry, that of a checkpoint or, where they are
+    offered, of a repository. Raises UserError if there is none of that name."""
     entries = catalogue()
     if name in entries:
         return entries[name]
     of, _, moment = name.partition("@")
+    if moment and of in hub.MODELS:
+        raise UserError(
+            f"{entries[of].title} is one commit here. Another revision of its repository is called"
+            f" {hub.MODELS[of].repo}@{moment}.",
+            "model",
+        )
     if moment and of in entries:
         return _checkpoint(entries[of], moment)
+    if _could_be_a_repository(name):
+        if offers_repositories():
+            return _repository(name)
+        raise UserError(
+            f"{name!r} would be a repository of the hub, and this server does not offer those: who"
+            f" starts it can, with {HUB_VARIABLE}=1.",
+            "model",
+        )
     raise UserError(
         f"There is no model {name!r}: choose {', '.join(entries)}, or, on the command line,"
-        " the path of a folder with config.json, model.safetensors, vocab.json and merges.txt.",
+        " a repository of the hub, owner/name or owner/name@revision, or the path of a folder with"
+        " config.json, model.safetensors and its tokenizer's files.",
         "model",
     )
+
+
+def _could_be_a_repository(name: str) -> bool:
+    """By its form, so that what was meant for one is told what is wrong with it."""
+    owner, slash, rest = name.partition("@")[0].partition("/")
+    return bool(slash and "/" not in rest) and owner not in ("", ".", "..", "~", "local")
+
+
+def _repository(name: str) -> Entry:
+    try:
+        release, config = hub.release(name), hub.locate_config(name)
+    except hub.HubError as error:
+        raise UserError(str(error), "model") from error
+    about, memory = "A repository of the hub.", 0
+    if release:
+        about = f"A repository of the hub, at commit {release.revision[:7]}."
+    with suppress(CheckpointError):
+        if config:
+            sizes = read_config(config)
+            memory = _memory(**sizes)
+            about = f"{about[:-1]}: {sizes['n_layer']} layers of width {sizes['n_embd']}."
+    return Entry(name, name, about, memory=memory)
+
+
+def _memory(n_layer: int, n_embd: int, vocab_size: int, block_size: int, **_) -> int:
+    """Bytes that a model takes when it is loaded, about: four a parameter, and half a gigabyte for
+    the program."""
+    parameters = n_embd * (vocab_size + block_size + n_layer * (12 * n_embd + 13) + 2)
+    return 4 * parameters + 5 * 10**8
+
+
+def revisions_here(entry: Entry) -> list[str]:
+    """The names of a repository's revisions that can be loaded without a download, in order."""
+    kept = hub.kept(entry.of.repo)
+    return in_order(revision.name for revision in kept if hub.locate(revision.name))
+
+
+def same_weights(entry: Entry, cards: Mapping[str, ModelCard]) -> list[str]:
+    """The names of the revisions on this machine that have the weights of one of their repository:
+    the same files, as the hub says, or the same fingerprint, of those whose card is known."""
+    own, card = hub.release(entry.name), cards.get(entry.name)
+    found = []
+    for name in (of.name for of in hub.kept(entry.of.repo) if of != entry.of):
+        its, its_card = hub.release(name), cards.get(name)
+        are_files = bool(own and its and own.weights) and own.weights == its.weights
+        if are_files or (card and its_card and card.fingerprint == its_card.fingerprint):
+            found.append(name)
+    return found
+
+
+def in_order(revisions: Iterable[str]) -> list[str]:
+    """The names of revisions as models, in the order of the numbers in them, the main one last."""
+    return sorted(revisions, key=lambda name: order_of(hub.repository_of(name).revision))
+
+
+def revisions(entry: Entry) -> dict[str, str]:
+    """The names of a repository's revisions, as models, and the commit of each: asks the hub.
+    Raises UserError."""
+    try:
+        found = hub.revisions(entry.name)
+    except hub.HubError as error:
+        raise UserError(str(error), "model") from error
+    return {replace(entry.of, revision=r).name: commit for r, commit in found.items()}
 
 
 def checkpoints(entry: Entry) -> tuple[Checkpoint, ...]:
@@ -220,16 +348,19 @@ def preferred() -> Entry:
 
 
 def find(name: str) -> Entry:
-    """What a command line means by a model: a name of the catalogue, or the path of a folder.
-    Raises UserError for neither."""
+    """What a command line means by a model: a name of the catalogue, the path of a folder, or a
+    repository of the hub. Raises UserError for none of them."""
     if name and name not in catalogue() and os.path.isdir(name):
         return _local(name, Path(name))
+    if name not in catalogue() and _could_be_a_repository(name):
+        return _repository(name)
     return named(name)
 
 
 def load_tokenizer(entry: Entry) -> Encoder:
     """The tokenizer alone, from this machine. Raises UserError if it is not here or damaged."""
-    folder = entry.folder or hub.locate_tokenizer()
+    pinned = entry.name in hub.MODELS and hub.MODELS[entry.name].is_pinned
+    folder = hub.locate_tokenizer() if pinned else entry.location
     if folder is None:
         raise UserError(f"{entry.title} is not on this machine yet.", "model")
     try:
@@ -262,14 +393,15 @@ def _version(folder: Path) -> tuple:
 
 
 def delivery(entry: Entry) -> Delivery:
-    """What it takes to bring a release here. Raises UserError where it could not be put."""
+    """What it takes to bring a model here; no files while the hub has not been asked which there
+    are. Raises UserError where they could not be put."""
     try:
-        folder = hub.cache_folder() / entry.name
+        folder = hub.folder(entry.name)
     except hub.HubError as error:
         raise UserError(str(error), "model") from error
-    release = hub.MODELS[entry.name]
+    release = entry.release
     files = []
-    for file in release.files:
+    for file in release.files if release else ():
         path, bytes_here = folder / file.name, 0
         with suppress(OSError):
             bytes_here = path.stat().st_size
@@ -279,14 +411,41 @@ def delivery(entry: Entry) -> Delivery:
     return Delivery(folder, hub.free_space(folder), tuple(files))
 
 
+def ask(entry: Entry) -> Entry:
+    """Ask the hub which files a model has, if it has not been asked yet, and see from its
+    configuration alone whether it can be loaded. Gives the entry that knows. Raises UserError."""
+    try:
+        hub.resolve(entry.name)
+    except hub.HubError as error:
+        raise UserError(f"{error} The teaching model needs no download.", "model") from error
+    if refusal := entry.refusal:
+        raise UserError(f"{refusal} Its weights were not downloaded.", "model")
+    return _repository(entry.name) if entry.is_repository else entry
+
+
+def announced(entry: Entry) -> str:
+    """What a download takes that is about to begin."""
+    needs, release = delivery(entry), entry.release
+    commit = f", commit {release.revision}," if release and release.is_pinned else ""
+    return (
+        f"{entry.title}{commit} is not on this machine: downloading"
+        f" {entry.missing_bytes / 1e6:,.0f} MB to {needs.folder} ({needs.free / 1e9:,.1f} GB free)."
+        f" It takes {entry.memory / 1e9:,.0f} GB of memory."
+    )
+
+
 def download(entry: Entry, on_progress: hub.OnProgress | None = None) -> Path:
     """The folder with a model's files, downloaded if they are not on this machine yet.
 
     `on_progress` is called a few times a second; what it raises cancels the download, which a
-    later call resumes. Raises UserError if the files cannot be had.
+    later call resumes. Raises UserError if the files cannot be had, or, before that, if their
+    configuration tells that they are no model.
     """
+    if here := entry.location:
+        return here
+    ask(entry)
     try:
-        return entry.folder or hub.fetch(entry.name, on_progress)
+        return hub.fetch(entry.name, on_progress)
     except hub.HubError as error:
         raise UserError(f"{error} The teaching model needs no download.", "model") from error
 
@@ -328,14 +487,30 @@ def load(
             "model",
         )
     gpt.requires_grad_(False)
-    card = ModelCard(
+    prints, release = fingerprint(gpt), entry.release
+    gpt = place(gpt, device)
+    model = ModelCard(
         name=entry.name,
-        fingerprint=fingerprint(gpt),
+        fingerprint=prints,
         layers=gpt.config.n_layer,
         parameters=sum(parameter.numel() for parameter in gpt.parameters()),
         dtype=dtype,
+        source=_source(entry),
+        revision=release.revision if release and release.is_pinned else "",
+        settings=card.differences(gpt),
+        tokenizer=card.tokenizer(encoder, folder),
+        memory=sum(parameter.nbytes for parameter in gpt.parameters()),
+        notes=(*gpt.notes, *encoder.extras.notes),
+        smoke_test=card.smoke_test(gpt, encoder, entry.closed_vocabulary),
     )
-    return LoadedModel(entry, card, place(gpt, device), encoder, time.perf_counter() - started)
+    return LoadedModel(entry, model, gpt, encoder, time.perf_counter() - started)
+
+
+def _source(entry: Entry) -> str:
+    """Where a model's files came from, in words; of this machine nothing but what it is called."""
+    if entry.of:
+        return f"the hub's repository {entry.of.repo}, revision {entry.of.revision}"
+    return "bundled with Patchboard" if entry.base == TEACHING.name else "a local folder"
 
 
 def fingerprint(gpt: GPT) -> str:

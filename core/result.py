@@ -5,7 +5,8 @@ model that answered. It is plain data: files are made from it by `core.views.exp
 `core.views.heatmaps`, and neither needs torch or a model.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,29 @@ from core.question.experiment import Experiment
 from core.question.tokens import Token
 
 EMBEDDING = "embedding"
+
+
+FAR = 2.0  # nats: a right word is seven times as improbable
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """How well a model predicts a few plain sentences, in nats per token, beside what else does."""
+
+    text: str  # the sentences
+    loss: float | None  # None: its numbers are none
+    tokens: int  # predicted
+    of_frequencies: float  # a guess that knows how frequent words are and nothing else
+    of_its_size: float | None = None  # GPT-2 of about its size, as published, on long web texts
+
+    @property
+    def is_far_off(self) -> bool:
+        """Whether it predicts no better than one who has not read the text or, where it is known
+        what its size reaches, FAR worse than that."""
+        limit = self.of_frequencies
+        if self.of_its_size is not None:
+            limit = min(limit, self.of_its_size + FAR)
+        return self.loss is None or self.loss >= limit
 
 
 @dataclass(frozen=True)
@@ -25,6 +49,20 @@ class ModelCard:
     layers: int
     parameters: int
     dtype: str = "float32"
+    source: str = ""  # where its files came from
+    revision: str = ""  # the commit they are of, if they came from a hub
+    settings: dict[str, bool | int | float | str] = field(default_factory=dict)  # unlike GPT-2's
+    tokenizer: str = ""
+    memory: int = 0  # bytes of its weights
+    notes: tuple[str, ...] = ()  # on what was left out of its files
+    smoke_test: SmokeTest | None = None
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> Self:
+        """The inverse of `asdict`, also of what JSON made of it."""
+        test = values.get("smoke_test")
+        notes = tuple(values.get("notes", ()))
+        return cls(**{**values, "notes": notes, "smoke_test": test and SmokeTest(**test)})
 
 
 @dataclass(frozen=True)

@@ -66,14 +66,14 @@ class PlainRuns:
     @property
     def nbytes(self) -> int:
         """What both runs take up, recorded or not."""
-        L, C, _, itemsize = sizes_of(self.model.gpt)
+        L, C, _, _, itemsize = sizes_of(self.model.gpt)
         return 2 * run_bytes(L, self.T, C, itemsize)
 
     @property
     def work(self) -> int:
         """Floating-point operations of both runs, at the least."""
-        L, C, _, _ = sizes_of(self.model.gpt)
-        return 2 * work.run_work(L, C, self.T, 0, 0, self.T)
+        L, C, M, _, _ = sizes_of(self.model.gpt)
+        return 2 * work.run_work(L, C, M, self.T, 0, 0, self.T)
 
     def seconds_for(self, operations: int) -> float:
         """About how long floating-point operations take where the model is."""

@@ -1,12 +1,13 @@
 """GPT-2 on disk, in Hugging Face's layout: `config.json` beside the weights.
 
-Weights are read from `model.safetensors`, from shards named by `model.safetensors.index.json`,
-or from `pytorch_model.bin`. What differs between the files and our model:
+What `config.json` may say is in `mingpt.settings`. Weights are read from `model.safetensors` or
+from `pytorch_model.bin`, or from the shards of either, which an index names. What differs between
+the files and our model:
 
 - the files keep the four projection matrices of a block as (in, out), torch's Linear as (out, in);
 - names may or may not begin with `transformer.`;
-- old files carry the causal mask as `attn.bias` / `attn.masked_bias`, which is no parameter;
-- `lm_head.weight` may be left out, being the token embedding once more.
+- of `lm_head.weight` and the token embedding, where they are one, either may be left out;
+- there may be tensors that the model does not read: causal masks, other heads.
 
 Any other difference is an error that names it. The parameters are copies of their own: whatever
 becomes of the files afterwards, a loaded model stays what it was. One tensor is copied at a time,
@@ -19,33 +20,34 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from reprlib import repr as brief  # a file may hold a number of thousands of digits
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mingpt import settings
 from mingpt.utils import CfgNode as CN
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 SHARD_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
+ADAPTER = "adapter_config.json"  # of the PEFT library
+PICKLED_SHARD_INDEX = "pytorch_model.bin.index.json"
 
 _TRANSPOSED = re.compile(r"\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
-_CAUSAL_MASK = re.compile(r"\.attn\.(masked_)?bias$")
+_WITHOUT_PREFIX = re.compile(r"(wte|wpe|h|ln_f)\.")
 _UNEMBEDDING = "lm_head.weight"
 _TOKEN_EMBEDDING = "transformer.wte.weight"
 
-# Settings of a GPT-2 config.json that our model has built in; absent keys have these values.
-_BUILT_IN = {
-    "activation_function": ["gelu_new", "gelu_pytorch_tanh"],
-    "layer_norm_epsilon": [1e-5],
-    "scale_attn_weights": [True],
-    "scale_attn_by_inverse_layer_idx": [False],
-    "tie_word_embeddings": [True],
+# What files hold beside a model, by the names of its tensors; no token is predicted by it.
+_LEFT_OUT = {
+    "Causal masks": re.compile(r"(^|\.)attn\.(masked_)?bias$"),
+    "A value head": re.compile(r"^v_head\."),
+    "A multiple-choice head": re.compile(r"^multiple_choice_head\."),
+    "A classifier": re.compile(r"^(score|classifier|qa_outputs)\."),
 }
 
 
@@ -54,117 +56,125 @@ class CheckpointError(ValueError):
 
 
 def read_config(folder: Path) -> dict:
-    """The sizes in `folder/config.json`, under our names."""
+    """The sizes and settings in `folder/config.json`, as `GPT.get_default_config` names them."""
     path = folder / CONFIG
+    if os.path.isfile(folder / ADAPTER):
+        raise CheckpointError(
+            f"{folder} holds an adapter to a model ({ADAPTER}), which changes what that computes:"
+            " merge the two and save the model."
+        )
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        sizes = {
-            "n_layer": settings["n_layer"],
-            "n_head": settings["n_head"],
-            "n_embd": settings["n_embd"],
-            "vocab_size": settings["vocab_size"],
-            "block_size": settings["n_positions"],
-        }
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} is not a model folder: it has no {CONFIG}. Name a folder that holds"
-            f" {CONFIG}, {WEIGHTS}, vocab.json and merges.txt, as save_pretrained writes them."
+            f" {CONFIG}, {WEIGHTS} and its tokenizer's files, as save_pretrained writes them."
         ) from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}.") from error
-    except KeyError as error:
-        raise CheckpointError(f"{path} is no GPT-2 configuration: it lacks {error}.") from error
-    for name, size in sizes.items():
-        if not isinstance(size, int) or not 0 < size < 2**31:
-            raise CheckpointError(f"{path} has a {name} that no GPT-2 can have: {brief(size)}.")
-    if sizes["n_embd"] % sizes["n_head"]:
-        raise CheckpointError(
-            f"{path} splits n_embd = {sizes['n_embd']} among n_head = {sizes['n_head']} heads,"
-            " which does not go evenly."
-        )
-    for key, allowed in _BUILT_IN.items():
-        if settings.get(key, allowed[0]) not in allowed:
-            raise CheckpointError(
-                f"{path} asks for {key} = {brief(settings[key])}; this GPT-2 has"
-                f" {' or '.join(map(str, allowed))} built in."
-            )
-    if settings.get("n_inner") not in (None, 4 * sizes["n_embd"]):
-        raise CheckpointError(
-            f"{path} asks for n_inner = {brief(settings['n_inner'])}; this GPT-2 widens"
-            f" {sizes['n_embd']} to {4 * sizes['n_embd']}."
-        )
-    return sizes
+    try:
+        return settings.understood(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path} {error}.") from error
 
 
 def read_state(
-    folder: Path, shapes: dict[str, torch.Tensor], dtype: torch.dtype
-) -> dict[str, torch.Tensor]:
-    """The weights in `folder` under our names and shapes, ready for `load_state_dict`.
+    folder: Path, shapes: dict[str, torch.Tensor], tied: bool, dtype: torch.dtype
+) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """The weights in `folder` under our names and shapes, ready for `load_state_dict`, and a note
+    for each kind of tensors that were left out.
 
-    `shapes` is the state_dict of the model to fill (meta tensors will do). Raises
-    CheckpointError when a file is missing or damaged, and when names or shapes do not match.
+    `shapes` is the state_dict of the model to fill (meta tensors will do), `tied` whether its
+    unembedding is the token embedding. Raises CheckpointError when a file is missing or damaged,
+    and when names or shapes do not match.
     """
-    state = {}
-    for name, tensor in _tensors(folder, dtype):
-        name = name if name == _UNEMBEDDING else "transformer." + name.removeprefix("transformer.")
-        if _CAUSAL_MASK.search(name):
+    state, left_out = {}, {}
+    for given, tensor in _tensors(folder, dtype):
+        if what := next((what for what, name in _LEFT_OUT.items() if name.search(given)), None):
+            left_out.setdefault(what, []).append(given)
             continue
-        tensor = tensor.t() if _TRANSPOSED.search(name) and tensor.dim() == 2 else tensor
-        state[name] = tensor
-    if _TOKEN_EMBEDDING in state:
-        embedding = state[_TOKEN_EMBEDDING]
-        if not torch.equal(state.setdefault(_UNEMBEDDING, embedding), embedding):
-            raise CheckpointError(
-                f"{folder}: {_UNEMBEDDING} differs from the token embedding; GPT-2 ties the two."
-            )
+        name = f"transformer.{given}" if _WITHOUT_PREFIX.match(given) else given
+        if name in state:
+            raise CheckpointError(f"the weights in {folder} have {name} twice: keep the right one.")
+        state[name] = tensor.t() if _TRANSPOSED.search(name) and tensor.dim() == 2 else tensor
+    if tied:
+        _tie(folder, state)
     _check_match(folder, state, shapes)
-    return state
+    return state, tuple(
+        f"{what} beside the model, left out: {_some(sorted(names), most=2)}."
+        for what, names in left_out.items()
+    )
+
+
+def _tie(folder: Path, state: dict[str, torch.Tensor]) -> None:
+    """Make the two names of a matrix that files have under one of them or both."""
+    if has_own_unembedding(state):
+        raise CheckpointError(
+            f"{folder}: {_UNEMBEDDING} differs from the token embedding, and {CONFIG} ties the two:"
+            " if the model has an unembedding of its own, set tie_word_embeddings to false."
+        )
+    for name, other in (_TOKEN_EMBEDDING, _UNEMBEDDING), (_UNEMBEDDING, _TOKEN_EMBEDDING):
+        if name in state:
+            state[other] = state[name]
+
+
+def has_own_unembedding(state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a state_dict has an unembedding that is not the token embedding once more."""
+    embedding, unembedding = state.get(_TOKEN_EMBEDDING), state.get(_UNEMBEDDING)
+    if embedding is None or unembedding is None or embedding is unembedding:
+        return False
+    return not torch.equal(embedding, unembedding)
+
+
+def is_causal_mask(name: str) -> bool:
+    """Whether a tensor of that name is a mask that minGPT and older tools save with the weights."""
+    return bool(_LEFT_OUT["Causal masks"].search(name))
 
 
 def write(config: CN, state: dict[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
-    """Write a model's sizes and state_dict so that Hugging Face's GPT-2 reads them too."""
+    """Write a model's settings and state_dict so that Hugging Face's GPT-2 reads them too."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {
+    content = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-5,
         "n_layer": config.n_layer,
         "n_head": config.n_head,
         "n_embd": config.n_embd,
         "n_positions": config.block_size,
         "vocab_size": config.vocab_size,
+        **{name: getattr(config, name) for name in settings.SETTINGS},
         "bos_token_id": config.vocab_size - 1,
         "eos_token_id": config.vocab_size - 1,
         "embd_pdrop": config.embd_pdrop,
         "resid_pdrop": config.resid_pdrop,
         "attn_pdrop": config.attn_pdrop,
     }
-    (folder / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     tensors = {
         name: (tensor.t() if _TRANSPOSED.search(name) else tensor).to("cpu", dtype).contiguous()
         for name, tensor in state.items()
-        if name != _UNEMBEDDING
+        if not (config.tie_word_embeddings and name == _UNEMBEDDING)
     }
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 def _tensors(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
     """Every (name, tensor) of the weight files in `folder`, none of them mapped from a file."""
-    if os.path.isfile(folder / WEIGHTS):
-        yield from _safetensors(folder / WEIGHTS, dtype)
-    elif os.path.isfile(folder / SHARD_INDEX):
-        for shard in _shards(folder / SHARD_INDEX):
-            yield from _safetensors(shard, dtype)
-    elif os.path.isfile(folder / PICKLED_WEIGHTS):
-        weights = _pickled(folder / PICKLED_WEIGHTS)
-        for name in list(weights):
-            yield name, weights.pop(name).to(dtype)
-    else:
-        raise CheckpointError(
-            f"{folder} holds no weights: it has none of {WEIGHTS}, {SHARD_INDEX} and"
-            f" {PICKLED_WEIGHTS}."
-        )
+    for whole, index, read in (
+        (WEIGHTS, SHARD_INDEX, _safetensors),
+        (PICKLED_WEIGHTS, PICKLED_SHARD_INDEX, _pickled),
+    ):
+        if os.path.isfile(folder / whole):
+            yield from read(folder / whole, dtype)
+            return
+        if os.path.isfile(folder / index):
+            for shard in _shards(folder / index):
+                yield from read(shard, dtype)
+            return
+    raise CheckpointError(
+        f"{folder} holds no weights: it has none of {WEIGHTS}, {SHARD_INDEX}, {PICKLED_WEIGHTS} and"
+        f" {PICKLED_SHARD_INDEX}."
+    )
 
 
 def _safetensors(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
@@ -189,7 +199,7 @@ def _shards(index: Path) -> list[Path]:
         raise CheckpointError(f"{_damaged(index)} ({error!r})") from error
 
 
-def _pickled(path: Path) -> dict[str, torch.Tensor]:
+def _pickled(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file torch raises almost anything
@@ -203,7 +213,8 @@ def _pickled(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(
             f"{path} holds something else than named weights: save the model's state_dict alone."
         )
-    return dict(content)
+    for name in list(content):
+        yield name, content.pop(name).to(dtype)
 
 
 def _is_whole(path: Path, error: Exception) -> bool:

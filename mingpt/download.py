@@ -1,4 +1,5 @@
-"""One file from a hub: resumed after a drop, verified, and moved into place only when it is right.
+"""One file from a hub: resumed after a drop, verified, and moved into place only when it is right;
+and what a hub answers to a question.
 
 A hub is whatever serves files as huggingface.co does: one URL per file, often redirecting to
 another host, with the checksum of the content in the headers. This module does not know which
@@ -12,6 +13,7 @@ version that they belong to) and `FILE.lock` (locked by the process that writes 
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -22,7 +24,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from time import sleep, time
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import requests
 
@@ -34,11 +36,24 @@ TRIES_UNREACHED = 2  # the same while no answer ever came: a person offline shou
 LONGEST_WAIT = 300.0  # seconds; a hub that asks for more is reported, not waited for
 TICK = 0.2  # seconds between two reports while waiting
 
+LONGEST_ANSWER = 1 << 25  # bytes of an answer that is no file
+
+Came = TypeVar("Came")
 Report = Callable[[int, int | None], None]  # (bytes so far, bytes in all where known)
 
 
 class DownloadError(RuntimeError):
     """A file could not be had: the text says what happened and what to do about it."""
+
+
+class Refused(DownloadError):
+    """The hub answered 401, 403 or 404. `code` is its own word for why, such as "GatedRepo", or
+    empty."""
+
+    def __init__(self, message: str, status: int, code: str):
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class _Interrupted(Exception):
@@ -58,13 +73,14 @@ class _Interrupted(Exception):
 class File:
     """A file to have.
 
-    With `sha256` (hex) the content is known beforehand and `size` (bytes) is exact; without it
-    `size` is about right, for people to read, and the hub's own checksum is held against the file.
+    With `checksum` (64 hexadecimal digits of SHA-256, or 40 of the SHA-1 that git gives a blob) the
+    content is known beforehand and `size` (bytes) is exact; without it `size` is about right, for
+    people to read, and the hub's own checksum is held against the file.
     """
 
     name: str
     size: int
-    sha256: str | None = None
+    checksum: str | None = None
 
     def is_in(self, folder: Path) -> bool:
         """Whether `folder` has it, whole as far as its size can tell."""
@@ -72,7 +88,7 @@ class File:
             size = (folder / self.name).stat().st_size
         except OSError:
             return False
-        return size == self.size if self.sha256 else size > 0
+        return size == self.size if self.checksum else size > 0
 
     def bytes_in(self, folder: Path) -> int:
         """How much of it `folder` has: the whole file, or what a broken-off download left."""
@@ -144,42 +160,62 @@ def download(url: str, folder: Path, file: File, report: Report, token: str | No
             lock.unlink()  # whoever waits for it still gets it, and then finds the file
 
 
+def ask(url: str, token: str | None = None) -> object:
+    """What a hub answers to a question, which is JSON. Raises DownloadError, Refused for what it
+    does not give or have."""
+    answer = _until_it_works(partial(_ask_once, url, token), lambda: 0, lambda: None)
+    try:
+        return json.loads(answer)
+    except (ValueError, RecursionError):
+        raise DownloadError(
+            f"{shown(url)} is no answer of a hub. Check HF_ENDPOINT, and that nothing between here"
+            " and the hub answers in its place, such as a login page."
+        ) from None
+
+
 def _receive(url: str, file: File, part: _Part, report: Report, token: str | None) -> str:
     """Complete `part`, trying again after failures; returns the checksum it is to have."""
-    failures, limit, furthest = 0, TRIES_UNREACHED, part.size
+    return _until_it_works(
+        partial(_attempt, url, file, part, report, token),
+        arrived=lambda: part.size,
+        while_waiting=lambda: report(part.size, None),
+    )
+
+
+def _until_it_works(
+    attempt: Callable[[], Came], arrived: Callable[[], int], while_waiting: Callable[[], None]
+) -> Came:
+    """What `attempt` gives, tried again after failures; `arrived`: bytes that it has brought."""
+    failures, limit, furthest = 0, TRIES_UNREACHED, arrived()
     while True:
         try:
-            return _attempt(url, file, part, report, token)
+            return attempt()
         except _Interrupted as failure:
             if failure.reached:
                 limit = TRIES
-            failures = 1 if part.size > furthest else failures + 1
-            furthest = max(furthest, part.size)  # bytes that come, go and come are no progress
+            failures = 1 if arrived() > furthest else failures + 1
+            furthest = max(furthest, arrived())  # bytes that come, go and come are no progress
             if failures >= limit:
                 raise DownloadError(
                     f"{failure}, {failures} times in a row. {failure.fix}"
                 ) from None
             wait = failure.wait if failure.wait is not None else 2.0 ** (failures - 1)
-            _pause(wait, partial(report, part.size, None))
+            _pause(wait, while_waiting)
 
 
 def _attempt(url: str, file: File, part: _Part, report: Report, token: str | None) -> str:
     """Ask once for what `part` lacks and append it; returns the checksum of the whole."""
     etag = part.etag
     offset = part.size if etag else 0
-    headers = {"Accept-Encoding": "identity"}  # compressed, lengths and ranges mean other bytes
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    if offset:
-        headers |= {"Range": f"bytes={offset}-", "If-Range": etag}
-    with _get(url, headers) as response:
+    range_ = {"Range": f"bytes={offset}-", "If-Range": etag} if offset else {}
+    with _get(url, range_, token) as response:
         _check_status(response, url, bool(token))
         size, checksum = _announced(response, file, url)
         if response.status_code == 416 and offset == size:
             return checksum  # nothing was missing
         if response.status_code != 200 and not _continues(response, offset, etag):
             part.discard()
-            raise _Interrupted(f"{_site(url)} sent another part of the file", "Try again.")
+            raise _Interrupted(f"{site(url)} sent another part of the file", "Try again.")
         _check_disk_space(part, size)
         if response.status_code == 200:
             part.restart(_strong_etag(response))
@@ -189,7 +225,21 @@ def _attempt(url: str, file: File, part: _Part, report: Report, token: str | Non
     return checksum
 
 
-def _get(url: str, headers: dict[str, str]) -> requests.Response:
+def _ask_once(url: str, token: str | None) -> bytes:
+    with _get(url, {}, token) as response:
+        _check_status(response, url, bool(token))
+        answer = bytearray()
+        for chunk in _chunks(response):
+            answer += chunk
+            if len(answer) > LONGEST_ANSWER:
+                raise DownloadError(f"{site(url)} gives no end of an answer. Check HF_ENDPOINT.")
+    return bytes(answer)
+
+
+def _get(url: str, headers: dict[str, str], token: str | None) -> requests.Response:
+    headers = headers | {"Accept-Encoding": "identity"}  # else lengths and ranges mean other bytes
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     try:
         return requests.get(
             url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)
@@ -215,22 +265,25 @@ def _get(url: str, headers: dict[str, str]) -> requests.Response:
 
 def _check_status(response: requests.Response, url: str, with_token: bool) -> None:
     """Raise for every status but 200, 206 and 416."""
-    status, site = response.status_code, _site(response.url)
+    status, host = response.status_code, site(response.url)
     if status in (200, 206, 416):
         return
+    code = response.headers.get("X-Error-Code", "")
     if status in (401, 403):
         fix = "HF_TOKEN is set: renew it or unset it" if with_token else "Set HF_TOKEN to a token"
-        raise DownloadError(f"{site} refused access (HTTP {status}). {fix}, and try again.")
+        message = f"{host} refused access (HTTP {status}). {fix}, and try again."
+        raise Refused(message, status, code)
     if status == 404:
-        raise DownloadError(f"{_shown(url)} does not exist (HTTP 404). Check HF_ENDPOINT.")
+        message = f"{shown(url)} does not exist (HTTP 404). Check HF_ENDPOINT."
+        raise Refused(message, status, code)
     if status not in (408, 429) and status < 500:
-        raise DownloadError(f"{site} answered HTTP {status}. Check HF_ENDPOINT and the proxy.")
+        raise DownloadError(f"{host} answered HTTP {status}. Check HF_ENDPOINT and the proxy.")
     wait = _retry_after(response)
     if wait is not None and wait > LONGEST_WAIT:
         raise DownloadError(
-            f"{site} asks to be left alone (HTTP {status}). Try again in {wait / 60:.0f} minutes."
+            f"{host} asks to be left alone (HTTP {status}). Try again in {wait / 60:.0f} minutes."
         )
-    raise _Interrupted(f"{site} answered HTTP {status}", "Try again later.", wait)
+    raise _Interrupted(f"{host} answered HTTP {status}", "Try again later.", wait)
 
 
 def _retry_after(response: requests.Response) -> float | None:
@@ -251,21 +304,21 @@ def _announced(response: requests.Response, file: File, url: str) -> tuple[int |
     where there is no checksum: nothing enters a cache unverified.
     """
     size = _whole_size(response)
-    if file.sha256:
+    if file.checksum:
         if size not in (None, file.size):
             raise DownloadError(
-                f"{_shown(url)} has {size:,} bytes where {file.size:,} are expected. Check that"
+                f"{shown(url)} has {size:,} bytes where {file.size:,} are expected. Check that"
                 " nothing between here and the hub answers in its place, such as a login page or a"
                 " mirror."
             )
-        return file.size, file.sha256
+        return file.size, file.checksum
     etag = _linked(response, "ETag")
-    if etag is None and _site(response.url) == _site(url):
+    if etag is None and site(response.url) == site(url):
         etag = response.headers.get("ETag")  # of another host it is not about the content
     checksum = (etag or "").removeprefix("W/").strip('"')
     if not re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", checksum):
         raise DownloadError(
-            f"{_site(url)} gave no checksum to verify {_shown(url)} by. Set HF_ENDPOINT to a hub"
+            f"{site(url)} gave no checksum to verify {shown(url)} by. Set HF_ENDPOINT to a hub"
             " that does, or unset it."
         )
     return size, checksum
@@ -334,7 +387,7 @@ def _verify(part: _Part, checksum: str, url: str) -> None:
     if found != checksum:
         part.discard()
         raise DownloadError(
-            f"what came from {_shown(url)} was damaged, and has been deleted: its checksum is"
+            f"what came from {shown(url)} was damaged, and has been deleted: its checksum is"
             f" {found}, not {checksum}. Try again; if that does not help, check HF_ENDPOINT and the"
             " proxy."
         )
@@ -414,23 +467,23 @@ def _strong_etag(response: requests.Response) -> str | None:
     return etag if etag.startswith('"') else None
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """A URL as messages may show it: without a user and password, which reach to the last @ however
     they were typed, and without the query, which may be a signature."""
     address = re.split("[?#]", url)[0]
     return re.sub("(?s)^([a-z]+://)?.*@", r"\1", address)
 
 
-def _site(url: str) -> str:
+def site(url: str) -> str:
     """Protocol, host and port of a URL, as messages may show them."""
-    return "/".join(_shown(url).split("/")[:3])
+    return "/".join(shown(url).split("/")[:3])
 
 
 def _failed_site(error: requests.RequestException, url: str) -> str:
     """The host that the request for `url` failed at: after a redirect, not the first one."""
-    return _site(error.request.url if error.request is not None else url)
+    return site(error.request.url if error.request is not None else url)
 
 
 def _lost(response: requests.Response) -> _Interrupted:
-    reason = f"the connection to {_site(response.url)} was lost"
+    reason = f"the connection to {site(response.url)} was lost"
     return _Interrupted(reason, "Try again: the download will go on from where it stopped.")

@@ -2,22 +2,24 @@
 
 Names and signatures are minGPT's (github.com/karpathy/minGPT), so that programs written for it
 run here. The architecture is GPT-2's: learned positions, LayerNorm before each sub-layer, tanh
-GELU, an unembedding tied to the token embedding.
+GELU, an unembedding tied to the token embedding; what others have changed about it since is in
+`mingpt.settings`.
 
 Shapes at line ends: B sequences of T tokens, C = n_embd channels, H heads of D = C / H channels,
 V tokens in the vocabulary.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn as nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from mingpt import checkpoint, hub
+from mingpt import checkpoint, hub, settings
 from mingpt.utils import CfgNode as CN
 
 MODEL_TYPES = {
@@ -47,15 +49,20 @@ class PatchParams(NamedTuple):
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head self-attention in which a position sees itself and what came before."""
+    """Multi-head self-attention in which a position sees itself and what came before. `layer` is
+    the block it is in, for the models that scale by it."""
 
-    def __init__(self, config: CN):
+    def __init__(self, config: CN, layer: int = 0):
         super().__init__()
         if config.n_embd % config.n_head:
             raise ValueError(
                 f"n_embd={config.n_embd} cannot be split evenly among n_head={config.n_head} heads"
             )
         self.n_head = config.n_head
+        # What every product of a query with a key is multiplied by to make a score.
+        self.scale = (config.n_embd // config.n_head) ** -0.5 if config.scale_attn_weights else 1.0
+        if config.scale_attn_by_inverse_layer_idx:
+            self.scale /= layer + 1
         self.attn_pdrop = config.attn_pdrop
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)  # query, key, value side by side
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
@@ -67,10 +74,16 @@ class CausalSelfAttention(nn.Module):
         H = self.n_head
         return split_heads(q, H), split_heads(k, H), split_heads(v, H)
 
+    def mix(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, dropout: float = 0.0
+    ) -> torch.Tensor:
+        """softmax(scale q k^T) v over the keys that each query may see: z, (B, H, T, D)."""
+        return F.scaled_dot_product_attention(
+            q, k, v, dropout_p=dropout, is_causal=True, scale=self.scale
+        )
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = self.qkv(x)
-        dropout = self.attn_pdrop if self.training else 0.0
-        z = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        z = self.mix(*self.qkv(x), dropout=self.attn_pdrop if self.training else 0.0)
         return self.resid_dropout(self.c_proj(merge_heads(z)))  # (B, T, C)
 
 
@@ -87,14 +100,15 @@ def merge_heads(z: torch.Tensor) -> torch.Tensor:
 
 
 class MLP(nn.ModuleDict):
-    """Position-wise: widen four times, GELU, narrow again."""
+    """Position-wise: widen, four times as GPT-2 does, GELU, narrow again."""
 
     def __init__(self, config: CN):
+        inner = config.n_inner or 4 * config.n_embd
         super().__init__(
             {
-                "c_fc": nn.Linear(config.n_embd, 4 * config.n_embd),
-                "act": nn.GELU(approximate="tanh"),  # the one GPT-2 was trained with
-                "c_proj": nn.Linear(4 * config.n_embd, config.n_embd),
+                "c_fc": nn.Linear(config.n_embd, inner),
+                "act": settings.activation(config.activation_function),
+                "c_proj": nn.Linear(inner, config.n_embd),
                 "dropout": nn.Dropout(config.resid_pdrop),
             }
         )
@@ -108,11 +122,11 @@ class MLP(nn.ModuleDict):
 class Block(nn.Module):
     """One layer: attention, then MLP, each adding its output to the residual stream."""
 
-    def __init__(self, config: CN):
+    def __init__(self, config: CN, layer: int = 0):
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.n_embd)
-        self.attn = CausalSelfAttention(config)
-        self.ln_2 = nn.LayerNorm(config.n_embd)
+        self.ln_1 = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
+        self.attn = CausalSelfAttention(config, layer)
+        self.ln_2 = nn.LayerNorm(config.n_embd, config.layer_norm_epsilon)
         self.mlp = MLP(config)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -122,7 +136,8 @@ class Block(nn.Module):
 
 class GPT(nn.Module):
     """The language model. `config` needs `vocab_size`, `block_size` and either a `model_type`
-    of `MODEL_TYPES` or all of `n_layer`, `n_head` and `n_embd`.
+    of `MODEL_TYPES` or all of `n_layer`, `n_head` and `n_embd`; it may have any of
+    `mingpt.settings.SETTINGS`. `notes` says what was found beside the model where it was loaded.
 
     After a forward pass with `store_activations` or `patch_params`:
 
@@ -143,6 +158,7 @@ class GPT(nn.Module):
         config.embd_pdrop = 0.1
         config.resid_pdrop = 0.1
         config.attn_pdrop = 0.1
+        config.merge_from_dict(settings.SETTINGS)
         return config
 
     def __init__(self, config: CN):
@@ -152,17 +168,19 @@ class GPT(nn.Module):
         self.block_size = config.block_size
         self.layer_activations: dict[int, torch.Tensor] = {}
         self.last_token_logits: torch.Tensor | None = None
+        self.notes: tuple[str, ...] = ()
         self.transformer = nn.ModuleDict(
             {
                 "wte": nn.Embedding(config.vocab_size, config.n_embd),
                 "wpe": nn.Embedding(config.block_size, config.n_embd),
                 "drop": nn.Dropout(config.embd_pdrop),
-                "h": nn.ModuleList(Block(config) for _ in range(config.n_layer)),
-                "ln_f": nn.LayerNorm(config.n_embd),
+                "h": nn.ModuleList(Block(config, layer) for layer in range(config.n_layer)),
+                "ln_f": nn.LayerNorm(config.n_embd, config.layer_norm_epsilon),
             }
         )
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self.lm_head.weight = self.transformer.wte.weight
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.transformer.wte.weight
         self._init_weights()
 
     def _init_weights(self) -> None:
@@ -193,10 +211,27 @@ class GPT(nn.Module):
         config.merge_from_dict(checkpoint.read_config(folder))
         with torch.device("meta"), _Uninitialised():  # shapes only: the file's tensors move in
             model = cls(config)
-        state = checkpoint.read_state(folder, shapes=model.state_dict(), dtype=dtype)
+        state, model.notes = checkpoint.read_state(
+            folder, model.state_dict(), tied=config.tie_word_embeddings, dtype=dtype
+        )
         model.load_state_dict(state, assign=True)
-        model.lm_head.weight = model.transformer.wte.weight
         return model.eval()
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """As torch's own. It takes what minGPT saved, too: that has its causal masks beside the
+        weights, and an unembedding of its own, which a model has from then on that tied the two
+        (and an optimizer made before does not know)."""
+        state = {k: v for k, v in state_dict.items() if not checkpoint.is_causal_mask(k)}
+        if self.config.tie_word_embeddings and checkpoint.has_own_unembedding(state):
+            self.config.tie_word_embeddings = False
+            own = self.lm_head.weight.detach().clone()
+            self.lm_head.weight = nn.Parameter(own, self.lm_head.weight.requires_grad)
+        loaded = super().load_state_dict(state, strict, assign)
+        if self.config.tie_word_embeddings:
+            self.lm_head.weight = self.transformer.wte.weight
+        return loaded
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write `config.json` and `model.safetensors` in Hugging Face's GPT-2 layout."""
@@ -333,7 +368,8 @@ class _Uninitialised(TorchFunctionMode):
 
 
 def _complete(config: CN) -> None:
-    """Fill in the sizes that `config.model_type` stands for; raise ValueError for what is unset."""
+    """Fill in the sizes that `config.model_type` stands for, and GPT-2's own settings; raise
+    ValueError for what is unset."""
     sizes = {name: getattr(config, name, None) for name in ("n_layer", "n_head", "n_embd")}
     if all(size is None for size in sizes.values()):
         if config.model_type not in MODEL_TYPES:
@@ -346,3 +382,6 @@ def _complete(config: CN) -> None:
     unset = [name for name in needed if getattr(config, name, None) is None]
     if unset:
         raise ValueError(f"the configuration lacks {', '.join(unset)}")
+    for name, value in settings.SETTINGS.items():
+        if not hasattr(config, name):
+            setattr(config, name, value)

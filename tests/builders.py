@@ -21,18 +21,31 @@ from tests.numpy_gpt2 import NumpyGPT2
 CLEAN = "Anna Lee met Bob Ray. Anna"  # 7 tokens
 CORRUPTED = "Anna Poe met Bob Ray. Anna"
 WORDS = ("Anna", " Anna", " Lee", " Poe", " met", " Bob", " Ray")
+
+UNUSUAL = {  # everything in which a model of the family can differ from GPT-2, by far
+    "activation_function": "relu",
+    "layer_norm_epsilon": 0.1,
+    "n_inner": 99,
+    "scale_attn_weights": False,
+    "scale_attn_by_inverse_layer_idx": True,
+    "tie_word_embeddings": False,
+}
+
 # Texts that something or other would not show as they are.
 HOSTILE = [*"<script> $x$ 🙂 日本 שלום ** &amp; $\\frac{$ %{x} \x00".split(), "a" * 99]
 
 
-def random_gpt(n_layer=2, n_head=2, n_embd=8, *, vocab_size=23, block_size=16, seed=0) -> GPT:
+def random_gpt(
+    n_layer=2, n_head=2, n_embd=8, *, vocab_size=23, block_size=16, seed=0, **settings
+) -> GPT:
     """A model in which every parameter matters: weights so large that heads attend unevenly and
-    one replaced activation moves the logits by far more than any tolerance."""
+    one replaced activation moves the logits by far more than any tolerance. `settings` are those
+    of `mingpt.settings`."""
     config = GPT.get_default_config()
     sizes = {"n_layer": n_layer, "n_head": n_head, "n_embd": n_embd}
     sizes |= {"vocab_size": vocab_size, "block_size": block_size}
     dropout = dict.fromkeys(("embd_pdrop", "resid_pdrop", "attn_pdrop"), 0.0)
-    config.merge_from_dict(sizes | dropout)
+    config.merge_from_dict(sizes | dropout | settings)
     model = GPT(config).eval()
     shake(model, seed)
     return model

@@ -4,14 +4,17 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import product
 
+import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from core.question.sites import SITES
 from mingpt.model import GPT
-from tests.builders import random_gpt
+from mingpt.settings import SETTINGS
+from tests.builders import UNUSUAL, random_gpt
 
 TARGET, FOIL = 3, 8  # any two tokens of the small models
+both_kinds = pytest.mark.parametrize("settings", [{}, UNUSUAL], ids=["GPT-2's", "unusual"])
 Edit = tuple[str, int, Callable[[torch.Tensor], torch.Tensor]]
 _TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
 
@@ -20,6 +23,8 @@ def hugging_face(ours: GPT) -> GPT2LMHeadModel:
     """Hugging Face's model with our weights."""
     of = ours.config
     config = GPT2Config(n_layer=of.n_layer, n_head=of.n_head, n_embd=of.n_embd)
+    for name in SETTINGS:
+        setattr(config, name, getattr(of, name))
     config.vocab_size, config.n_positions = of.vocab_size, of.block_size
     config.bos_token_id = config.eos_token_id = of.vocab_size - 1
     theirs = GPT2LMHeadModel(config).eval().requires_grad_(False)
@@ -31,9 +36,9 @@ def hugging_face(ours: GPT) -> GPT2LMHeadModel:
 
 
 @cache
-def twins(L: int, H: int, C: int) -> tuple[GPT2LMHeadModel, GPT]:
+def twins(L: int, H: int, C: int, **settings) -> tuple[GPT2LMHeadModel, GPT]:
     """Hugging Face's model and ours of the same random weights, which nobody may write to."""
-    ours = random_gpt(L, H, C).requires_grad_(False)
+    ours = random_gpt(L, H, C, **settings).requires_grad_(False)
     return hugging_face(ours), ours
 
 
@@ -156,7 +161,7 @@ class Hooked:
         def from_pattern(_):
             parts = seen[0].chunk(3, dim=-1)
             q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(0, 1) for x in parts)
-            scores = q @ k.mT / q.shape[-1] ** 0.5
+            scores = q @ k.mT * attn.scaling
             later = torch.ones_like(scores).triu(1) > 0
             pattern = scores.masked_fill(later, -torch.inf).softmax(dim=-1)  # (H, T, T)
             pattern = change(pattern.transpose(0, 1)).transpose(0, 1)

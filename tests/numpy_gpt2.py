@@ -37,7 +37,7 @@ class NumpyGPT2:
                 if at == layer:
                     x[position] = vector  # (C,)
             stream[layer] = x.copy()  # (T, C)
-        return self.layer_norm(x, "transformer.ln_f") @ w["transformer.wte.weight"].T, stream
+        return self.layer_norm(x, "transformer.ln_f") @ w["lm_head.weight"].T, stream
 
     def block(self, x, name):
         x = x + self.attention(self.layer_norm(x, name + "ln_1"), name + "attn.")  # (T, C)

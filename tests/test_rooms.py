@@ -17,7 +17,7 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["models", "presets", "study", "many", "views", "checks", "__main__"]
+ORDER += ["card", "models", "presets", "study", "many", "views", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -35,6 +35,7 @@ LOADED = [
         "core/engine": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
         "core/reading": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
         "core/teaching": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
+        "core/card.py": {"core.models"} | DRAWING,
         "core/models.py": DRAWING,
         "core/presets.py": DRAWING,
         "core/study.py": DRAWING | {"core.views"},

@@ -86,9 +86,10 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
 
     sizes, differ = sizes_of(gpt), plan.first_difference(clean, corrupted)
     planned = Plan(sizes, tokens, differ, site)
-    L, C, _, itemsize = sizes
+    L, C, M, _, itemsize = sizes
     # Before they part, the other plain run is the base: at the least it need not be computed.
-    operations = planned.work + sum(run_work(L, C, tokens, 0, p, tokens - p) for p in (0, differ))
+    both = sum(run_work(L, C, M, tokens, 0, p, tokens - p) for p in (0, differ))
+    operations = planned.work + both
     own_operations, own_products = _own_products(gpt, _packed_rows(planned, states.device))
     a, b = torch.randn(2, _LARGE, _LARGE, device=states.device)
     loop = PlainLoop(gpt, corrupted, clean)
@@ -125,7 +126,7 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
         "fraction_of_large_rate": operations / seconds / large_rate,
         "peak_bytes": peak - before if peak and before else None,
         "peak_bytes_predicted": _predicted_bytes(
-            C, 2 * run_bytes(L, tokens, C, itemsize), *planned.memory
+            4 * C * M, 2 * run_bytes(L, tokens, C, itemsize), *planned.memory
         ),
     }
     if plain:
@@ -184,8 +185,7 @@ def _own_products(gpt: GPT, packed: list[tuple[int, int]]) -> tuple[int, Callabl
     """Bare matrix products of the sizes a sweep does, one after another and nothing between: how
     many operations, and a function that does them. `packed` are the rows of each block, for query,
     key and value and after the attention."""
-    C, device = gpt.config.n_embd, gpt.lm_head.weight.device
-    products = []
+    products, device = [], gpt.lm_head.weight.device
     for (new, read), block in zip(packed, cycle(gpt.transformer.h)):
         parts = block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
         products += zip((new, read, read, read), parts, strict=True)
@@ -196,15 +196,15 @@ def _own_products(gpt: GPT, packed: list[tuple[int, int]]) -> tuple[int, Callabl
         for n, part in products:
             F.linear(inputs[n, part.in_features], part.weight, part.bias)
 
-    return sum(6 * new * C**2 + 18 * read * C**2 for new, read in packed), multiply
+    return sum(2 * n * part.weight.numel() for n, part in products), multiply
 
 
-def _predicted_bytes(C: int, runs: int, kept: int, step: int) -> int:
+def _predicted_bytes(largest: int, runs: int, kept: int, step: int) -> int:
     """The peak of the process above the weights. Steps grow from block to block, and an allocator
     cannot give a larger one what smaller ones gave back; the matrix library rearranges the larger
-    weights of a block, 16 C^2 bytes each; and its code is read when first used. The three figures
-    are measured, on the teaching model, GPT-2 small and medium."""
-    return round(runs + kept + 1.6 * step + 2.2 * 16 * C**2 + 9e6)
+    weights of a block, `largest` bytes each; and its code is read when first used. The three
+    figures are measured, on the teaching model, GPT-2 small and medium."""
+    return round(runs + kept + 1.6 * step + 2.2 * largest + 9e6)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -3,7 +3,6 @@
 Shapes: T tokens, C channels, H heads of D = C / H channels.
 """
 
-import math
 from functools import cached_property
 
 import torch
@@ -49,10 +48,10 @@ class Layer:
     def attention(
         self, q: torch.Tensor | None = None, k: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """softmax(q k^T / sqrt(D)) over the keys that each query may see, (H, T, T); with other
+        """softmax(scale q k^T) over the keys that each query may see, (H, T, T); with other
         queries or keys (H, T, D) in place of the run's own."""
         q, k = (self.q if q is None else q), (self.k if k is None else k)
-        scores = q.float() @ k.float().mT / math.sqrt(q.shape[-1])
+        scores = q.float() @ k.float().mT * self.block.attn.scale
         later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
         return scores.masked_fill(later, -torch.inf).softmax(dim=-1).to(q.dtype)
 

@@ -10,8 +10,8 @@ or free, without any approximation:
 - What is read in the end is the last position. A patch after the last block moves nothing but the
   last position; of the last block, only its query, projection and MLP are needed.
 
-Sizes: L layers, C channels, H heads, T tokens; N runs with R rows in all, a row being one position
-of one run.
+Sizes: L layers, C channels, M of them inside an MLP, H heads, T tokens; N runs with R rows in all,
+a row being one position of one run.
 """
 
 import math
@@ -30,10 +30,12 @@ WORKING_MEMORY = 48 << 20
 
 
 class Sizes(NamedTuple):
-    """Of a network: layers, channels, heads, and the bytes of one of its numbers."""
+    """Of a network: layers, channels, channels inside an MLP, heads, and the bytes of one of its
+    numbers."""
 
     L: int
     C: int
+    M: int
     H: int
     itemsize: int = 4
 
@@ -110,10 +112,10 @@ class Plan:
     @property
     def work(self) -> int:
         """Floating-point operations of the sweep, at the least (see `core.engine.work`)."""
-        L, C, _, _ = self.sizes
+        L, C, M, _, _ = self.sizes
         everywhere = "position" not in self.site.axes
         return sum(
-            run_work(L, C, self.T, cell.start, cell.p, self.T - cell.p if everywhere else 1)
+            run_work(L, C, M, self.T, cell.start, cell.p, self.T - cell.p if everywhere else 1)
             for cell in self.cells
         )
 
@@ -127,13 +129,13 @@ class Plan:
         """What the sweep's tensors take above the weights and the plain runs, in bytes: what stays
         to its end (the states, a chunk's stream and its largest tensors), and what is made between:
         the largest step, and the streams that are patched in."""
-        (_, C, H, itemsize), T = self.sizes, self.T
+        (_, C, M, H, itemsize), T = self.sizes, self.T
         stream, buffer, step = largest(chunks([self]))
         lanes = H if "head" in self.site.axes else 1
         patched = itemsize * lanes * T * C  # the streams after a layer, one for each head
         # Making the next ones takes twice as much, an MLP some rows at a time, and patterns.
         rows = min(layer.ROWS_AT_ONCE, lanes * T)
-        making = 2 * patched + itemsize * 10 * C * rows + 4 * 3 * H * T * T
+        making = 2 * patched + itemsize * 2 * (C + M) * rows + 4 * 3 * H * T * T
         return self.states_bytes + stream + buffer, patched + max(step, making)
 
 
@@ -170,9 +172,9 @@ def chunks(plans: Iterable[Plan], budget: int | None = None) -> list[Chunk]:
 
 
 def _bytes(plan: Plan, R: int, N: int, first: int) -> tuple[int, int, int]:
-    C, itemsize = plan.sizes.C, plan.sizes.itemsize
-    buffer = itemsize * suffix.buffer_size(R, N, plan.T, C)
-    return itemsize * R * C, buffer, suffix.step_bytes(R, N, first, plan.T, *plan.sizes[1:])
+    (_, C, M, H, itemsize), T = plan.sizes, plan.T
+    buffer = itemsize * suffix.buffer_size(R, N, T, C, M)
+    return itemsize * R * C, buffer, suffix.step_bytes(R, N, first, T, C, H, itemsize)
 
 
 def largest(parts: list[Chunk]) -> tuple[int, int, int]:

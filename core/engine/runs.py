@@ -6,7 +6,6 @@ Shapes: B texts of T tokens, L layers, C channels, H heads of D = C / H channels
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
 from core.engine.layer import Layer
 from core.errors import UserError
@@ -44,7 +43,7 @@ def run_block(
     """One block over whole texts, with its inside: from the stream (B, T, C) before it the
     queries, keys, values, and z, (B, H, T, D) each, and the stream after it (B, T, C)."""
     qkv = block.attn.qkv(block.ln_1(x))
-    z = F.scaled_dot_product_attention(*qkv, is_causal=True)
+    z = block.attn.mix(*qkv)
     x = x + block.attn.c_proj(merge_heads(z))  # resid_mid
     return qkv, z, x + block.mlp(block.ln_2(x))
 

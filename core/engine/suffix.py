@@ -13,7 +13,8 @@ the base: their queries, keys and values are known, and only what they attend to
 It knows neither what was patched nor why, and writes nothing to the model: any number of threads
 may share one.
 
-Shapes: T tokens, C channels, H heads of D = C / H channels; N runs with R rows in all.
+Shapes: T tokens, C channels, M of them inside an MLP, H heads of D = C / H channels; N runs with R
+rows in all.
 """
 
 import math
@@ -24,8 +25,8 @@ from torch import nn
 
 from mingpt.model import MLP, Block, CausalSelfAttention
 
-# How many rows go through all operations of the GELU before the next rows do: these stay in the
-# processor's cache meanwhile.
+# How many rows go through all operations of the activation before the next rows do: these stay in
+# the processor's cache meanwhile.
 _ROWS_IN_CACHE = 64
 
 
@@ -54,13 +55,13 @@ def step(
     return x.add_(_mlp(block.mlp, block.ln_2(x), buffer))
 
 
-def buffer_size(R: int, N: int, T: int, C: int) -> int:
+def buffer_size(R: int, N: int, T: int, C: int, M: int) -> int:
     """How many numbers a step's largest tensors hold: in the attention queries, keys and values,
-    of the rows and once more at their places among the base's; in the MLP the four-fold hidden
-    layer. They are written to one buffer that lasts a whole sweep, since steps grow from block to
-    block, and an allocator cannot give a larger one what smaller ones gave back: it would take
-    twice the memory."""
-    return C * max(3 * N * T + 3 * R, 4 * R)
+    of the rows and once more at their places among the base's; in the MLP the wide hidden layer.
+    They are written to one buffer that lasts a whole sweep, since steps grow from block to block,
+    and an allocator cannot give a larger one what smaller ones gave back: it would take twice the
+    memory."""
+    return max(3 * C * (N * T + R), M * R)
 
 
 def step_bytes(R: int, N: int, first: int, T: int, C: int, H: int, itemsize: int) -> int:
@@ -91,50 +92,55 @@ def _attend(
         torch.index_select(bases, 1, rows.base, out=places)
     places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv.unflatten(-1, (3, H, D))
     q, k, v = places
-    z = _mix(q[:, :, rows.first :], k, v)  # (N, H, S, D)
+    z = _mix(q[:, :, rows.first :], k, v, attn.scale)  # (N, H, S, D)
     z = z[rows.run[rows.wanted], :, rows.position[rows.wanted] - rows.first]  # (R'', H, D)
     return attn.c_proj(z.flatten(1))
 
 
-def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """softmax(q k^T / sqrt(D)) v, causal, of the last S positions: queries (N, H, S, D), keys and
+def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+    """softmax(scale q k^T) v, causal, of the last S positions: queries (N, H, S, D), keys and
     values (N, H, T, D) -> (N, H, S, D).
 
     Written out, since torch's own takes twice as long for texts of some ten tokens, and with the
     keys before the queries, (N H, T, S), since a softmax along the last axis takes such short
     rows one by one.
     """
-    shape, dtype, D = q.shape, q.dtype, q.shape[-1]
+    shape, dtype = q.shape, q.dtype
     # Scores in half precision would be off by tenths.
     q, k, v = (part.float().flatten(0, 1) for part in (q, k, v))
     T, S = k.shape[1], q.shape[1]
     unseen = q.new_full((T, S), -torch.inf).tril(S - T - 1)  # a key later than its query
-    scores = torch.baddbmm(unseen, k, q.transpose(1, 2), alpha=D**-0.5)
+    scores = torch.baddbmm(unseen, k, q.transpose(1, 2), alpha=scale)
     return (scores.softmax(1).transpose(1, 2) @ v).view(shape).to(dtype)
 
 
 def _mlp(mlp: MLP, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     """What the MLP adds to the stream, (R, C), from the rows after LayerNorm."""
-    hidden = _linear(mlp.c_fc, x, buffer)  # (R, 4 C)
-    gelu_(hidden)
+    hidden = _linear(mlp.c_fc, x, buffer)  # (R, M)
+    activate_(mlp.act, hidden)
     return mlp.c_proj(hidden)
 
 
 def _linear(layer: nn.Linear, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     """The layer's output for x (R, in), (R, out), written to the beginning of `buffer`."""
-    out = buffer[: len(x) * layer.out_features].view(len(x), -1)
+    out = buffer[: len(x) * layer.out_features].view(len(x), layer.out_features)
     return torch.addmm(layer.bias, x, layer.weight.t(), out=out)
 
 
-def gelu_(x: torch.Tensor) -> None:
-    """GPT-2's GELU in place: x / 2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+def activate_(act: nn.Module, x: torch.Tensor) -> None:
+    """An MLP's activation function in place.
 
-    Since (1 + tanh(u)) / 2 = sigmoid(2 u) it is x sigmoid(2 u); torch's own, by way of the tanh,
-    takes twice as long.
+    GPT-2's GELU is x / 2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3). Since
+    (1 + tanh(u)) / 2 = sigmoid(2 u) it is x sigmoid(2 u); torch's own, by way of the tanh, takes
+    twice as long.
     """
+    is_tanh_gelu = isinstance(act, nn.GELU) and act.approximate == "tanh"
     c = 2 * math.sqrt(2 / math.pi)
     constant = x.new_tensor(c, dtype=torch.float)
     for rows in x.split(_ROWS_IN_CACHE):
+        if not is_tanh_gelu:
+            rows.copy_(act(rows))
+            continue
         wide = rows.float()  # in half precision 2 u would be off by percents
         factor = torch.addcmul(constant, wide, wide, value=0.044715 * c)  # 2 u / x
         rows.mul_(factor.mul_(wide).sigmoid_())

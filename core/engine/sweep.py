@@ -22,8 +22,9 @@ from mingpt.model import GPT
 
 
 def sizes_of(model: GPT) -> Sizes:
-    config = model.config
-    return Sizes(config.n_layer, config.n_embd, config.n_head, model.lm_head.weight.itemsize)
+    config, inner = model.config, model.transformer.h[0].mlp.c_fc.out_features
+    itemsize = model.lm_head.weight.itemsize
+    return Sizes(config.n_layer, config.n_embd, inner, config.n_head, itemsize)
 
 
 class Sweep:
@@ -144,7 +145,7 @@ def together(sweeps: Sequence[Sweep]) -> Iterator[float]:
     """Compute sweeps of one model and of texts of one length in common packs, and yield the
     fraction of all their work that is done."""
     model, plans = sweeps[0].model, [sweep.plan for sweep in sweeps]
-    L, C, _, itemsize = plans[0].sizes
+    L, C, _, _, itemsize = plans[0].sizes
     parts = plan.chunks(plans)
     stream, buffer, _ = plan.largest(parts)
     new = sweeps[0].base.state.new_empty

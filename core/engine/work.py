@@ -1,17 +1,17 @@
 """How much a sweep has to compute, counted, and how fast this machine is.
 
 Counts are floating-point operations of matrix products, a multiplication and an addition being
-two; LayerNorm, GELU and softmax are well under a percent. A row of C channels that goes through a
-block takes
+two; LayerNorm, activations and softmax are well under a percent. A row of C channels, M of them
+inside an MLP, that goes through a block takes
 
     query, key and value    three products with (C, C)                6 C^2
     output projection       one with (C, C)                           2 C^2
-    MLP                     (C, 4 C), then (4 C, C)                  16 C^2
+    MLP                     (C, M), then (M, C)                       4 C M
     attention               at position i, over i + 1 keys: scores    2 C (i + 1)
                             and the mix of values                     2 C (i + 1)
 
 and in the last block, of which the last position alone is read, 4 C^2 for key and value, and once
-for each run 20 C^2 and the attention of the last position.
+for each run 4 C^2 + 4 C M and the attention of the last position.
 
 In the block before which a run begins, the rows behind a patched one are the base's still, whose
 query, key and value are known.
@@ -57,22 +57,23 @@ def _threads(variable: str) -> int | None:
 
 
 @cache
-def block_work(C: int, T: int, p: int, new: int, last: bool = False) -> int:
+def block_work(C: int, M: int, T: int, p: int, new: int, last: bool = False) -> int:
     """Operations of one block on the positions from p on, of T, the first `new` of which have a
     query, key and value of their own."""
-    S = T - p
+    S, row = T - p, 2 * C**2 + 4 * C * M  # after the attention
     if last:
-        return 4 * C**2 * new + 2 * C**2 * (new == S) + 18 * C**2 + 4 * C * T
+        return 4 * C**2 * new + 2 * C**2 * (new == S) + row + 4 * C * T
     keys_seen = (T * (T + 1) - p * (p + 1)) // 2  # i + 1 summed over i from p to T - 1
-    return 6 * C**2 * new + 18 * C**2 * S + 4 * C * keys_seen
+    return 6 * C**2 * new + row * S + 4 * C * keys_seen
 
 
 @cache
-def run_work(L: int, C: int, T: int, block: int, p: int, new: int) -> int:
+def run_work(L: int, C: int, M: int, T: int, block: int, p: int, new: int) -> int:
     """Operations of a run that begins before a block, of L, and at a position p, where it differs
     from the base in `new` positions."""
     return sum(
-        block_work(C, T, p, new if r == block else T - p, last=r == L - 1) for r in range(block, L)
+        block_work(C, M, T, p, new if r == block else T - p, last=r == L - 1)
+        for r in range(block, L)
     )
 
 

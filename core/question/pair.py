@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from core.errors import UserError
 from core.question.experiment import Experiment
-from core.question.tokens import Token, part_at, single_token, tokenize
+from core.question.tokens import Token, notes, part_at, single_token, tokenize
 from mingpt.bpe import Encoder
 
 
@@ -27,13 +27,15 @@ class Pair:
 @dataclass
 class Draft:
     """What of an experiment can be read so far, and under `problems` what cannot: field ->
-    UserError. Without problems it is a `pair`."""
+    UserError. Without problems it is a `pair`. `notes` say what of it is read otherwise than as its
+    characters."""
 
     clean: tuple[Token, ...] | None = None
     corrupted: tuple[Token, ...] | None = None
     target: Token | None = None
     foil: Token | None = None
     problems: dict[str, UserError] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def texts_fit(self) -> bool:
@@ -76,7 +78,14 @@ def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:
         text = getattr(experiment, name)
         setattr(result, name, attempt(name, single_token, text, encoder, field=name))
     if result.target and result.foil:
+<<<<<<< HEAD
         attempt("foil", check_contenders, result.target, result.foil)
+=======
+        attempt("foil", _check_contenders, result.target, result.foil)
+    read = (name for name in ("clean", "corrupted", "target", "foil") if getattr(result, name))
+    found = (note for name in read for note in notes(getattr(experiment, name), encoder))
+    result.notes = tuple(dict.fromkeys(found))
+>>>>>>> main
     return result
 
 

@@ -51,7 +51,8 @@ def split(text: str, encoder: Encoder) -> tuple[Token, ...]:
 def tokenize(
     text: str, encoder: Encoder, *, most: int, field: str, bos: bool = False
 ) -> tuple[Token, ...]:
-    """The tokens of a text a model is to read; with `bos`, `<|endoftext|>` before them.
+    """The tokens of a text a model is to read, with those that its tokenizer puts before every
+    text; where it puts none and `bos` is asked for, with the token that its texts may begin with.
 
     `most` is how many tokens the model reads, `field` what to call the text. Raises UserError for
     a blank text, one with control characters or broken encoding, and one that is too long.
@@ -66,10 +67,17 @@ def tokenize(
             field,
         )
     tokens = _split_checked(text, encoder, f"{field} text", field)
-    if bos:
-        if END_OF_TEXT not in encoder.encoder:
+    if not tokens:
+        raise UserError(
+            f"The {field} text is empty to this model: its tokenizer knows none of the characters.",
+            field,
+        )
+    before = encoder.extras.begins
+    if bos and not before:
+        if encoder.bos is None:
             raise UserError(f"This model has no {END_OF_TEXT} token to begin with.", "bos")
-        tokens = (Token(encoder.encoder[END_OF_TEXT], END_OF_TEXT), *tokens)
+        before = (encoder.bos,)
+    tokens = (*(token(id, encoder) for id in before), *tokens)
     if len(tokens) > most:
         raise UserError(
             f"The {field} text has {len(tokens):,} tokens and this model reads at most {most:,}:"
@@ -77,6 +85,29 @@ def tokenize(
             field,
         )
     return tokens
+
+
+def notes(text: str, encoder: Encoder) -> tuple[str, ...]:
+    """What of a text is read otherwise than as its characters, or not at all, in sentences; nothing
+    of a text that cannot be read."""
+    try:
+        segments = list(encoder.segments(text))
+    except TokenizerError:
+        return ()
+    special = dict.fromkeys(id for id, _ in segments if id in encoder.special_ids)
+    found = [
+        f"{visible(token(id, encoder).text)} was read as one special token, number {id:,}, not as"
+        " its characters."
+        for id in special
+    ]
+    if any(END_OF_TEXT in segment for id, segment in segments if id is None):
+        found.append(
+            f"{END_OF_TEXT} was read as its characters: this model has no such special token."
+        )
+    if lost := encoder.lost(text):
+        shown = " ".join(map(visible, lost))
+        found.append(f"This model’s tokenizer has no token for {shown}: left out.")
+    return tuple(found)
 
 
 def _split_checked(text: str, encoder: Encoder, what: str, field: str) -> tuple[Token, ...]:
@@ -106,6 +137,8 @@ def single_token(text: str, encoder: Encoder, *, field: str) -> Token:
             f"The {field} has {len(text):,} characters, more than any token: type one token.", field
         )
     tokens = _split_checked(text, encoder, field, field)
+    if not tokens:
+        raise UserError(f"The {field} {visible(text)} is no token of this model’s.", field)
     if len(tokens) > 1:
         pieces = " | ".join(piece.label for piece in tokens)
         spaced = with_leading_space(text, encoder)
@@ -123,8 +156,8 @@ def single_token(text: str, encoder: Encoder, *, field: str) -> Token:
 def in_pieces(text: str, encoder: Encoder) -> tuple[str, ...]:
     """The words of a text that are several tokens, each once: of a vocabulary that is closed, those
     it does not know."""
-    words = dict.fromkeys(encoder.pat.findall(text))
-    return tuple(word for word in words if len(encoder.encode(word)) > 1)
+    parts = encoder.encode_and_show_work(text)["parts"]
+    return tuple(dict.fromkeys(part["token"] for part in parts if len(part["token_ix"]) > 1))
 
 
 def can_be_typed(token: Token, encoder: Encoder) -> bool:
@@ -141,7 +174,8 @@ def with_leading_space(text: str, encoder: Encoder) -> str | None:
     if not text or text[0].isspace() or len(text) >= encoder.longest_token:
         return None
     try:
-        return " " + text if len(encoder.encode(" " + text)) == 1 else None
+        spaced = encoder.encode(" " + text)
+        return " " + text if len(spaced) == 1 and spaced != encoder.encode(text) else None
     except TokenizerError:
         return None
 

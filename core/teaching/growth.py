@@ -104,6 +104,7 @@ def since(grown: dict[int, Grown]) -> int | None:
     return next((step for step, g in grown.items() if g.beats_all >= KNOWS), None)
 
 
+@torch.no_grad()
 def measure(model: GPT, encoder: Encoder, behaviour: Behaviour, pairs: int) -> Grown:
     """One behaviour of one model."""
     asked = questions(behaviour, pairs, SEED)
@@ -149,7 +150,6 @@ def main() -> None:
     write(args.out, args.pairs)
 
 
-@torch.no_grad()
 def write(out: Path, pairs: int) -> None:
     """Measure all that lies in `out`, and write it there."""
     encoder = load_encoder(out)
@@ -171,6 +171,7 @@ def _rows(encoder: Encoder, seed: int) -> Iterator[list[int]]:
     return ([end, *encoder.encode(text), end] for text in documents(random.Random(seed)))
 
 
+@torch.no_grad()
 def _loss(model: GPT, rows: Sequence[list[int]]) -> float:
     total = sum(
         F.cross_entropy(

@@ -21,6 +21,7 @@ from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
 from core.result import EMBEDDING, Baseline, ModelCard, Moved, Ranked, Result
+from core.views.sentences import predicts
 from core.views.words import formula, quoted, replaced, summary, wording
 
 if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
@@ -65,6 +66,7 @@ def to_json(result: Result, shown: Result | None = None, chosen: Chosen | None =
                 "patched": summary(result),
                 "metric": wording(result),
                 "reading": METRICS[metric].says,
+                "model": predicts(result.model.smoke_test),
             },
             **_layers_apart(result, metric),
             "clean_value": result.baselines[metric].clean,
@@ -91,7 +93,7 @@ def from_json(text: str) -> Result:
         rows = [str(layer) for layer in range(data["model"]["layers"])]
         return Result(
             experiment=experiment,
-            model=ModelCard(**data["model"]),
+            model=ModelCard.from_dict(data["model"]),
             clean=tuple(Token(**token) for token in data["tokens"]["clean"]),
             corrupted=tuple(Token(**token) for token in data["tokens"]["corrupted"]),
             target=Token(**data["target"]),

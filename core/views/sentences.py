@@ -1,4 +1,4 @@
-"""What a lens or a map shows, in a sentence that is true of whatever numbers there are."""
+"""What a lens, a map or a test of a model shows, in a sentence that is true of any numbers."""
 
 from itertools import groupby
 
@@ -6,9 +6,27 @@ import numpy as np
 
 from core.question.metrics import MATTERS
 from core.question.tokens import Token
-from core.result import EMBEDDING, Result
+from core.result import EMBEDDING, Result, SmokeTest
 from core.views.doubts import matters
 from core.views.words import layer_name, number, short, wording
+
+
+def predicts(test: SmokeTest | None) -> str:
+    """How well a model predicts a few plain sentences, beside what else does."""
+    if test is None:
+        return "Whether it predicts ordinary text is not known."
+    loss = "no number" if test.loss is None else f"{test.loss:.2f} nats per token"
+    beside = (
+        f"who knows how frequent words are, and nothing else, needs about {test.of_frequencies:.1f}"
+    )
+    if test.of_its_size is not None:
+        beside += f", GPT-2 of this size {test.of_its_size:.1f} (published, for long web texts)"
+    if test.is_far_off:
+        return (
+            "This model does not predict ordinary text; is its config right? It needs"
+            f" {loss} for a few plain sentences; {beside}."
+        )
+    return f"It predicts a few plain sentences at {loss}; {beside}."
 
 
 def lens_says(rows: tuple[str, ...], likeliest: list[Token], asked: Token, last_rank: int) -> str:
@@ -60,8 +78,8 @@ def came_about(last_layer: int | None, head: tuple[int, int]) -> str:
     """Where in a model a behaviour is: from which layer on the last position has the answer, and
     which head brings most of it there."""
     layer, number = head
-    there = "" if last_layer is None else f"at the end from layer {last_layer} on, "
-    return f"{there}by head {number} of layer {layer}"
+    there = "" if last_layer is None else f"at the last position from layer {last_layer} on, "
+    return f"{there}above all by head {number} of layer {layer}"
 
 
 def learnt(name: str, shares: dict[int, float], since: int) -> str:

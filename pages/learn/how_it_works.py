@@ -130,7 +130,7 @@ cost something in its lower half. Without that the first layer fetches the answe
 position at once, and every map is a single column; with it what was read stays where it was read
 until an upper layer fetches it, as is seen in GPT-2, which was not asked to. So that there is a
 hand-over, and that it is not before the upper half, says nothing about transformers in general.
-Which layer and which heads do it, and what for, was left to the model: the page *A circuit is born*
+Which layer and which heads do it, and what for, was left to the model: the page *Training*
 shows how that came about.
 """
 

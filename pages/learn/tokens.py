@@ -80,6 +80,7 @@ def _where(encoder) -> tuple[str, int | None]:
     if field not in _TEXTS:
         return field, None
     asked = experiment.current()
+    before = len(encoder.extras.begins) or int(asked.bos)  # tokens that stand before a text
     texts = [tokens.split(getattr(asked, side)[:_MOST_CHARACTERS], encoder) for side in _TEXTS]
     pieces = texts[_TEXTS.index(field)]
     can_go = [p for p, piece in enumerate(pieces) if tokens.can_be_typed(piece, encoder)]
@@ -88,7 +89,7 @@ def _where(encoder) -> tuple[str, int | None]:
         "in place of",
         can_go,
         index=can_go.index(last) if last in can_go else 0,
-        format_func=lambda p: f"{p + asked.bos}: {pieces[p].label}",
+        format_func=lambda p: f"{p + before}: {pieces[p].label}",
         key=f"swap_position_{field}_{hash(getattr(asked, field))}",  # of other tokens, a new one
     )
     return field, position

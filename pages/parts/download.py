@@ -19,7 +19,15 @@ _EXAMPLE_RATE = 10e6  # bytes per second, to give an idea where no download has 
 
 def offer(entry: Entry) -> None:
     """Say what is missing, and download it on a click; a rerun of the page goes on with it. Where
-    all files are here, if not in one place, there is nothing to ask."""
+    all files are here, if not in one place, there is nothing to ask. Of a repository that is not
+    known yet the hub is asked first, on a click as well: no link makes a request by itself."""
+    if entry.refusal:
+        html.show(html.problem(f"{entry.refusal} Its weights were not downloaded."))
+        _teaching_instead()
+        return
+    if entry.release is None:
+        _ask_first(entry)
+        return
     try:
         needs = models.delivery(entry)
     except UserError as error:
@@ -42,11 +50,7 @@ def offer(entry: Entry) -> None:
             type="primary",
             disabled=too_full and not under_way,
         )
-        st.button(
-            "Use the teaching model, keep the texts",
-            on_click=_use_teaching,
-            icon=":material/school:",
-        )
+        _teaching_instead()
     with st.expander("Bring the files on a stick instead"):
         _by_hand(needs)
     if under_way:
@@ -58,6 +62,40 @@ def offer(entry: Entry) -> None:
             html.show(html.problem(failed) if failed else _what(entry, needs))
 
 
+def _ask_first(entry: Entry) -> None:
+    failed = st.session_state.get(_FAILED, {}).get(entry.name)
+    said = st.empty()
+    with st.container(horizontal=True):
+        if st.button("Try again" if failed else "Ask the hub about it", "ask", type="primary"):
+            st.session_state[_FAILED] = {}
+            with said, st.spinner("Asking…"):
+                try:
+                    models.ask(entry)
+                except UserError as error:
+                    st.session_state[_FAILED] = {entry.name: str(error)}
+            st.rerun()
+        _teaching_instead()
+    with said:
+        html.show(
+            html.problem(failed)
+            if failed
+            else html.note(
+                f"{entry.title} is a repository of the hub that is not on this machine. First"
+                f" {models.hub_site()} is asked which commit that is, which files make the model"
+                " and how large they are; its configuration tells whether it is a GPT-2. Nothing"
+                " more is downloaded before you say so again. What you have typed stays."
+            )
+        )
+
+
+def _teaching_instead() -> None:
+    st.button(
+        "Use the teaching model, keep the texts",
+        on_click=_use_teaching,
+        icon=":material/school:",
+    )
+
+
 def _what(entry: Entry, needs: Delivery) -> str:
     """What a download takes, as a note."""
     megabytes = entry.missing_bytes / 1e6
@@ -66,8 +104,9 @@ def _what(entry: Entry, needs: Delivery) -> str:
         rate, whose = measured[0], ", the rate of the last download"
     free = work.available_memory()
     of_free = "" if free is None else f" (free: {free / 1e9:,.1f} GB)"
+    commit = f", commit {entry.release.revision}," if entry.is_repository else ""
     return html.note(
-        f"{entry.title} is not on this machine yet. Download, once: {megabytes:,.0f} MB,"
+        f"{entry.title}{commit} is not on this machine yet. Download, once: {megabytes:,.0f} MB,"
         f" about {words.duration(entry.missing_bytes / rate)} at {rate / 1e6:,.1f} MB/s{whose}."
         f" Disk: {needs.free / 1e9:,.1f} GB free. Memory when it runs: {entry.memory / 1e9:,.0f} GB"
         f"{of_free}. What you have typed stays."

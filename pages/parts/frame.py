@@ -35,6 +35,8 @@ def ask() -> None:
         for message in st.session_state.notes:
             html.show(html.note(message))
         on, draft = _read()
+        for how_read in draft.notes:
+            html.show(html.note(how_read))
     with fields:
         inputs.typed(draft, on)
     with problems:

@@ -5,6 +5,7 @@ person types is ever markup.
 """
 
 import json
+import re
 from collections.abc import Callable
 from html import escape
 from itertools import groupby
@@ -42,6 +43,13 @@ def dress() -> None:
 def show(markup: str, width: str = "stretch") -> None:
     """Draw HTML made by this module."""
     st.html(markup, width=width)
+
+
+def label(name: str) -> str:
+    """A name without white space as a widget's label that is read as markdown: as it is. What looks
+    like an address becomes a link even so, but for a word joiner, which has no width."""
+    apart = re.sub(r"@|www(?=\.)", "\\g<0>\u2060", name)
+    return re.sub(r"[!-,:-@\[-`{-~]|^-", r"\\\g<0>", apart)
 
 
 def title(question: str) -> str:
@@ -210,6 +218,16 @@ def growth(grown: dict[str, dict[Checkpoint, Grown]], at: Checkpoint) -> str:
         '<table class="pb-table pb-growth"><tr><th>right on held-out pairs, and where it came'
         f" about</th><th>by step</th><th>at {at.step:,}</th></tr>{rows}</table>"
     )
+
+
+def facts(rows: dict[str, str]) -> str:
+    """What is known of something, each as a name and what it is."""
+    body = "".join(
+        f"<tr><th>{escape(name)}</th><td><bdi>{escape(what)}</bdi></td></tr>"
+        for name, what in rows.items()
+        if what
+    )
+    return f'<table class="pb-table pb-facts">{body}</table>'
 
 
 def about(result: Result) -> str:

@@ -11,6 +11,7 @@ from core import models
 from core.engine import work
 from core.models import LoadedModel
 from core.question.experiment import Experiment
+from core.result import ModelCard
 from core.study import PlainRuns, Study
 from pages.parts.jobs import Job
 
@@ -18,6 +19,8 @@ from pages.parts.jobs import Job
 BUDGET = 1 << 30
 _MOST = 200  # and how many things, since some are small
 _MODELS = 2
+_REVISIONS = 8  # of repositories, if they are as small as this
+_SMALL = 1.5e9  # bytes
 _CHECKPOINTS = 64  # of the bundled model, which are small
 _RUNS = "runs"
 
@@ -61,18 +64,37 @@ def shelf(name: str) -> Shelf:
     Raises UserError for a model that cannot be loaded."""
     entry = models.named(name)
     make = _shelf_of_checkpoint if entry.checkpoint else _shelf
+    if entry.is_repository and entry.memory < _SMALL:
+        make = _shelf_of_revision
     return make(name, models.version(entry))
 
 
 @st.cache_resource(max_entries=_MODELS, show_spinner="Loading the model…")
 def _shelf(name: str, version: tuple) -> Shelf:
-    work.choose_threads()
-    return Shelf(models.load(models.named(name)))
+    return _filled(name)
+
+
+@st.cache_resource(max_entries=_REVISIONS, show_spinner="Loading the model…")
+def _shelf_of_revision(name: str, version: tuple) -> Shelf:
+    return _filled(name)
 
 
 @st.cache_resource(max_entries=_CHECKPOINTS, show_spinner=False)
 def _shelf_of_checkpoint(name: str, version: tuple) -> Shelf:
-    return Shelf(models.load(models.named(name)))
+    return _filled(name)
+
+
+def _filled(name: str) -> Shelf:
+    work.choose_threads()
+    filled = Shelf(models.load(models.named(name)))
+    cards()[name] = filled.model.card
+    return filled
+
+
+@st.cache_resource
+def cards() -> dict[str, ModelCard]:
+    """The card of every model that this server has loaded, by name; models go, their cards stay."""
+    return {}
 
 
 def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:

@@ -20,7 +20,7 @@
   };
 
   const STEPPING = 1000; // milliseconds
-  const baseOf = (experiment) => experiment.model.replace(/@seed\d+-step\d+$/, "");
+  const baseOf = (experiment) => experiment.model.split("@")[0];
   let stepSince = 0;
 
   const holdAgainstInputs = () => {
@@ -80,6 +80,24 @@
     picture.inert = true;
     picture.querySelectorAll(".scatterlayer, .hoverlayer").forEach((layer) => layer.remove());
   };
+
+  // --- the training is played: the next step, once this one has been drawn ----------------------
+
+  const FRAME = 250; // milliseconds that a step stays at the least
+  let playedAt = 0, playedFrom = "";
+
+  const playOn = () => {
+    const next = document.querySelector(".st-key-training_next button");
+    const asked = experimentIn(".pb-asked"), answered = experimentIn(".pb-answered");
+    const isDrawn = document.querySelector("[data-test-script-state=notRunning]")
+      && asked?.model === answered?.model && document.querySelector(".js-plotly-plot");
+    const waits = performance.now() - playedAt;
+    if (!next || !isDrawn || waits < FRAME || (playedFrom === asked.model && waits < MEANWHILE)) return;
+    playedAt = performance.now();
+    playedFrom = asked.model;
+    next.click();
+  };
+  setInterval(playOn, 30);
 
   const look = () => {
     holdAgainstInputs();

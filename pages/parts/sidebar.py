@@ -1,21 +1,27 @@
 """The sidebar of every page: which model, and the examples it can be asked."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import models, presets
 from core.errors import UserError
 from core.models import Entry
 from pages.parts import experiment, html
 
-_MODEL = "chosen_model"
+_MODEL, _REPOSITORY = "chosen_model", "typed_repository"  # widgets
+_REFUSED = "refused_repository"  # why what was typed is none
 _WITH_STATE = {"ready": "", "partial": " (partly downloaded)", "absent": " (needs a download)"}
 
 
-def show(stays: bool) -> None:
-    """Whether an example `stays` on the page that is open; else it opens the main one."""
+def show(stays: bool) -> DeltaGenerator:
+    """Whether an example `stays` on the page that is open; else it opens the main one. Gives the
+    place for the model's card, once there is one."""
     entries = models.catalogue()
     with st.sidebar:
         entry = models.named(experiment.current().model)
+        if models.offers_repositories():
+            entries |= {other.name: other for other in models.repositories()}
+        entries.setdefault(entry.base, entry)
         st.session_state[_MODEL] = entry.base  # whatever the moment of its training
         st.selectbox(
             "Model",
@@ -25,7 +31,33 @@ def show(stays: bool) -> None:
             on_change=lambda: experiment.enter("model", st.session_state[_MODEL]),
         )
         html.show(html.note(entry.about))
+        card = st.container(key="model_card")
+        if models.offers_repositories():
+            _any_repository()
         _examples(entry, stays)
+    return card
+
+
+def _any_repository() -> None:
+    st.text_input(
+        "Another GPT-2 from the hub",
+        key=_REPOSITORY,
+        placeholder="owner/name or owner/name@revision",
+        on_change=_take_repository,
+        help="Nothing is asked of the hub before you say so.",
+    )
+    if refused := st.session_state.get(_REFUSED):
+        html.show(html.problem(refused))
+
+
+def _take_repository() -> None:
+    """Let the model be what was typed, as a callback."""
+    name, st.session_state[_REFUSED] = st.session_state[_REPOSITORY].strip(), ""
+    try:
+        if name:
+            experiment.enter("model", models.named(name).name)
+    except UserError as error:
+        st.session_state[_REFUSED] = str(error)
 
 
 def _title(entry: Entry) -> str:

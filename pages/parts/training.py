@@ -1,24 +1,19 @@
-"""Which moment of its training the model is from: a slider over its checkpoints, and Play."""
-
-import time
+"""Which moment of its training the model is from: a slider over its checkpoints, or over the
+revisions of its repository, and Play."""
 
 import streamlit as st
 
 from core import models
+from core.errors import UserError
 from core.models import Entry
 from core.teaching import growth
 from core.teaching.history import Checkpoint, end
-from pages.parts import experiment, html
+from pages.parts import experiment, html, keeping
 
 _WATCHES, _STEP, _SEED = "watches_training", "training_step", "training_seed"  # widgets
-_PLAYS = "training_plays"  # whether the next step follows by itself
-_DRAWN = "training_drawn"  # when the page of this step was begun
-_FRAME = 0.3  # seconds that a step stays at the least
-
-
-def begin() -> None:
-    """At the start of every run."""
-    st.session_state[_DRAWN] = None
+_REVISION = "training_revision"
+_LISTED = "listed_revisions"  # repository -> the names of its revisions, as models -> commits
+_PLAYS = "training_plays"  # the page on which the next step follows by itself
 
 
 def switch() -> None:
@@ -39,9 +34,12 @@ def panel(wide: bool = False) -> None:
     """While it is watched: the slider and what the model could do then, under it or, on a `wide`
     page, folded."""
     entry = models.named(experiment.current().model)
+    if entry.is_repository:
+        with st.container(key="training"):
+            _revisions(entry)
+        return
     there = models.checkpoints(entry)
     if there and _is_watched(entry):
-        st.session_state[_DRAWN] = time.monotonic()
         at = entry.checkpoint or end(there)
         with st.container(key="training"):
             _slider(entry, at, there)
@@ -60,15 +58,9 @@ def _is_watched(entry: Entry) -> bool:
 def _slider(entry: Entry, at: Checkpoint, there: tuple[Checkpoint, ...]) -> None:
     steps = [checkpoint.step for checkpoint in there if checkpoint.seed == at.seed]
     st.session_state[_STEP], st.session_state[_SEED] = at.step, at.seed
-    plays = st.session_state.get(_PLAYS, False) and at.step < steps[-1]
+    first = models.at_checkpoint(entry.base, steps[0], at.seed)
     with st.container(horizontal=True, vertical_alignment="center", key="training_play"):
-        st.button(
-            "Pause" if plays else "Play",
-            icon=":material/pause:" if plays else ":material/play_arrow:",
-            key="play_training",
-            on_click=_play,
-            args=(entry, at, steps),
-        )
+        _play_button(entry, first)
         st.segmented_control(
             "Seed",
             sorted({checkpoint.seed for checkpoint in there}),
@@ -89,46 +81,96 @@ def _slider(entry: Entry, at: Checkpoint, there: tuple[Checkpoint, ...]) -> None
     )
 
 
-def go_on() -> bool:
-    """At the end of every run: while it plays, on to the next step. Whether it does."""
-    drawn = st.session_state[_DRAWN]
-    if not st.session_state.get(_PLAYS):
-        return False
-    entry = models.named(experiment.current().model)
-    following = [
-        checkpoint
+def _play_button(entry: Entry, first: str) -> None:
+    """Play or pause; at the end, from the `first` model on."""
+    following = _following(entry)
+    if not following:
+        st.session_state[_PLAYS] = None
+    st.button(
+        "Pause" if plays() else "Play",
+        icon=":material/pause:" if plays() else ":material/play_arrow:",
+        key="play_training",
+        on_click=_play,
+        args=(None if following else first,),
+    )
+    if plays():  # pressed by the browser, once it has drawn this step
+        st.button("Next step", key="training_next", on_click=_enter, args=(following[0],))
+
+
+def _revisions(entry: Entry) -> None:
+    """The slider over the revisions of a repository: those that are here and, once a person has had
+    them listed, all."""
+    listed, here = _listed(entry), models.revisions_here(entry)
+    names = models.in_order({entry.name, *here, *listed})
+    if len(names) > 1:
+        if len(here) > 1:
+            _play_button(entry, here[0])
+        st.session_state[_REVISION] = entry.name
+        st.select_slider(
+            f"Revision ({len(here)} of {len(names)} here)",
+            names,
+            format_func=lambda name: html.label(models.named(name).of.revision),
+            key=_REVISION,
+            on_change=lambda: _pause_at(st.session_state[_REVISION]),
+        )
+    same = models.same_weights(entry, keeping.cards())
+    same += [name for name, commit in listed.items() if commit == listed.get(entry.name)]
+    if same := models.in_order({*same} - {entry.name}):
+        html.show(html.note(f"{entry.name} has the same weights as {', '.join(same)}."))
+    if not listed and st.button("List its revisions", icon=":material/list:", type="tertiary"):
+        try:
+            st.session_state.setdefault(_LISTED, {})[entry.of.repo] = models.revisions(entry)
+        except UserError as error:
+            html.show(html.problem(str(error)))
+            return
+        st.rerun()
+
+
+def _listed(entry: Entry) -> dict[str, str]:
+    """The revisions of a repository as far as they were listed, and the commit of each."""
+    return st.session_state.get(_LISTED, {}).get(entry.of.repo, {})
+
+
+def _following(entry: Entry) -> list[str]:
+    """The models that Play goes on to: later steps, or later revisions that are here."""
+    if entry.is_repository:
+        names = models.in_order({entry.name, *models.revisions_here(entry)})
+        return names[names.index(entry.name) + 1 :]
+    at = entry.checkpoint
+    return [
+        models.at_checkpoint(entry.base, checkpoint.step, checkpoint.seed)
         for checkpoint in models.checkpoints(entry)
-        if entry.checkpoint
-        and checkpoint.seed == entry.checkpoint.seed
-        and checkpoint.step > entry.checkpoint.step
+        if at and checkpoint.seed == at.seed and checkpoint.step > at.step
     ]
-    if drawn is None or not following:  # on a page without the slider, or at the end
-        st.session_state[_PLAYS] = False
-        return False
-    time.sleep(max(0.0, _FRAME - (time.monotonic() - drawn)))
-    _enter(entry, following[0])
-    st.rerun()
 
 
-def _play(entry: Entry, at: Checkpoint, steps: list[int]) -> None:
-    """Play or pause, as a callback; at the end, from the beginning."""
-    st.session_state[_PLAYS] = not st.session_state.get(_PLAYS, False)
-    if st.session_state[_PLAYS] and at.step == steps[-1]:
-        _enter(entry, Checkpoint(at.seed, steps[0]))
+def plays() -> bool:
+    """Whether the browser (page.js) goes on to the next step by itself on the page that is open."""
+    return st.session_state.get(_PLAYS) == st.session_state.page
+
+
+def _play(first: str | None) -> None:
+    """Play or pause, as a callback; from the model `first` on, if there is one."""
+    st.session_state[_PLAYS] = None if plays() else st.session_state.page
+    if plays() and first:
+        _enter(first)
 
 
 def _take(entry: Entry) -> None:
     """Let the model be that of the slider, as a callback."""
-    st.session_state[_PLAYS] = False
-    _enter(entry, Checkpoint(st.session_state[_SEED], st.session_state[_STEP]))
+    step, seed = st.session_state[_STEP], st.session_state[_SEED]
+    _pause_at(models.at_checkpoint(entry.base, step, seed))
 
 
 def _stop_watching(entry: Entry) -> None:
     """Back to the model itself, as a callback."""
-    st.session_state[_PLAYS] = False
-    experiment.enter("model", entry.base)
+    _pause_at(entry.base)
 
 
-def _enter(entry: Entry, checkpoint: Checkpoint) -> None:
-    name = models.at_checkpoint(entry.base, checkpoint.step, checkpoint.seed)
+def _pause_at(name: str) -> None:
+    st.session_state[_PLAYS] = None
+    _enter(name)
+
+
+def _enter(name: str) -> None:
     experiment.enter("model", name)

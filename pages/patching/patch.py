@@ -14,6 +14,7 @@ from pages.parts.keeping import Shelf
 def page() -> None:
     given = frame.given()
     if not frame.has_model():
+        training.panel()  # to step on from a revision that is not here
         return
     left, right = st.columns((7, 3), gap="medium")
     with right:

@@ -34,7 +34,7 @@ MAP = """(number = 0) => {
 class Server:
     """`streamlit run app.py` as a person runs it, at `url`."""
 
-    def __init__(self, root: Path, home: Path):
+    def __init__(self, root: Path, home: Path, **settings: str):
         self.log = home / "server.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -46,7 +46,7 @@ class Server:
         env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         env |= {"HOME": str(home), "PATCHBOARD_CACHE": str(home / "cache")}
         env |= {"XDG_CACHE_HOME": str(home / "cache"), "PATCHBOARD_MODELS": str(home / "models")}
-        self._env = env
+        self._env = env | settings
         self._start()
 
     def _start(self) -> None:

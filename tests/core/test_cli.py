@@ -21,6 +21,7 @@ from mingpt.bpe import load_encoder
 from mingpt.model import GPT
 from tests.builders import CLEAN, CORRUPTED
 from tests.numpy_gpt2 import NumpyGPT2
+from tests.stand_in_hub import StandInHub
 
 ROOT = Path(__file__).parents[2]
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -81,8 +82,30 @@ def test_a_step_and_a_seed_name_a_checkpoint_of_the_bundled_model(capsys):
         numbers.append(json.loads(capsys.readouterr().out))
     names = [result["experiment"]["model"] for result in numbers]
     assert names == ["teaching", "teaching@seed0-step0", "teaching@seed1-step0"]
-    assert len({str(result["grids"]["logit_diff"]) for result in numbers}) == 3
+    assert len({str(result["metrics"]["logit_diff"]) for result in numbers}) == 3
     assert "has no checkpoint of seed 0 after step 7:" in mistake(capsys, [*asked, "--step=7"])
+
+
+def test_a_repository_of_the_hub_says_what_it_takes_once_and_is_in_the_json(
+    model_folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("PATCHBOARD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    files = {path.name: path.read_bytes() for path in model_folder.iterdir()}
+    with StandInHub({}) as hub:
+        hub.branches["a/b"] = {"v1.0": files}
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        for times in range(2):
+            assert main(patch("a/b@v1.0", "--json=-")) == 0
+            out, err = capsys.readouterr()
+            card = json.loads(out)["model"]
+            assert (card["name"], card["revision"]) == ("a/b@v1.0", hub.commit("a/b", "v1.0"))
+            said = f"a/b@v1.0, commit {card['revision']}, is not on this machine: downloading 0 MB"
+            assert err.startswith(said) if times == 0 else err == ""
+        asked = len(hub.requests)
+        assert main(["models"]) == 0
+        assert "a/b@v1.0" in capsys.readouterr().out
+        assert len(hub.requests) == asked
 
 
 def test_the_report_is_printed_and_files_are_written(model_folder, tmp_path, capsys):
@@ -370,10 +393,11 @@ def test_the_program_ends_with_status_2_and_one_line_after_a_mistake(model_folde
     )
 
 
-def test_the_models_are_listed(capsys, monkeypatch):
+def test_the_models_are_listed(capsys, monkeypatch, tmp_path):
     monkeypatch.delenv("PATCHBOARD_MODELS", raising=False)
+    monkeypatch.setenv("PATCHBOARD_CACHE", str(tmp_path))
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
-        "name", "teaching", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl",
+        "name", "teaching", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2",
     ]  # fmt: skip

@@ -20,8 +20,9 @@ from core.teaching import history
 from mingpt.checkpoint import read_config
 from mingpt.model import GPT
 from tests.builders import finished, random_gpt, tiny_encoder, write_model_folder, write_tokenizer
+from tests.stand_in_hub import StandInHub
 
-RELEASED = ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
+RELEASED = ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2"]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def refused(action, *arguments, **options) -> UserError:
 # --- The catalogue ------------------------------------------------------------------------------
 
 
-def test_the_teaching_model_comes_first_and_is_here_and_the_four_released_sizes_are_not_yet():
+def test_the_teaching_model_comes_first_and_is_here_and_the_released_ones_are_not_yet():
     assert list(catalogue()) == ["teaching", *RELEASED]
     for name, entry in catalogue().items():
         assert entry.name == name
@@ -63,8 +64,9 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
         problem = refused(look_up, name)
         assert str(problem) == (
             f"There is no model {name!r}: choose teaching, gpt2, gpt2-medium, gpt2-large, gpt2-xl,"
-            " or, on the command line, the path of a folder with config.json, model.safetensors,"
-            " vocab.json and merges.txt."
+            " distilgpt2, or, on the command line, a repository of the hub, owner/name or"
+            " owner/name@revision, or the path of a folder with config.json, model.safetensors"
+            " and its tokenizer's files."
         )
         assert problem.field == "model"
 
@@ -75,7 +77,7 @@ def test_local_models_are_those_of_the_directory_the_environment_names(
     (tmp_path / "no model").mkdir()
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
-    assert list(catalogue())[5:] == ["local/mine"]
+    assert list(catalogue())[6:] == ["local/mine"]
     assert named("local/mine").location == folder
     assert named("local/mine").about == "A local folder: 3 layers of width 8."
 
@@ -133,7 +135,7 @@ def test_a_machine_without_a_home_has_the_teaching_model(monkeypatch):
     for name in ("PATCHBOARD_CACHE", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"):
         monkeypatch.delenv(name)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what pathlib asks, in vain
-    assert [entry.state for entry in catalogue().values()] == ["ready", *["absent"] * 4]
+    assert [entry.state for entry in catalogue().values()] == ["ready", *["absent"] * 5]
     assert models.preferred() == models.TEACHING
     text = "set PATCHBOARD_CACHE to a folder for downloaded models. The teaching model needs no"
     assert text in str(refused(load, named("gpt2")))
@@ -292,7 +294,7 @@ def test_everything_that_reads_a_run_reads_one_in_half_precision():
     study = finished(asked, model)
     plain, target = study.plain, study.read(asked).target.id
     assert plain.attention("clean", 0, 1).dtype == np.float32
-    assert study.head_preview(asked).shape == (6, 4)
+    assert study.head_preview(asked).shape == (8, 4)
     assert plain.attribution("clean", target, 6).heads.dtype == torch.float32
     lens, trace = finish(plain.logit_lenses((5, 6)))["clean"], finish(study.trace((1, 2), asked))
     assert lens.logits.dtype == trace.readers.dtype == torch.float32
@@ -306,6 +308,103 @@ def test_the_dtype_may_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("PATCHBOARD_DTYPE", "int8")
     with pytest.raises(UserError, match="There is no dtype 'int8': choose float32, bfloat16"):
         models.load(models.TEACHING)
+
+
+# --- Repositories of the hub ---------------------------------------------------------------------
+
+REPO = "some-one/Tiny.GPT"
+
+
+@pytest.fixture
+def stand_in(folder, monkeypatch):
+    """A hub with a repository of two revisions, one of them no GPT-2."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with StandInHub({}) as stand_in:
+        bert = files | {"config.json": b'{"model_type": "bert", "hidden_size": 8}'}
+        stand_in.branches[REPO] = {"main": files, "bert": bert}
+        monkeypatch.setenv("HF_ENDPOINT", stand_in.url)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        yield stand_in
+
+
+def test_a_repository_is_loaded_by_its_name_and_says_which_commit_it_is(stand_in, folder):
+    loaded = load(find(REPO))
+    assert loaded.card.fingerprint == load(find(str(folder))).card.fingerprint
+    assert loaded.card.name == REPO
+    assert loaded.card.source == f"the hub's repository {REPO}, revision main"
+    assert loaded.card.revision == stand_in.commit(REPO, "main")
+    commit = loaded.card.revision[:7]
+    about = f"A repository of the hub, at commit {commit}: 3 layers of width 8."
+    assert [(entry.name, entry.about, entry.state) for entry in models.repositories()] == [
+        (REPO, about, "ready")
+    ]
+    assert about in models.table()
+
+
+def test_what_is_no_gpt2_is_refused_from_its_configuration_alone(stand_in):
+    text = str(refused(load, find(f"{REPO}@bert")))
+    assert text.startswith(f"{REPO}@bert cannot be loaded: ")
+    assert "config.json" in text and text.endswith("Its weights were not downloaded.")
+    assert {request.file for request in stand_in.requests} == {"api/revision/bert", "config.json"}
+    assert str(refused(models.ask, find(f"{REPO}@bert"))) == text
+    assert len(stand_in.requests) == 2
+
+
+def test_what_a_download_takes_is_known_once_the_hub_was_asked(stand_in, monkeypatch, folder):
+    monkeypatch.setattr(models.hub, "free_space", lambda folder: 20_000_000_000)
+    entry = find(REPO)
+    assert (entry.missing_bytes, entry.memory) == (0, 0)
+    assert models.delivery(entry).files == ()
+    entry = models.ask(entry)
+    commit = stand_in.commit(REPO, "main")
+    size = sum(len(content) for content in stand_in.branches[REPO]["main"].values())
+    config = len(stand_in.branches[REPO]["main"]["config.json"])
+    assert entry.missing_bytes == size - config
+    assert entry.memory == 500_000_000 + 4 * load(find(str(folder))).card.parameters
+    assert models.announced(entry) == (
+        f"{REPO}, commit {commit}, is not on this machine: downloading 0 MB to"
+        f" {models.hub.cache_folder() / 'some-one--Tiny.GPT' / commit} (20.0 GB free)."
+        " It takes 1 GB of memory."
+    )
+
+
+def test_the_memory_of_the_released_sizes_is_that_of_any_model_of_their_sizes():
+    for name, sizes in (("gpt2", (12, 768)), ("gpt2-medium", (24, 1024)), ("gpt2-xl", (48, 1600))):
+        memory = models._memory(*sizes, vocab_size=50_257, block_size=1024)
+        assert round(memory / 1e9) == named(name).memory / 1e9
+
+
+def test_revisions_are_models(stand_in):
+    found = models.revisions(find(REPO))
+    assert found == {
+        f"{REPO}@bert": stand_in.commit(REPO, "bert"),
+        REPO: stand_in.commit(REPO, "main"),
+    }
+
+
+def test_the_app_has_repositories_only_where_who_starts_it_says_so(monkeypatch):
+    monkeypatch.delenv(models.HUB_VARIABLE, raising=False)
+    assert str(refused(named, "a/b")) == (
+        "'a/b' would be a repository of the hub, and this server does not offer those: who starts"
+        " it can, with PATCHBOARD_HUB=1."
+    )
+    assert find("a/b").name == "a/b"
+    monkeypatch.setenv(models.HUB_VARIABLE, "1")
+    assert named("a/b@v1").name == "a/b@v1"
+    assert "give a branch, a tag or a commit" in str(refused(named, "a/b@.."))
+    assert "is no name of a repository" in str(refused(named, "a b/c"))
+    for name in ("local/gone", "a/b/c", "/", "../a", "<script>", "a@b/c"):
+        assert "There is no model" in str(refused(named, name))
+    assert str(refused(named, "gpt2@v1")) == (
+        "GPT-2 small is one commit here. Another revision of its repository is called"
+        " openai-community/gpt2@v1."
+    )
+
+
+def test_a_folder_called_like_a_repository_is_the_folder(tmp_path, monkeypatch):
+    write_model_folder(tmp_path / "a" / "b")
+    monkeypatch.chdir(tmp_path)
+    assert find("a/b").location.samefile(tmp_path / "a" / "b")
 
 
 def test_a_checkpoint_is_a_model_of_its_own_and_the_last_one_is_the_model():

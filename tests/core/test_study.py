@@ -20,7 +20,8 @@ from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.steps import finish
 from core.study import SIDES, TOP, PlainRuns, Study
-from mingpt.bpe import END_OF_TEXT
+from mingpt.bpe import END_OF_TEXT, Encoder
+from mingpt.tokenizer_files import AddedToken, Extras
 from tests.builders import answer, experiment, finished, loaded_model, steps_of
 from tests.hooked_gpt2 import Hooked, close, hook_loop, hugging_face
 
@@ -230,6 +231,10 @@ def test_a_vocabulary_row_without_a_token_has_a_name():
     state = plain.state("clean").states
     model.gpt.lm_head.weight[unused] = 100 * state  # now the likeliest
     assert plain.top(state, count=1)[0].token.text == f"<unused {unused}>"
+    added = Extras(added=(AddedToken("<ñ>", unused, normalized=False),))
+    encoder = Encoder(model.encoder.encoder, [*model.encoder.bpe_ranks], added)
+    plain.model = replace(model, encoder=encoder)
+    assert plain.top(state, count=1)[0].token.text == "<ñ>"
 
 
 @pytest.mark.parametrize("side", ["clean", "corrupted"])

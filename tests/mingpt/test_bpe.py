@@ -155,7 +155,7 @@ def test_the_tokenizer_takes_one_text_and_one_sequence(tmp_path):
 
 def test_a_folder_without_a_tokenizer_says_what_it_needs(tmp_path):
     (tmp_path / "vocab.json").write_text("{}")
-    text = r"holds no tokenizer: it needs vocab.json and merges.txt \(or encoder.json and vocab"
+    text = r"holds no tokenizer: it needs tokenizer.json, or vocab.json and merges.txt \(or enc"
     with pytest.raises(TokenizerError, match=text):
         load_encoder(tmp_path)
 
@@ -175,7 +175,7 @@ def test_files_of_two_tokenizers_do_not_belong_together(tmp_path):
         ("merges.txt", b"\xff\xfe", r"merges.txt cannot be read: 'utf-8' codec"),
         ("merges.txt", b"a b c\n", r"merges.txt does not belong to"),
         ("vocab.json", b"[]", "vocab.json is no vocabulary"),
-        ("vocab.json", b'{"a": 0}', "vocab.json lacks 255 of the 256 single bytes"),
+        ("vocab.json", b"{}", "vocab.json is no vocabulary"),
         ("vocab.json", b'{"a": []}', "vocab.json is no vocabulary"),
         ("vocab.json", b'{"a": -1}', "vocab.json is no vocabulary"),
         ("vocab.json", b'{"a": ' + b"9" * 4000 + b"}", "vocab.json is no vocabulary"),

@@ -333,7 +333,7 @@ def test_a_token_that_no_header_can_carry_is_not_shown(hub, tmp_path, token):
         (SMALL, [Answer(status=503)] * TRIES),
         (PINNED, [Answer(cut_after=10)] * TRIES),
         (PINNED, [Answer(body=OTHER_WEIGHTS)]),
-        (File("model.safetensors", 7, sha256="0" * 64), []),
+        (File("model.safetensors", 7, checksum="0" * 64), []),
         (File("nothing", 1), []),
     ],
 )
@@ -408,7 +408,7 @@ def start_process(hub, folder) -> subprocess.Popen:
     )
     url = f"{hub.url}/{REPO}/resolve/main/model.safetensors"
     return subprocess.Popen(
-        [sys.executable, "-c", program, url, folder, str(PINNED.size), PINNED.sha256],
+        [sys.executable, "-c", program, url, folder, str(PINNED.size), PINNED.checksum],
         cwd=Path(__file__).parents[2],
     )
 

@@ -4,12 +4,11 @@ import hashlib
 import random
 import re
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
 
-from mingpt import download, hub
+from mingpt import hub
 from mingpt.download import CHUNK, File
 from mingpt.hub import HubError, Release
 from tests.stand_in_hub import Answer, StandInHub
@@ -25,24 +24,17 @@ SIZE = sum(map(len, CONTENTS.values()))
 
 
 def small_release(name: str, pinned: bool) -> Release:
+    known = CONTENTS if pinned else hub.TOKENIZER_FILES
     files = tuple(
-        File(file, len(content), hashlib.sha256(content).hexdigest() if pinned else None)
+        File(file, len(content), hashlib.sha256(content).hexdigest() if file in known else None)
         for file, content in CONTENTS.items()
     )
     return Release(f"openai-community/{name}", REVISION, files)
 
 
 @pytest.fixture(autouse=True)
-def bare_machine(monkeypatch, tmp_path):
-    """No caches, no settings, no naps, and models small enough to test with."""
-    names = "PATCHBOARD_CACHE XDG_CACHE_HOME HF_HOME HF_HUB_CACHE HF_ENDPOINT HF_HUB_OFFLINE"
-    names += " HF_TOKEN LOCALAPPDATA http_proxy https_proxy all_proxy no_proxy"
-    for name in names.split():
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    monkeypatch.setattr(download, "sleep", lambda seconds: None)
+def small_models(bare_machine, monkeypatch):
+    """Models small enough to test with."""
     models = {"gpt2": small_release("gpt2", True), "gpt2-xl": small_release("gpt2-xl", False)}
     monkeypatch.setattr(hub, "MODELS", models)
 
@@ -53,15 +45,6 @@ def stand_in(monkeypatch):
     with StandInHub(repos) as stand_in:
         monkeypatch.setenv("HF_ENDPOINT", stand_in.url)
         yield stand_in
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    def refuse(*_, **__):
-        raise AssertionError("the network was touched")
-
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 def place(folder: Path, *left_out: str) -> Path:
@@ -81,13 +64,16 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 def test_every_release_names_a_commit_and_shares_the_tokenizer(monkeypatch):
     monkeypatch.undo()
-    assert list(hub.MODELS) == ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
-    for name, release in hub.MODELS.items():
+    *releases, other = hub.MODELS
+    assert releases == ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]
+    assert (other, hub.MODELS[other].repo) == ("distilgpt2", "distilbert/distilgpt2")
+    for name in releases:
+        release = hub.MODELS[name]
         assert release.repo == f"openai-community/{name}"
         assert re.fullmatch("[0-9a-f]{40}", release.revision)
         assert [file.name for file in release.files] == list(CONTENTS)
         assert release.files[1:3] == hub.MODELS["gpt2"].files[1:3]
-    assert all(file.sha256 for file in hub.MODELS["gpt2"].files)
+    assert all(file.checksum for file in hub.MODELS["gpt2"].files)
     assert hub.MODELS["gpt2"].download_bytes == 548_105_171 + 665 + 1_042_301 + 456_318
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 from torch.utils.data.dataloader import DataLoader
@@ -11,7 +12,7 @@ from mingpt.model import GPT
 from mingpt.trainer import Trainer
 from mingpt.utils import CfgNode as CN
 from mingpt.utils import set_seed, setup_logging
-from tests.builders import write_model_folder
+from tests.builders import oracle, random_gpt, write_model_folder
 
 
 class Sums(Dataset):
@@ -101,6 +102,32 @@ def test_a_program_like_the_adder_or_chargpt_trains_evaluates_keeps_a_model_and_
     x = torch.tensor([3, 4], dtype=torch.long)[None, ...].to(trainer.device)
     y = model.generate(x, 20, temperature=1.0, do_sample=True, top_k=8)[0]
     assert (y[:2].tolist(), len(y)) == ([3, 4], 22)
+
+
+def test_a_run_that_minGPT_itself_saved_is_the_model_it_was():
+    """It has causal masks beside the weights, and an unembedding that training took its own way."""
+    trained = random_gpt(2, 2, 8, tie_word_embeddings=False)
+    state = trained.state_dict()
+    assert not torch.equal(state["lm_head.weight"], state["transformer.wte.weight"])
+    masks = {f"transformer.h.{n}.attn.bias": torch.ones(16, 16).tril()[None, None] for n in (0, 1)}
+    model = random_gpt(2, 2, 8, seed=1)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert "All keys matched" in str(model.load_state_dict(state | masks))
+    ids = [3, 1, 4, 1, 5]
+    np.testing.assert_allclose(
+        model(torch.tensor([ids]))[0][0].detach().numpy(),
+        oracle(trained).forward(ids)[0],
+        atol=1e-4,
+    )
+    assert sum(p.numel() for p in model.parameters()) == parameters + 23 * 8
+
+
+def test_a_state_that_ties_leaves_a_model_tied():
+    model = random_gpt(2, 2, 8, seed=1)
+    for assign in (False, True):
+        model.load_state_dict(random_gpt(2, 2, 8).state_dict(), assign=assign)
+        assert model.lm_head.weight is model.transformer.wte.weight
+        assert model.config.tie_word_embeddings
 
 
 def test_a_program_like_the_generate_notebook_completes_a_prompt(tmp_path):

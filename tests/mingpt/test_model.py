@@ -49,6 +49,32 @@ def test_a_patched_forward_is_gpt2_with_one_vector_replaced(L, H, C, T):
             np.testing.assert_allclose(ours[0].detach().numpy(), theirs, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.half])
+def test_scores_are_in_float32_in_half_precision_too(dtype):
+    """What `reorder_and_upcast_attn` asks for, however sharply heads attend."""
+    attention = random_gpt(1, 2, 32).transformer.h[0].attn
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(1, 2, 64, 16, generator=generator).to(dtype) for _ in range(3))
+    q *= 20
+    scores = q.double() @ k.double().mT / 4
+    later = torch.ones(64, 64).triu(1) > 0
+
+    def mixed(scores: torch.Tensor) -> torch.Tensor:
+        return scores.double().masked_fill(later, -math.inf).softmax(dim=-1) @ v.double()
+
+    def apart(z: torch.Tensor) -> float:
+        return (z.double() - mixed(scores)).abs().mean().item()
+
+    assert apart(attention.mix(q, k, v)) < apart(mixed(scores.to(dtype))) / 2
+
+
+def test_settings_that_are_missing_are_gpt2s():
+    """As in a configuration that another program made."""
+    config = CfgNode(n_layer=1, n_head=2, n_embd=8, vocab_size=9, block_size=4)
+    config.merge_from_dict(dict.fromkeys(("embd_pdrop", "resid_pdrop", "attn_pdrop"), 0.0))
+    assert GPT(config).transformer.h[0].mlp.act.approximate == "tanh"
+
+
 def test_each_sequence_of_a_batch_can_have_its_own_patch(gpt):
     both = torch.randn(2, 8, generator=torch.Generator().manual_seed(3))
     together, _ = gpt(batch(IDS, IDS[::-1]), patch_params=PatchParams(1, 2, both))
@@ -227,6 +253,11 @@ def test_new_weights_are_small_and_those_into_the_stream_smaller_with_depth():
         (
             {"n_layer": 1, "n_head": 3, "n_embd": 8, "vocab_size": 9, "block_size": 4},
             "n_embd=8 cannot be split evenly among n_head=3 heads",
+        ),
+        (
+            {"model_type": "gpt-nano", "vocab_size": 9, "block_size": 4}
+            | {"activation_function": "mish"},
+            "activation_function 'mish' is none of gelu_new, gelu_fast",
         ),
     ],
 )

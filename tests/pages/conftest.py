@@ -28,7 +28,7 @@ PAGES = {
     "lens": "pages/reading/lens.py",
     "compare": "pages/reading/compare.py",
     "how it works": "pages/learn/how_it_works.py",
-    "a circuit is born": "pages/learn/how_a_circuit_is_born.py",
+    "training": "pages/learn/training.py",
     "tokens": "pages/learn/tokens.py",
     "is it right": "pages/learn/is_it_right.py",
 }
@@ -59,8 +59,7 @@ class App:
     def enter(self, **fields) -> "App":
         """Enter values into the inputs of an experiment, all at once."""
         for field, value in fields.items():
-            key = "chosen_model" if field == "model" else f"field_{field}"
-            self.widget(key).set_value(value)
+            self.widget(f"field_{field}").set_value(value)
         return self.run()
 
     def press(self, label: str) -> "App":
@@ -73,6 +72,8 @@ class App:
         return self.run()
 
     def widget(self, key: str):
+        if key == "field_model":  # which is also the slider's, if it is a moment of a training
+            key = "chosen_model"
         return next(node for node in self.at if getattr(node, "key", None) == key)
 
     def has(self, key: str) -> bool:

@@ -113,6 +113,6 @@ def test_a_link_to_another_site_needs_no_word_about_the_embedding(open_app):
 
 def test_a_window_wider_than_the_model_is_narrowed_before_anything_is_drawn(open_app):
     app = open_app(window="99", embedding="0")
-    assert app.experiment.window == app.widget("field_window").value == 5
+    assert app.experiment.window == app.widget("field_window").value == 7
     assert app.query == app.experiment.to_query()
     assert app.maps and not app.notes

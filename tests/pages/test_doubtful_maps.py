@@ -24,7 +24,7 @@ def test_no_example_that_is_offered_is_doubtful(open_app):
 def test_the_first_doubt_is_one_line_with_its_fix_and_the_others_are_one_click_away(open_app):
     app = open_app(target=" the", foil=" a")
     line, first, second = doubts_of(app)
-    assert first.startswith(line) and line.startswith("The clean run expects ·Jones (99.95%); the")
+    assert first.startswith(line) and line.startswith("The clean run expects ·Jones (99.71%); the")
     assert "the foil ·a is only its number" in second
     labels = [block.proto.popover.label for block in app.at.get("popover")]
     assert "Why, and 1 more" in labels

@@ -151,6 +151,13 @@ def test_markup_in_a_text_is_shown_as_it_is(open_app, hostile):
     assert_shown_as_it_is(app, hostile)
 
 
+def test_a_special_token_in_a_text_is_told_once(open_app):
+    texts = {name: f"{name}<|endoftext|> Mary is" for name in ("a", "b")}
+    app = open_app().enter(clean=texts["a"], corrupted=texts["b"])
+    (note,) = app.notes
+    assert note.startswith("<|endoftext|> was read as one special token, number ")
+
+
 @pytest.mark.parametrize("token, shown", [("<", "&lt;"), ("$", "$"), ("\n", "⏎")])
 def test_a_target_of_markup_is_shown_as_it_is(open_app, token, shown):
     """One byte is one token of any tokenizer of bytes, so these come as far as the figures."""

@@ -56,20 +56,21 @@ def test_it_shows_the_likeliest_tokens_of_both_runs_as_tables_or_a_chart(open_ap
 def test_target_and_foil_are_told_wherever_they_are_and_other_tokens_can_become_them(
     open_app, answer
 ):
-    app = open_app()
+    app = open_app(foil=" were")
     for side, table in zip(("clean", "corrupted"), app.next_tokens, strict=True):
         result = answer(app.experiment)
         own = {row["token"]: row for row in table if row["use as"] in ("target", "foil")}
         assert {row["use as"]: token for token, row in own.items()} == {
             "target": "·Jones",
-            "foil": "·Smith",
+            "foil": "·were",
         }
         for name, token in (("target", result.target), ("foil", result.foil)):
             plain = result.plain(f"{name}_prob", side)
             assert own[token.label]["prob."] == probability(plain)
-        further = [row for row in table[20:]]
-        assert [row["token"] for row in further] == ["·Smith" if side == "clean" else "·Jones"]
-        assert int(further[0]["rank"]) > 20
+        top = {row.token.label for row in result.top[side]}
+        further = table[20:]
+        assert {row["token"] for row in further} == set(own) - top >= {"·were"}
+        assert all(int(row["rank"].replace(",", "")) > 20 for row in further)
         assert all(row["use as"] == "TF" for row in table if row["token"] not in own)
     body = next(body for body in app.bodies if "pb-dense" in body)
     buttons = [node.attrib for node in ElementTree.fromstring(body).iter("button")]
@@ -252,10 +253,10 @@ def test_a_chosen_cell_is_outlined_tells_its_story_and_its_next_tokens(open_app,
     clean, patched, _corrupted = app.next_tokens
     also = result.target.id, result.foil.id
     for row, moved in zip(patched, app.job.of.patched_next_tokens((3, 1), also), strict=True):
-        assert (row["rank"], row["id"]) == (str(moved.now.rank), str(moved.now.token.id))
+        assert (row["rank"], row["id"]) == (f"{moved.now.rank:,}", str(moved.now.token.id))
         ranks = f"{moved.clean_rank:,}", f"{moved.corrupted_rank:,}"
         assert (row["clean"], row["corr."]) == ranks
-        assert row["risen"] == f"{getattr(moved, f'{unpatched}_rank') - moved.now.rank:+d}"
+        assert row["risen"] == f"{getattr(moved, f'{unpatched}_rank') - moved.now.rank:+,}"
     ranks = {row["id"]: row["rank"] for row in clean}
     assert all(row["clean"] == ranks[row["id"]] for row in patched if row["id"] in ranks)
 
@@ -271,7 +272,7 @@ def test_a_chosen_patch_can_be_followed_through_the_layers(open_app, answer):
     baseline = result.baselines["logit_diff"]
     expected = [baseline.corrupted, baseline.clean, result.values[1, 9]]
     assert ends == pytest.approx(expected, abs=1e-3)
-    assert numbers(readers["data"][0]["z"]).shape == (6, 4)
+    assert numbers(readers["data"][0]["z"]).shape == (8, 4)
     table = next(text for text in app.texts if "put in here" in text)
     for site in ("resid_pre", "attn_out", "mlp_out"):
         part = answer(replace(app.experiment, site=site)).values[1, 9]

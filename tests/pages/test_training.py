@@ -4,16 +4,10 @@ import pytest
 
 from core import models
 from core.teaching import growth
-from pages.parts import training
 from tests.pages.conftest import text_of
 
 STEPS = [at.step for at in models.checkpoints(models.TEACHING) if at.seed == 0]
 MIDDLE = STEPS[len(STEPS) // 2]
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(training, "_FRAME", 0.0)
 
 
 @pytest.mark.parametrize("page", ["patch", "components"])
@@ -28,7 +22,7 @@ def test_a_step_is_the_model_of_all_that_the_page_shows(open_app, page):
     app.run()
     name = f"teaching@seed0-step{MIDDLE}"
     assert app.experiment.model == app.answered.model == app.query["model"] == name
-    assert app.widget("chosen_model").value == "teaching"
+    assert app.widget("field_model").value == "teaching"
     app.widget("training_seed").set_value(1)
     app.run()
     assert app.query["model"] == f"teaching@seed1-step{MIDDLE}"
@@ -59,16 +53,30 @@ def test_maps_differ_from_step_to_step_and_those_seen_are_kept(open_app, monkeyp
     assert app.run().maps[0]["data"][0]["z"] == first
 
 
-def test_play_shows_every_step_from_the_first_to_the_last_and_stops(open_app, monkeypatch):
-    app, shown = open_app(model="teaching@seed0-step0"), []
-    enter = training._enter
-    monkeypatch.setattr(training, "_enter", lambda e, at: shown.append(at.step) or enter(e, at))
-    app.press("Play")
-    assert shown == STEPS[1:]
-    assert app.query["model"] == "teaching"
-    assert "Play" in app.buttons and "Pause" not in app.buttons
+def test_play_offers_each_next_step_to_the_browser_from_the_first_to_the_last(open_app):
+    """Which presses it once a step is drawn; the address stays, or each would be one to go back
+    to."""
+    app = open_app(model=f"teaching@seed0-step{STEPS[-2]}")
+    before = app.query
+    assert "Next step" not in app.buttons
+    app.press("Play").press("Next step")
+    assert app.query["model"] == app.answered.model == "teaching"
+    assert "Play" in app.buttons and "Next step" not in app.buttons
+    shown = []
     app.press("Play")  # once more, from the beginning
-    assert shown == [*STEPS[1:], *STEPS]
+    while "Next step" in app.buttons:
+        shown.append(app.widget("training_step").value)
+        assert app.query["model"] == "teaching"
+        app.press("Next step")
+    assert shown == STEPS[:-1]
+    app.press("Play").press("Pause")
+    assert app.query == before | {"model": "teaching@seed0-step0"}
+
+
+def test_another_page_does_not_play_on(open_app):
+    app = open_app(model="teaching@seed0-step0").press("Play")
+    app.go_to("components")
+    assert "Next step" not in app.buttons and "Play" in app.buttons
 
 
 def test_the_panel_says_what_the_model_could_do_at_the_step_and_where_it_came_about(open_app):
@@ -91,7 +99,7 @@ def test_no_other_model_has_steps(open_app, tmp_path):
 
 
 def test_the_page_tells_what_came_when_and_links_to_the_maps(open_app):
-    app = open_app().go_to("a circuit is born")
+    app = open_app().go_to("training")
     for seed in (0, 1):
         said = " ".join(app.texts)
         for name, checkpoints in growth.shipped().behaviours.items():

@@ -22,7 +22,7 @@ def gpt() -> GPT:
 
 def test_it_measures_the_sweep_of_its_texts_beside_a_plain_loop(gpt):
     numbers, sizes = bench.measure(gpt, tokens=7, budget=0), sizes_of(gpt)
-    plain = sum(run_work(*sizes[:2], 7, 0, p, 7 - p) for p in (0, 1))  # they part at position 1
+    plain = sum(run_work(*sizes[:3], 7, 0, p, 7 - p) for p in (0, 1))  # they part at position 1
     assert numbers["operations"] == Plan(sizes, 7, differ=1).work + plain
     assert numbers["cells"] == 3 * 7
     assert (numbers["tokens"], numbers["rounds"], numbers["device"]) == (7, 1, "cpu")

@@ -11,7 +11,8 @@ from core.checks import verify
 from core.checks.verify import Check
 from core.engine.sweep import Sweep
 from core.result import ModelCard
-from mingpt.bpe import load_encoder
+from mingpt.bpe import Encoder, load_encoder
+from mingpt.tokenizer_files import Extras
 from tests.builders import random_gpt
 
 CASES = json.loads(verify._REFERENCE.read_text(encoding="utf-8"))["cases"]
@@ -36,6 +37,15 @@ def test_all_that_can_be_run_passes_and_the_rest_says_why_not(teaching):
             assert check.skipped == "published for gpt2, and this is teaching"
     assert teaching.gpt.layer_activations == {}
     assert teaching.gpt.last_token_logits is None
+
+
+def test_a_tokenizer_that_changes_texts_need_not_give_them_back(teaching):
+    plain = teaching.encoder
+    spaced = Encoder(plain.encoder, [*plain.bpe_ranks], Extras(prefix_space=True))
+    *_, check = verify.invariants(replace(teaching, encoder=spaced))
+    assert check.skipped == "this model's tokenizer changes texts"
+    *_, check = verify.invariants(teaching)
+    assert check.title == "Any text comes back from its tokens" and check.compared > 50
 
 
 def test_on_a_model_of_that_name_every_published_case_is_run(gpt2_tokenizer_folder):

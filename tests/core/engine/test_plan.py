@@ -8,7 +8,7 @@ from core.engine.plan import Cell, Plan, Sizes, chunks, first_difference
 from core.question.sites import SITES
 
 L, C, H, T = 4, 8, 2, 6
-SIZES = Sizes(L, C, H)
+SIZES = Sizes(L, C, 4 * C, H)
 
 
 @pytest.mark.parametrize("differ", [0, 2, 6])
@@ -67,7 +67,7 @@ def test_chunks_hold_all_runs_in_turn_and_no_more_than_the_budget(budget):
 
 
 def test_bytes_are_those_of_the_models_numbers():
-    whole, half = (Plan(Sizes(L, C, H, itemsize), T, 0) for itemsize in (4, 2))
+    whole, half = (Plan(Sizes(L, C, 4 * C, H, itemsize), T, 0) for itemsize in (4, 2))
     assert whole.states_bytes == 2 * half.states_bytes == 4 * L * T * C
     (of_whole,), (of_half,) = chunks([whole]), chunks([half])
     assert of_whole.bytes[:2] == tuple(2 * size for size in of_half.bytes[:2])

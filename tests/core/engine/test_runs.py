@@ -9,14 +9,15 @@ from core.engine.runs import record, recording, run_bytes
 from core.engine.sweep import Sweep
 from core.errors import UserError
 from tests.builders import random_gpt, steps_of
-from tests.hooked_gpt2 import Hooked, close, texts, twins
+from tests.hooked_gpt2 import Hooked, both_kinds, close, texts, twins
 
 FLOAT16 = "float16 reaches no further than 65,504: load the model in bfloat16 or float32."
 DAMAGED = "the weights are damaged, or hold values that are no numbers: load another copy."
 
 
-def test_runs_recorded_together_are_those_of_gpt2():
-    theirs, ours = twins(3, 2, 12)
+@both_kinds
+def test_runs_recorded_together_are_those_of_gpt2(settings):
+    theirs, ours = twins(3, 2, 12, **settings)
     both, hooked = texts(6, 1), Hooked(theirs)
     for run, ids in zip(record(ours, *both), both, strict=True):
         assert run.ids == ids

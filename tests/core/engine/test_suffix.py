@@ -2,14 +2,16 @@
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from core.engine import suffix
+from mingpt.settings import ACTIVATIONS, activation
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16, torch.half])
-def test_the_gelu_is_torchs_own_to_the_precision_of_its_numbers(dtype):
+def test_an_activation_is_the_models_own_to_the_precision_of_its_numbers(name, dtype):
+    act = activation(name)
     x = torch.linspace(-8, 8, 4 * 999).view(999, 4).to(dtype)
     found = x.clone()
-    suffix.gelu_(found)
-    torch.testing.assert_close(found, F.gelu(x, approximate="tanh"))
+    suffix.activate_(act, found)
+    torch.testing.assert_close(found, act(x))

@@ -15,8 +15,8 @@ from core.engine.sweep import Sweep, together
 from core.errors import UserError
 from core.question.sites import SITES
 from mingpt.model import GPT
-from tests.builders import random_gpt, swept
-from tests.hooked_gpt2 import close, hook_loop, texts, twins
+from tests.builders import UNUSUAL, random_gpt, swept
+from tests.hooked_gpt2 import both_kinds, close, hook_loop, texts, twins
 from tests.live_bytes import LiveBytes
 
 # layers, heads, channels, tokens, first differing position
@@ -31,9 +31,10 @@ CASES = [
 
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize(("L", "H", "C", "T", "first"), CASES)
-def test_a_sweep_is_a_hooked_run_for_each_cell(site, L, H, C, T, first):
+@both_kinds
+def test_a_sweep_is_a_hooked_run_for_each_cell(settings, site, L, H, C, T, first):
     """Directions, ablations, windows and the embedding: in test_study."""
-    theirs, ours = twins(L, H, C)
+    theirs, ours = twins(L, H, C, **settings)
     base, source = texts(T, first)
     expected = hook_loop(theirs, base, source, site)
     sweep = Sweep(ours, *record(ours, base, source), site)
@@ -79,7 +80,7 @@ OPTIONS = [*({"site": site} for site in SITES), {"window": 1, "embedding": True}
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_recorded_run_ends_as_its_cell(options, source):
     """What it is on the way is claimed of the trace."""
-    _, ours = twins(3, 2, 12)
+    _, ours = twins(3, 2, 12, **UNUSUAL)
     base, other = record(ours, *texts(6, 1))
     sweep = Sweep(ours, base, other if source == "run" else source, **options)
     swept(sweep)
@@ -197,12 +198,12 @@ def test_sweeps_at_once_are_the_same_sweeps_in_turn(gpt, in_steps):
 @pytest.mark.parametrize("budget", [600_000, plan.WORKING_MEMORY])
 @pytest.mark.parametrize("site", ["resid_post", "mlp_out", "head_z"])
 @pytest.mark.parametrize(
-    ("H", "C", "T", "first"),
-    [(16, 128, 32, 0), (2, 128, 32, 20), (1, 128, 8, 5)],
-    ids=["attention takes most", "the texts part late", "the MLP takes most"],
+    ("H", "C", "M", "T", "first"),
+    [(16, 128, 512, 32, 0), (2, 128, 512, 32, 20), (1, 128, 512, 8, 5), (1, 128, 1024, 8, 5)],
+    ids=["attention takes most", "the texts part late", "the MLP takes most", "a wider MLP"],
 )
-def test_a_sweep_takes_the_memory_it_says(monkeypatch, H, C, T, first, site, budget, dtype):
-    model = random_gpt(4, H, C, block_size=T).to(dtype)
+def test_a_sweep_takes_the_memory_it_says(monkeypatch, H, C, M, T, first, site, budget, dtype):
+    model = random_gpt(4, H, C, n_inner=M, block_size=T).to(dtype)
     runs = record(model, *texts(T, first))
     monkeypatch.setattr(plan, "WORKING_MEMORY", budget)
     with LiveBytes() as live:

@@ -11,9 +11,9 @@ from core.question.sites import SITES
 from tests.builders import random_gpt
 from tests.hooked_gpt2 import texts
 
-# layers, heads, channels, tokens, first differing position
-CASES = [(3, 2, 8, 6, 2), (3, 2, 8, 6, 0), (2, 2, 8, 6, 5), (2, 5, 15, 7, 1), (1, 1, 4, 5, 1)]
-CASES += [(2, 2, 8, 1, 0)]
+# layers, heads, channels, those inside an MLP, tokens, first differing position
+CASES = [(3, 2, 8, 32, 6, 2), (3, 2, 8, 11, 6, 0), (2, 2, 8, 32, 6, 5), (2, 5, 15, 60, 7, 1)]
+CASES += [(1, 1, 4, 16, 5, 1), (2, 2, 8, 32, 1, 0)]
 OPTIONS = [*({"site": site} for site in SITES), {"window": 1, "embedding": True}]
 
 
@@ -22,7 +22,7 @@ def by_hand(sweep: Sweep, *, at_least: bool, first: int | None = None) -> int:
     this one does. It has a query for every row that differs from the base, also for those of the
     last block that are not read, and runs attend from `first` on (by default from their own p) to
     all T positions and mask what they may not see."""
-    (L, C, _, _), T = sweep.plan.sizes, sweep.plan.T
+    (L, C, M, _, _), T = sweep.plan.sizes, sweep.plan.T
     total = 0
     for cell in sweep.plan.cells:
         alone = "position" in sweep.plan.site.axes  # of p; else of all that lie behind it too
@@ -31,7 +31,7 @@ def by_hand(sweep: Sweep, *, at_least: bool, first: int | None = None) -> int:
                 is_own = position == cell.p or block > cell.start or not alone
                 is_read = block < L - 1 or position == T - 1
                 total += is_own * 2 * C**2 * (2 + (is_read or not at_least))  # key, value; query
-                total += is_read * 18 * C**2  # output projection and MLP
+                total += is_read * (2 * C**2 + 4 * C * M)  # output projection and MLP
                 total += at_least * is_read * 4 * C * (position + 1)  # scores, and mix of values
             if not at_least:
                 total += 4 * C * T * (T - (cell.p if first is None else first))
@@ -46,12 +46,12 @@ def counted(compute) -> int:
 
 @pytest.mark.parametrize("one_by_one", [True, False])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("L, H, C, T, first", CASES)
+@pytest.mark.parametrize("L, H, C, M, T, first", CASES)
 def test_the_work_of_a_sweep_is_that_of_its_runs(
-    monkeypatch, L, H, C, T, first, options, one_by_one
+    monkeypatch, L, H, C, M, T, first, options, one_by_one
 ):
     """Above all in the block before which a run begins, the base has all but what was patched."""
-    model = random_gpt(L, H, C)
+    model = random_gpt(L, H, C, n_inner=M)
     sweep = Sweep(model, *record(model, *texts(T, first)), **options)
     site = sweep.plan.site_name
     assert sweep.work == by_hand(sweep, at_least=True)
@@ -64,13 +64,13 @@ def test_the_work_of_a_sweep_is_that_of_its_runs(
     assert done == by_hand(sweep, at_least=False, first=None if one_by_one else first)
 
 
-@pytest.mark.parametrize("L, H, C, T, first", CASES)
-def test_a_plain_run_is_a_run_of_all_positions_from_block_0_on(L, H, C, T, first):
-    model = random_gpt(L, H, C)
+@pytest.mark.parametrize("L, H, C, M, T, first", CASES)
+def test_a_plain_run_is_a_run_of_all_positions_from_block_0_on(L, H, C, M, T, first):
+    model = random_gpt(L, H, C, n_inner=M)
     products = counted(lambda: record(model, texts(T, 0)[0]))  # torch does not count its attention
     attention = 4 * C * ((L - 1) * T * (T + 1) // 2 + T)
-    unread = 20 * C**2 * (T - 1)  # of the last block
-    assert work.run_work(L, C, T, 0, 0, T) == products + attention - unread
+    unread = (4 * C**2 + 4 * C * M) * (T - 1)  # of the last block
+    assert work.run_work(L, C, M, T, 0, 0, T) == products + attention - unread
 
 
 def test_the_rate_is_measured_once_and_says_how_long_work_takes():

@@ -79,6 +79,14 @@ def test_bos_stands_at_the_head_of_both_texts_and_counts():
         _ = drafted(most=7, bos=True).pair
 
 
+def test_what_is_read_otherwise_than_as_its_characters_is_told_once():
+    told = "<|endoftext|> was read as its characters: this model has no such special token."
+    texts = {"clean": f"{CLEAN}<|endoftext|>", "corrupted": f"{CORRUPTED}<|endoftext|>"}
+    assert drafted(most=40, **texts).notes == (told,)
+    assert drafted(foil="<|endoftext|>").notes == ()  # of what cannot be read there is a problem
+    assert drafted().notes == ()
+
+
 def test_the_texts_can_be_run_whatever_target_and_foil_are():
     read = drafted(target="", foil=" Lee met")
     assert read.texts_fit

@@ -7,16 +7,20 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.question.tokens import (
     Token,
+    can_be_typed,
     in_pieces,
+    notes,
     part_at,
     single_token,
     split,
     token,
     tokenize,
     visible,
+    whole_words,
 )
 from core.question.tokens import with_leading_space as leading_space
-from mingpt.bpe import END_OF_TEXT
+from mingpt.bpe import END_OF_TEXT, Encoder
+from mingpt.tokenizer_files import AddedToken, Extras
 from tests.builders import tiny_encoder
 
 ENCODER = tiny_encoder()
@@ -30,6 +34,10 @@ class NeverAsked:
 
     def encode(self, text):
         raise AssertionError("the text was tokenized")
+
+
+def with_extras(**extras) -> Encoder:
+    return Encoder(ENCODER.encoder, [*ENCODER.bpe_ranks], Extras(**extras))
 
 
 def pieces(text: str, most: int = 99, **options) -> list[str]:
@@ -102,15 +110,68 @@ def test_bos_begins_the_text_and_counts():
 
 
 def test_a_tokenizer_without_bos_says_so():
-    bare = tiny_encoder()
-    del bare.encoder[END_OF_TEXT]
+    bare = with_extras(bos=None)
     problem = refused("ab", bare, "bos", bos=True)
     assert problem == "This model has no <|endoftext|> token to begin with."
 
 
-def test_the_end_of_text_typed_as_text_never_becomes_the_special_token():
+def test_a_tokenizer_that_begins_texts_itself_does_so_once():
+    itself = with_extras(begins=(ENCODER.encoder["Anna"],))
+    for bos in (False, True):
+        found = tokenize("ab", itself, most=3, field="clean", bos=bos)
+        assert [piece.text for piece in found] == ["Anna", "a", "b"]
+    assert "has 4 tokens" in refused("abc", itself, most=3)
+    assert single_token("a", itself, field="target").text == "a"
+
+
+def test_another_token_than_the_end_of_text_may_begin_texts():
+    first, *_ = tokenize("ab", with_extras(bos="Anna"), most=3, field="clean", bos=True)
+    assert first.text == "Anna"
+
+
+def test_a_special_token_that_was_typed_is_one_token_and_told():
+    id = ENCODER.encoder[END_OF_TEXT]
+    knows = with_extras(added=(AddedToken(END_OF_TEXT, id, normalized=False, special=True),))
+    text = f"a{END_OF_TEXT}b {END_OF_TEXT}"
+    found = tokenize(text, knows, most=9, field="clean")
+    assert [piece.text for piece in found] == ["a", END_OF_TEXT, "b", " ", END_OF_TEXT]
+    assert notes(text, knows) == (
+        f"<|endoftext|> was read as one special token, number {id:,}, not as its characters.",
+    )
+    assert notes("a b", knows) == notes("\ud83d", knows) == ()
+    assert single_token(END_OF_TEXT, knows, field="target") == Token(id, END_OF_TEXT)
+    assert can_be_typed(token(id, knows), knows)
+
+
+def test_an_added_word_is_no_special_token():
+    assert notes("Anna", with_extras(added=(AddedToken("Anna", 3, normalized=True),))) == ()
+
+
+def test_an_end_of_text_that_a_model_has_not_is_text_and_told():
     found = pieces(f"a {END_OF_TEXT} b")
     assert END_OF_TEXT not in found and "".join(found) == f"a {END_OF_TEXT} b"
+    assert notes(f"a {END_OF_TEXT} b", ENCODER) == (
+        "<|endoftext|> was read as its characters: this model has no such special token.",
+    )
+
+
+def test_characters_that_a_tokenizer_leaves_out_are_told_and_alone_are_refused():
+    known = {token: id for token, id in ENCODER.encoder.items() if token not in ("é", "x", "Ã")}
+    few = Encoder(known, [pair for pair in ENCODER.bpe_ranks if "x" not in "".join(pair)])
+    found = tokenize("axbé x", few, most=9, field="clean")
+    assert [piece.text for piece in found] == ["a", "b", "\\xa9", " "]
+    assert notes("axbé x", few) == ("This model’s tokenizer has no token for x é: left out.",)
+    assert refused("xx", few) == (
+        "The clean text is empty to this model: its tokenizer knows none of the characters."
+    )
+    assert refused_token("x", few) == "The target x is no token of this model’s."
+
+
+def test_a_token_of_other_characters_is_shown_and_cannot_be_typed():
+    own = Encoder(ENCODER.encoder | {"▁own": 9999}, [*ENCODER.bpe_ranks])
+    assert token(9999, own) == Token(9999, "▁own")
+    assert not can_be_typed(token(9999, own), own)
+    assert whole_words(own, "own") == ()
 
 
 def test_one_token_is_taken_as_it_was_typed():
@@ -142,6 +203,7 @@ def test_a_missing_leading_space_is_noticed():
 def test_no_leading_space_is_offered_where_it_would_not_help(text):
     assert leading_space(text, ENCODER) is None
     assert leading_space(" ", tiny_encoder(words=("  ",))) is None  # nor a second one
+    assert leading_space("Anna", with_extras(prefix_space=True)) is None  # is read with one
 
 
 @pytest.mark.parametrize(

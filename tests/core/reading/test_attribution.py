@@ -4,13 +4,14 @@ import torch
 
 from core.engine.runs import record
 from core.reading.attribution import attribute
-from tests.hooked_gpt2 import FOIL, TARGET, Hooked, close, difference, texts, twins
+from tests.hooked_gpt2 import FOIL, TARGET, Hooked, both_kinds, close, difference, texts, twins
 
 L, H, C = 3, 5, 20
 
 
-def test_the_parts_are_what_each_wrote_and_sum_to_the_logit_difference():
-    theirs, ours = twins(L, H, C)
+@both_kinds
+def test_the_parts_are_what_each_wrote_and_sum_to_the_logit_difference(settings):
+    theirs, ours = twins(L, H, C, **settings)
     ids, hooked, ln_f = texts(6, 1)[0], Hooked(theirs), theirs.transformer.ln_f
     direction = difference(theirs.lm_head.weight.T)
     std = (hooked.kept(ids, "resid_post")[L - 1][-1].var(unbiased=False) + ln_f.eps).sqrt()

@@ -5,14 +5,25 @@ import torch
 
 from core.engine.runs import record
 from core.reading.preview import head_preview
-from tests.hooked_gpt2 import FOIL, TARGET, Hooked, close, difference, hook_loop, texts, twins
+from tests.hooked_gpt2 import (
+    FOIL,
+    TARGET,
+    Hooked,
+    both_kinds,
+    close,
+    difference,
+    hook_loop,
+    texts,
+    twins,
+)
 
 L, H, C = 3, 2, 12
 
 
 @pytest.mark.parametrize("inference", [False, True])
-def test_the_preview_is_the_base_and_the_gradient_times_the_difference(inference):
-    theirs, ours = twins(L, H, C)
+@both_kinds
+def test_the_preview_is_the_base_and_the_gradient_times_the_difference(settings, inference):
+    theirs, ours = twins(L, H, C, **settings)
     base, source = texts(6, 1)
     hooked = Hooked(theirs)
     added = [torch.zeros(6, H, C // H, requires_grad=True) for _ in range(L)]

@@ -14,6 +14,7 @@ from tests.hooked_gpt2 import (
     Edit,
     Hooked,
     ablated,
+    both_kinds,
     close,
     difference,
     put,
@@ -28,8 +29,9 @@ BASE, SOURCE = texts(T, 1)
 @pytest.mark.parametrize("source", ["run", "zero", "mean"])
 @pytest.mark.parametrize("layer", [-1, 0, 1, 2])
 @pytest.mark.parametrize("position", [0, 1, T - 1])
-def test_a_patch_is_followed_through_layers_parts_and_readers(source, layer, position):
-    theirs, ours = twins(L, H, 12)
+@both_kinds
+def test_a_patch_is_followed_through_layers_parts_and_readers(settings, source, layer, position):
+    theirs, ours = twins(L, H, 12, **settings)
     hooked = Hooked(theirs)
 
     def patch(site: str, at: int) -> Edit:

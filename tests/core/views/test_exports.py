@@ -11,7 +11,7 @@ import pytest
 from core.errors import UserError
 from core.question.metrics import METRICS
 from core.question.tokens import Token
-from core.result import Ranked, Result
+from core.result import Ranked, Result, SmokeTest
 from core.views.exports import (
     Chosen,
     attention_csv,
@@ -65,6 +65,23 @@ def test_files_of_every_version_are_read(result, parts):
     assert told(from_json(json.dumps(data))) == told(replace(result, seconds=seconds))
 
 
+def test_a_models_card_is_in_the_file_whole(result):
+    test = SmokeTest("Some text.", 9.5, 30, 7.6, 3.12)
+    card = replace(
+        result.model,
+        source="the hub's repository a/b, revision main",
+        revision="12" * 20,
+        settings={"n_inner": 9, "activation_function": "relu"},
+        notes=("h.0.attn.bias was left out",),
+        smoke_test=test,
+    )
+    text = to_json(replace(result, model=card))
+    assert from_json(text).model == card
+    said = json.loads(text)
+    assert said["model"]["smoke_test"]["loss"] == 9.5
+    assert said["in_words"]["model"].startswith("This model does not predict ordinary text; is its")
+
+
 def test_every_float32_survives_json_and_csv(result):
     numbers = [1e-45, -1e-38, 3.4e38, -0.0, 0.1, 1 / 3, 1e-7, 16777217.0]
     grid = np.resize(np.array(numbers, dtype=np.float32), result.values.shape)
@@ -76,7 +93,7 @@ def test_every_float32_survives_json_and_csv(result):
 def test_json_has_the_keys_that_scripts_rely_on(any_result):
     data = json.loads(to_json(any_result))
     assert data["experiment"] == any_result.experiment.to_dict()
-    assert set(data["model"]) == {"name", "fingerprint", "layers", "parameters", "dtype"}
+    assert data["model"].keys() >= {"name", "fingerprint", "layers", "parameters", "dtype"}
     assert data["tokens"].keys() == {"clean", "corrupted"}
     assert data["tokens"]["clean"][-1] == {"id": any_result.clean[-1].id, "text": " Anna"}
     assert data["axes"] == ["layer", "position"]
@@ -164,6 +181,7 @@ def test_a_file_says_in_words_what_was_patched_and_how_to_read_it(loaded, questi
         "patched": summary(result),
         "metric": wording(result),
         "reading": METRICS[result.experiment.metric].says,
+        "model": "Whether it predicts ordinary text is not known.",
     }
     asked = (result.experiment.site, result.experiment.direction)
     assert {(line["site"], line["direction"]) for line in rows(grid_csv(result))} == {asked}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from core.question.tokens import Token
-from core.result import Baseline
-from core.views.sentences import lens_says, where_it_is
+from core.result import Baseline, SmokeTest
+from core.views.sentences import lens_says, predicts, where_it_is
 
 A, B = Token(1, " A"), Token(2, " B")
 ROWS = ("embedding", "0", "1", "2")
@@ -69,3 +69,26 @@ def test_maps_of_heads_and_of_ablations_have_no_such_place(result):
     ablation = replace(result, experiment=replace(result.experiment, direction="zero"))
     heads = replace(result, axes=("layer", "head"))
     assert where_it_is(ablation) is None and where_it_is(heads) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "of_its_size", "says"),
+    [
+        (3.5, 3.12, "It predicts a few plain sentences at 3.50 nats per token; who knows how"
+         " frequent words are, and nothing else, needs about 7.6, GPT-2 of this size 3.1"
+         " (published, for long web texts)."),
+        (5.2, 3.12, "This model does not predict ordinary text; is its config right? It needs 5.20"
+         " nats per token for a few plain sentences; who knows how frequent words are, and nothing"
+         " else, needs about 7.6, GPT-2 of this size 3.1 (published, for long web texts)."),
+        (5.2, None, "It predicts a few plain sentences at 5.20 nats per token; who knows how"
+         " frequent words are, and nothing else, needs about 7.6."),
+        (7.6, None, "This model does not predict ordinary text; is its config right? It needs 7.60"
+         " nats per token for a few plain sentences; who knows how frequent words are, and nothing"
+         " else, needs about 7.6."),
+        (None, None, "This model does not predict ordinary text; is its config right? It needs no"
+         " number for a few plain sentences; who knows how frequent words are, and nothing else,"
+         " needs about 7.6."),
+    ],
+)  # fmt: skip
+def test_how_well_a_model_predicts_stands_beside_what_else_does(loss, of_its_size, says):
+    assert predicts(SmokeTest("A text.", loss, 30, 7.6, of_its_size)) == says

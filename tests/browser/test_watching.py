@@ -5,6 +5,7 @@ from dataclasses import replace
 from playwright.sync_api import expect
 
 from core import models
+from tests import builders
 from tests.browser.driver import DEFAULT
 
 STEPS = [at.step for at in models.checkpoints(models.TEACHING) if at.seed == 1]
@@ -53,10 +54,11 @@ def test_pause_stays_at_the_step_that_is_shown_and_a_reload_comes_back_to_it(vis
     expect(slider).to_have_attribute("aria-valuetext", now)
 
 
-def test_keys_on_the_slider_step_through_the_training(visit, answer):
+def test_keys_on_the_slider_step_through_the_training(visit):
     visit.open(model="teaching@seed1-step0")
     page = visit.page
     page.get_by_role("slider", name="Training step").focus()
     page.keyboard.press("ArrowRight")
     asked = replace(DEFAULT, model=f"teaching@seed1-step{STEPS[1]}")
-    visit.asks(asked).shows(answer(asked).values)
+    model = models.load(models.named(asked.model))
+    visit.asks(asked).shows(builders.finished(asked, model).read(asked).values)

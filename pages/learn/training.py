@@ -1,4 +1,4 @@
-"""The page "A circuit is born": what the teaching model learnt when, read off its checkpoints."""
+"""The page "Training": what the teaching model learnt when, read off its checkpoints."""
 
 import streamlit as st
 
@@ -50,7 +50,7 @@ def _events(
             now = steps[first]
             shares = {step: g.beats_all for step, g in steps.items()}
             says = (
-                f"{sentences.learnt(name, shares, first)} It is there"
+                f"{sentences.learnt(name, shares, first)} It is"
                 f" {sentences.came_about(now.at_last, now.head)}, which alone brings"
                 f" {now.head_effect:.0%} of the effect."
             )
