@@ -66,17 +66,17 @@ class Answer:
         lines = [
             f"{name} over pairs, {self.used}: {self.asked.site}, {self.asked.direction},"
             f" {self.model.name} ({self.model.fingerprint})",
-            f"clean runs {s.clean:.4f}, corrupted runs {s.corrupted:.4f}; in brackets"
+            f"clean runs {s.clean:z.4f}, corrupted runs {s.corrupted:z.4f}; in brackets"
             f" {LEVEL:.0%} intervals of a bootstrap over pairs; * where no effect is within",
             "",
         ]
         cells = [["layer", *self.columns]]
         for row, label in enumerate(self.rows):
             star = np.where(s.says_nothing[row], "*", "")
-            means = (f"{m:.3f}{n}" for m, n in zip(s.mean[row], star, strict=True))
+            means = (f"{m:z.3f}{n}" for m, n in zip(s.mean[row], star, strict=True))
             cells.append([label, *means])
             both = zip(s.low[row], s.high[row], strict=True)
-            cells.append(["", *(f"[{low:.3f}, {high:.3f}]" for low, high in both)])
+            cells.append(["", *(f"[{low:z.3f}, {high:z.3f}]" for low, high in both)])
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines += ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
         return "\n".join(lines)

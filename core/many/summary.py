@@ -21,6 +21,7 @@ from core.question.metrics import SMALLEST_DIFFERENCE
 
 SAMPLES = 2000
 LEVEL = 0.95  # of an interval
+ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,10 @@ class Summary:
 
     @property
     def says_nothing(self) -> np.ndarray:
-        """Which cells have "no effect" within their interval, (...)."""
-        return (self.low <= self.unpatched) & (self.unpatched <= self.high)
+        """Which cells have "no effect" within their interval, or nearer to it than two ways of
+        adding up the same numbers are to each other, (...)."""
+        low, high = self.low - ROUNDING, self.high + ROUNDING
+        return (low <= self.unpatched) & (self.unpatched <= high)
 
 
 def samples(groups: Sequence[str], count: int = SAMPLES, seed: int = 0) -> np.ndarray:

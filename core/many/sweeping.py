@@ -59,9 +59,9 @@ def screened(pairs: Sequence[Fitted], model: LoadedModel) -> Iterator[Screened]:
     """Of each pair in turn what the model says to both plain runs. Those of one length that follow
     one another are run together."""
     unembedding = Unembedding(model.gpt.lm_head.weight)
-    L, C, _, itemsize = sizes_of(model.gpt)
+    sizes = sizes_of(model.gpt)
     for T, same in groupby(pairs, key=lambda pair: len(pair.clean)):
-        most = max(1, BATCH_MEMORY // (2 * run_bytes(L, T, C, itemsize)))
+        most = max(1, BATCH_MEMORY // (2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize)))
         for batch in _parts(list(same), most):
             for pair, runs in zip(batch, _recorded(batch, model), strict=True):
                 states = [States(runs[side].state, unembedding) for side in SIDES]

@@ -78,14 +78,10 @@ def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:
         text = getattr(experiment, name)
         setattr(result, name, attempt(name, single_token, text, encoder, field=name))
     if result.target and result.foil:
-<<<<<<< HEAD
         attempt("foil", check_contenders, result.target, result.foil)
-=======
-        attempt("foil", _check_contenders, result.target, result.foil)
     read = (name for name in ("clean", "corrupted", "target", "foil") if getattr(result, name))
     found = (note for name in read for note in notes(getattr(experiment, name), encoder))
     result.notes = tuple(dict.fromkeys(found))
->>>>>>> main
     return result
 
 
