@@ -19,7 +19,7 @@
     return element && Object.fromEntries(new URLSearchParams(element.dataset.experiment));
   };
 
-  const STEPPING = 1000; // milliseconds
+  const STEPPING = 1500; // milliseconds
   const baseOf = (experiment) => experiment.model.split("@")[0];
   let stepSince = 0;
 
