@@ -1,4 +1,4 @@
-"""The command line: `python -m core patch`, `verify`, `bench` or `models`."""
+"""The command line: `python -m core patch`, `many`, `verify`, `bench` or `models`."""
 
 import argparse
 import json
@@ -22,6 +22,7 @@ from core import models, output
 from core.checks import bench, verify
 from core.engine import work
 from core.errors import UserError
+from core.many import cli as many_pairs
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
@@ -29,6 +30,7 @@ from core.study import Study
 from core.views import exports
 from core.views.colour_bar import VIEWS
 from core.views.terminal import report
+from core.views.words import duration
 from mingpt.hub import Progress
 
 # What can be written, and the suffix that its file has by custom.
@@ -108,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Check patching on a model against plain runs and against published numbers.",
     )
     checks.set_defaults(run=_verify)
-    for command in (patch, checks):
+    many = many_pairs.add(commands)
+    many.set_defaults(run=_many)
+    for command in (patch, checks, many):
         command.add_argument(
             "--model",
             default="teaching",
@@ -200,6 +204,22 @@ def _patch(options: argparse.Namespace) -> int:
         output.write(files["json"], exports.to_json(result) + "\n")
     if "-" not in files.values():
         print(report(result))
+    return 0
+
+
+def _many(options: argparse.Namespace) -> int:
+    _choose_checkpoint(options)
+    files = _files(options)
+    model, started = _load(options, options.dtype), time.perf_counter()
+
+    def draw(done: int, of: int) -> None:
+        elapsed = time.perf_counter() - started
+        rate = done / elapsed
+        if elapsed > 1:
+            left = duration((of - done) / rate)
+            _draw_bar(done / of, f"{done:,} of {of:,} pairs, {rate:.1f} a second, {left} left")
+
+    many_pairs.show(many_pairs.answer(options, model, draw), files.get("json"))
     return 0
 
 

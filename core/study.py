@@ -191,11 +191,7 @@ class Study:
 
     @property
     def _sides(self) -> tuple[str, str]:
-        """What is patched into, and what is put in."""
-        source = {"denoise": "clean", "noise": "corrupted"}
-        direction = self.experiment.direction
-        base = "corrupted" if direction == "denoise" else "clean"
-        return base, source.get(direction, direction)
+        return sides(self.experiment.direction)
 
     @property
     def sweep(self) -> Sweep:
@@ -333,6 +329,13 @@ class Study:
         pair = draft_for(experiment, self.model).pair
         estimate = head_preview(self.model.gpt, base, source, pair.target.id, pair.foil.id)
         return estimate.cpu().numpy()
+
+
+def sides(direction: str) -> tuple[str, str]:
+    """What a direction patches into, and what it puts in: names of SIDES, or "zero" or "mean"."""
+    source = {"denoise": "clean", "noise": "corrupted"}
+    base = "corrupted" if direction == "denoise" else "clean"
+    return base, source.get(direction, direction)
 
 
 def draft_for(experiment: Experiment, model: LoadedModel) -> Draft:

@@ -17,7 +17,7 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["card", "models", "presets", "study", "views", "checks", "__main__"]
+ORDER += ["card", "models", "presets", "study", "many", "views", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -39,6 +39,7 @@ LOADED = [
         "core/models.py": DRAWING,
         "core/presets.py": DRAWING,
         "core/study.py": DRAWING | {"core.views"},
+        "core/many": DRAWING | {"core.views"},
         "core/checks": DRAWING | {"core.views"},
         "core/__main__.py": {"torch._dynamo"},
     },
@@ -137,6 +138,12 @@ def test_no_import_escapes_the_rule(source):
     assert trespasses(set(imported(source)), {"torch"})
     assert not trespasses(set(imported(source.replace("torch", "torchvision"))), {"torch"})
     assert trespasses(set(imported("from core import models")), {"core.models"})
+
+
+def test_pairs_are_read_and_fitted_without_torch():
+    (found,) = modules_after("from core.many import fitting, packs, pairs")
+    assert not trespasses(found, {"torch", "mingpt.model"} | MODELS | DRAWING | THE_APP)
+    assert "core.many.packs" in found
 
 
 def test_what_a_first_visitor_waits_for_has_nothing_slow_in_it():

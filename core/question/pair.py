@@ -73,19 +73,19 @@ def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:
         tokens = attempt(name, tokenize, text, encoder, most=most, field=name, bos=experiment.bos)
         setattr(result, name, tokens)
     if result.clean and result.corrupted:
-        attempt("corrupted", _check_alignment, result.clean, result.corrupted)
+        attempt("corrupted", check_alignment, result.clean, result.corrupted)
     for name in ("target", "foil"):
         text = getattr(experiment, name)
         setattr(result, name, attempt(name, single_token, text, encoder, field=name))
     if result.target and result.foil:
-        attempt("foil", _check_contenders, result.target, result.foil)
+        attempt("foil", check_contenders, result.target, result.foil)
     read = (name for name in ("clean", "corrupted", "target", "foil") if getattr(result, name))
     found = (note for name in read for note in notes(getattr(experiment, name), encoder))
     result.notes = tuple(dict.fromkeys(found))
     return result
 
 
-def _check_alignment(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> None:
+def check_alignment(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> None:
     if len(clean) != len(corrupted):
         where = part_at(clean, corrupted)
         longer = "clean" if len(clean) > len(corrupted) else "corrupted"
@@ -103,7 +103,7 @@ def _check_alignment(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> 
         )
 
 
-def _check_contenders(target: Token, foil: Token) -> None:
+def check_contenders(target: Token, foil: Token) -> None:
     if target.id == foil.id:
         raise UserError(
             f"Target and foil are both {target.label}: their difference would always be 0."

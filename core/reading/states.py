@@ -12,6 +12,8 @@ import torch
 from core.question.metrics import METRICS
 from core.reading.unembed import Unembedding
 
+Tokens = int | tuple[int, ...]  # the id of one, or of several of which any will do
+
 
 class States:
     """Final states (..., C), which may still be filling up, and of each the one number that takes
@@ -43,13 +45,23 @@ class States:
 
 class Says:
     """What a metric of `core.question.metrics` may ask of states, each answer of their shape (...).
-    `clean` is the state of the clean run."""
+    `clean` is the state of the clean run.
 
-    def __init__(self, states: States, target: int, foil: int, clean: States):
+    Target and foil are one token each, or several: the logit of "one of these" is
+    log(sum of exp(logit)) over them, since their probabilities add up.
+    """
+
+    def __init__(self, states: States, target: Tokens, foil: Tokens, clean: States):
         self._states, self._clean = states, clean
         self._vectors, read = states.states.float(), states.unembedding
-        self.target, self.foil = (self._vectors @ read.rows(target, foil).T).unbind(dim=-1)
-        self.logit_diff = self._vectors @ read.difference(target, foil)
+        target, foil = ((of,) if isinstance(of, int) else of for of in (target, foil))
+        logits = self._vectors @ read.rows(*target, *foil).T
+        self.target = logits[..., : len(target)].logsumexp(dim=-1)
+        self.foil = logits[..., len(target) :].logsumexp(dim=-1)
+        if len(target) == len(foil) == 1:  # more exact than the difference of two large numbers
+            self.logit_diff = self._vectors @ read.difference(*target, *foil)
+        else:
+            self.logit_diff = self.foil - self.target
 
     @property
     def log_z(self) -> torch.Tensor:
@@ -71,7 +83,7 @@ class Says:
 
 @torch.inference_mode()
 def measure(
-    metric: str, states: States, clean: States, corrupted: States, target: int, foil: int
+    metric: str, states: States, clean: States, corrupted: States, target: Tokens, foil: Tokens
 ) -> np.ndarray:
     """A metric of states (..., C), as float32 (...); NaN where a state is not known yet. Raises
     UserError for a recovery whose two runs hardly differ."""

@@ -7,6 +7,7 @@ right answer to the one is the wrong answer to the other. All use held-out combi
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from core.teaching.language import (
     CAPITAL_FRAMES,
@@ -36,6 +37,8 @@ from core.teaching.words import (
     VERBS,
     WOMEN,
 )
+
+Asked = TypeVar("Asked")  # with two texts, `clean` and `corrupted`
 
 
 @dataclass(frozen=True)
@@ -163,3 +166,26 @@ BEHAVIOURS = (
     Behaviour("pronoun gender", gender, PRONOUNS),
     Behaviour("attribute binding", binding, COLOURS),
 )
+
+
+def questions(behaviour: Behaviour, count: int, seed: int) -> list[Question]:
+    """`count` different held-out pairs; equal seeds give equal pairs.
+
+    Raises ValueError when the language does not have that many.
+    """
+    return different(behaviour.ask, count, behaviour.name, seed)
+
+
+def different(
+    ask: Callable[[random.Random], Asked], count: int, name: str, seed: int
+) -> list[Asked]:
+    """`count` of what `ask` gives, no two of them with the same two texts; equal names and seeds
+    give equal ones. Raises ValueError, with the name, when there are not that many."""
+    rng = random.Random(f"{name} {seed}")
+    found: dict[frozenset[str], Asked] = {}
+    for _ in range(100 * count):
+        asked = ask(rng)
+        found[frozenset((asked.clean, asked.corrupted))] = asked
+        if len(found) == count:
+            return list(found.values())
+    raise ValueError(f"{name} has only {len(found)} pairs, not {count}")

@@ -6,7 +6,6 @@ A pair counts as right only if both of its texts are answered right.
 """
 
 import argparse
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import torch
 
 from core.teaching import WEIGHTS
-from core.teaching.behaviours import BEHAVIOURS, Behaviour, Question
+from core.teaching.behaviours import BEHAVIOURS, Question, questions
 from mingpt.bpe import Encoder, load_encoder
 from mingpt.model import GPT
 
@@ -27,21 +26,6 @@ class Score:
     beats_foil: float
     beats_all: float
     probability: float
-
-
-def questions(behaviour: Behaviour, count: int, seed: int) -> list[Question]:
-    """`count` different held-out pairs; equal seeds give equal pairs.
-
-    Raises ValueError when the language does not have that many.
-    """
-    rng = random.Random(f"{behaviour.name} {seed}")
-    found: dict[frozenset[str], Question] = {}
-    for _ in range(100 * count):
-        question = behaviour.ask(rng)
-        found[frozenset((question.clean, question.corrupted))] = question
-        if len(found) == count:
-            return list(found.values())
-    raise ValueError(f"{behaviour.name} has only {len(found)} held-out pairs, not {count}")
 
 
 def score(

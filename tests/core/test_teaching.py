@@ -111,7 +111,7 @@ def test_every_question_is_held_out(encoder, behaviour):
 
 def test_questions_refuse_more_pairs_than_there_are():
     one = Behaviour("same again", lambda rng: Question("a", "b", " c", " d"), ["c", "d"])
-    with pytest.raises(ValueError, match="same again has only 1 held-out pairs, not 2"):
+    with pytest.raises(ValueError, match="same again has only 1 pairs, not 2"):
         questions(one, 2, seed=0)
 
 

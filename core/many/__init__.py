@@ -1,0 +1,1 @@
+"""Many pairs: from a file of them to one map, with how sure it is."""

@@ -1,0 +1,192 @@
+"""Many pairs from the file to the answer: the numbers are those of each pair by itself."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core import models
+from core.__main__ import main
+from core.errors import UserError
+from core.many import packs, running, sweeping
+from core.many.fitting import fit, shared_columns
+from core.many.pairs import Pair, write
+from core.many.running import Store
+from core.question.experiment import Experiment
+from tests.builders import finished
+
+METRICS = ("logit_diff", "target_prob", "kl")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.load(models.TEACHING, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def pairs(model):
+    """A few, of several lengths, with roles."""
+    made = packs.PACKS["teaching-surname"].make()[:9]
+    fitted, dropped = fit(made, model.encoder, model.gpt.block_size)
+    assert not dropped
+    return shared_columns(fitted)[1]
+
+
+def asked(**changes) -> Experiment:
+    return replace(Experiment("", "", "", "", model="teaching"), **changes)
+
+
+def alone(pair, model, question) -> dict[str, np.ndarray]:
+    """What a study of this pair by itself says."""
+    (target,), (foil,) = pair.pair.target, pair.pair.foil
+    one = replace(
+        question, clean=pair.pair.clean, corrupted=pair.pair.corrupted, target=target, foil=foil
+    )
+    return finished(one, model).read(one, metrics=METRICS)
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise", "mean"])
+@pytest.mark.parametrize("site", ["resid_post", "head_z"])
+def test_a_pair_beside_others_is_what_it_is_alone(model, pairs, site, direction):
+    question = asked(site=site, direction=direction, embedding=site == "resid_post")
+    found = dict(
+        (pair.pair.id, values) for pair, values in running.work(pairs, model, question, METRICS)
+    )
+    assert len({len(pair.clean) for pair in pairs}) > 1 and len(found) == len(pairs)
+    for pair in pairs[:4]:
+        result, values = alone(pair, model, question), found[pair.pair.id]
+        for metric in METRICS:
+            grid = result.grids[metric]
+            if site == "resid_post":
+                grid = np.stack([grid[:, at[0]] for _, at in pair.columns], axis=1)
+            np.testing.assert_allclose(values.grids[metric], grid, atol=1e-4)
+            baseline = result.baselines[metric]
+            ends = baseline.clean, baseline.corrupted
+            assert values.baselines[metric] == pytest.approx(ends, abs=1e-4)
+
+
+def test_of_several_targets_any_one_counts(model, pairs):
+    """The probability of one of them is the sum of theirs."""
+    (pair, *_), question = pairs, asked()
+    both = replace(pair, target=(*pair.target, *pair.foil))
+    one, other, together = (
+        next(running.work([of], model, question, ("target_prob",)))[1].grids["target_prob"]
+        for of in (pair, replace(pair, target=pair.foil, foil=pair.target), both)
+    )
+    np.testing.assert_allclose(together, one + other, atol=1e-5)
+
+
+def test_a_column_of_several_tokens_is_the_mean_of_their_cells(model, pairs):
+    (pair, *_), question = pairs, asked()
+    T = len(pair.clean)
+    cells, mean = (
+        next(running.work([replace(pair, columns=of)], model, question, ("logit_diff",)))[1]
+        for of in (tuple((str(p), (p,)) for p in range(T)), (("some", (T - 2, T - 1)),))
+    )
+    expected = cells.grids["logit_diff"][:, -2:].mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(mean.grids["logit_diff"], expected, atol=1e-5)
+
+
+def test_screening_says_what_both_plain_runs_say(model, pairs):
+    for pair, found in zip(pairs, sweeping.screened(pairs, model), strict=True):
+        result = alone(pair, model, asked())
+        baseline = result.baselines["logit_diff"]
+        ends = found.clean_difference, found.corrupted_difference
+        assert ends == pytest.approx((baseline.clean, baseline.corrupted), abs=1e-4)
+        assert found.is_first == (result.top["clean"][0].token == result.target)
+        assert found.flips == (baseline.clean < 0 < baseline.corrupted)
+
+
+def test_pairs_are_chosen_by_what_the_model_says_and_the_others_named(model, pairs):
+    flipping, *_ = sweeping.screened(pairs, model)
+    still = flipping._replace(corrupted_difference=-1.0, target_rank=7)
+    for keep, reason in (
+        ("flips", "does not flip: LD is "),
+        ("first", "the target is at rank 7 on the clean run, not the first"),
+    ):
+        kept, dropped = running.choose(pairs[:2], [flipping, still], keep)
+        assert kept == pairs[:1] and reason in dropped[0].reason
+        with pytest.raises(UserError, match="None of 1 usable pairs is one of the pairs whose"):
+            running.choose(pairs[:1], [still], keep)
+    assert running.choose(pairs[:2], [flipping, still], "all") == (pairs[:2], [])
+
+
+def test_work_that_was_broken_off_goes_on_from_the_pairs_that_are_done(
+    model, pairs, tmp_path, monkeypatch
+):
+    question, whole = asked(), {}
+    for pair, values in running.work(pairs, model, question, METRICS):
+        whole[pair.pair.id] = values
+    begun = running.work(pairs, model, question, METRICS, Store(tmp_path))
+    done = [next(begun)[0].pair.id for _ in range(3)]
+    begun.close()
+    file = tmp_path / running.VALUES
+    file.write_text(file.read_text() + '["half a li')
+    swept = []
+    sweep = sweeping.sweep
+
+    def counting(batch, *rest):
+        swept.extend(pair.pair.id for pair in batch)
+        return sweep(batch, *rest)
+
+    monkeypatch.setattr(sweeping, "sweep", counting)
+    again = dict(
+        (pair.pair.id, values)
+        for pair, values in running.work(pairs, model, question, METRICS, Store(tmp_path))
+    )
+    assert set(swept) == set(whole) - set(done)
+    for id, values in again.items():
+        np.testing.assert_allclose(values.grids["kl"], whole[id].grids["kl"], atol=1e-5)
+    other = asked(direction="noise")  # what is kept of another question is not taken for it
+    del swept[:]
+    assert len(list(running.work(pairs, model, other, METRICS, Store(tmp_path)))) == len(pairs)
+    assert set(swept) == set(whole)
+
+
+def test_shards_are_all_pairs_once_whatever_their_order(pairs):
+    shards = [running.shard(pairs, number, 3) for number in (1, 2, 3)]
+    assert sorted(p.pair.id for s in shards for p in s) == sorted(p.pair.id for p in pairs)
+    assert running.shard(pairs[::-1], 2, 3)[::-1] == shards[1]
+
+
+def test_the_command_prints_a_map_and_its_json_is_the_sums_over_pairs(
+    model, pairs, tmp_path, capsys
+):
+    file = tmp_path / "pairs.csv"
+    wrong = Pair("wrong", 0, "Mary was sad", "John was very sad", (" she",), (" he",))
+    file.write_text(write([pair.pair for pair in pairs] + [wrong]), encoding="utf-8")
+    assert main(["many", str(file), "--json=-", "--metric=recovery", "--embedding"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["n_given"], said["n_used"]) == (len(pairs) + 1, len(pairs))
+    (left_out,) = said["dropped"]
+    assert left_out["id"] == "wrong" and "clean 3, corrupted 6" in left_out["reason"]
+    assert said["columns"][-1] == "last position" and said["rows"][0] == "embedding"
+    above, below = [], []
+    for pair in pairs:
+        result = alone(pair, model, asked(embedding=True))
+        ends = result.baselines["logit_diff"]
+        columns = [result.grids["logit_diff"][:, at[0]] for _, at in pair.columns]
+        above.append(np.stack(columns, axis=1) - ends.corrupted)
+        below.append(ends.clean - ends.corrupted)
+    np.testing.assert_allclose(said["mean"], sum(above) / sum(below), atol=1e-3)
+    assert said["bootstrap"] == {"samples": 2000, "seed": 0, "level": 0.95}
+    assert main(["many", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert f"{len(pairs)} used of {len(pairs) + 1} given" in printed
+    assert "1 left out:" in printed and "(wrong)" in printed
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["/nowhere/at/all.csv"], "/nowhere/at/all.csv cannot be read: No such file"),
+        (["FILE", "--site=head_z_position"], "A map over pairs has two axes"),
+        (["FILE", "--keep=some"], "invalid choice: 'some'"),
+    ],
+)
+def test_a_mistake_is_one_line(pairs, tmp_path, capsys, more, says):
+    file = tmp_path / "pairs.csv"
+    file.write_text(write([pairs[0].pair]), encoding="utf-8")
+    assert main(["many", *(str(file) if part == "FILE" else part for part in more)]) == 2
+    assert says in capsys.readouterr().err
