@@ -32,7 +32,7 @@ def switch() -> None:
 
 def panel(wide: bool = False) -> None:
     """While it is watched: the slider and what the model could do then, under it or, on a `wide`
-    page, folded."""
+    page, folded beside it."""
     entry = models.named(experiment.current().model)
     if entry.is_repository:
         with st.container(key="training"):
@@ -41,14 +41,17 @@ def panel(wide: bool = False) -> None:
     there = models.checkpoints(entry)
     if there and _is_watched(entry):
         at = entry.checkpoint or end(there)
-        with st.container(key="training"):
-            _slider(entry, at, there)
-            could = html.growth(growth.shipped().behaviours, at)
-            if wide:
-                with st.expander("What it could do at each step"):
-                    html.show(could)
-            else:
+        could = html.growth(growth.shipped().behaviours, at)
+        if not wide:
+            with st.container(key="training"):
+                _slider(entry, at, there)
                 html.show(could)
+            return
+        left, right = st.columns((4, 5), gap="large")
+        with left, st.container(key="training"):
+            _slider(entry, at, there)
+        with right, st.expander("What it could do at each step"):
+            html.show(could)
 
 
 def _is_watched(entry: Entry) -> bool:
