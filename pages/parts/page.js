@@ -45,40 +45,42 @@
   // Streamlit takes a chart away before it draws the one that comes in its place; a picture of it
   // stands there meanwhile, for so long at most.
   const MEANWHILE = 3000; // milliseconds
-  let pictured = null, picture = null, goneAt = 0;
+  const PLACES = ".st-key-answer_map, [class*='st-key-keeps_']"; // each with one chart at a time
+  const kept = new WeakMap(); // place -> the plot that is pictured, its picture, since when it is gone
 
-  const keepTheMap = () => {
-    const place = document.querySelector(".st-key-answer_map");
-    const isComing = place?.querySelector(".stPlotlyChart")
+  const keepTheMap = (place) => {
+    if (!kept.has(place)) kept.set(place, {pictured: null, picture: null, goneAt: 0});
+    const of = kept.get(place);
+    const isComing = place.querySelector(".stPlotlyChart")
       || !document.querySelector("[data-test-script-state=notRunning]");
-    const plots = place?.querySelectorAll(".stPlotlyChart .js-plotly-plot") ?? [];
+    const plots = place.querySelectorAll(".stPlotlyChart .js-plotly-plot");
     const plot = [...plots].find((one) => one.checkVisibility() && one.querySelector(".xaxislayer-above"));
     if (plot) {
-      takeAway();
-      goneAt = 0;
-      if (plot !== pictured) setTimeout(takePicture, 200, plot);
-      pictured = plot;
-    } else if (place && picture) {
-      goneAt ||= performance.now();
-      if (!isComing || performance.now() - goneAt > MEANWHILE) takeAway();
-      else if (!picture.isConnected) {
-        place.append(picture);
-        place.style.minHeight = `${picture.offsetHeight}px`;
+      takeAway(of);
+      of.goneAt = 0;
+      if (plot !== of.pictured) setTimeout(takePicture, 200, plot, of);
+      of.pictured = plot;
+    } else if (of.picture) {
+      of.goneAt ||= performance.now();
+      if (!isComing || performance.now() - of.goneAt > MEANWHILE) takeAway(of);
+      else if (!of.picture.isConnected) {
+        place.append(of.picture);
+        place.style.minHeight = `${of.picture.offsetHeight}px`;
       }
     }
   };
 
-  const takeAway = () => {
+  const takeAway = ({picture}) => {
     if (picture?.parentElement) picture.parentElement.style.minHeight = "";
     picture?.remove();
   };
 
-  const takePicture = (plot) => {
-    if (plot !== pictured || !plot.checkVisibility()) return;
-    picture = plot.querySelector(".svg-container").cloneNode(true);
-    picture.classList.add("pb-picture");
-    picture.inert = true;
-    picture.querySelectorAll(".scatterlayer, .hoverlayer").forEach((layer) => layer.remove());
+  const takePicture = (plot, of) => {
+    if (plot !== of.pictured || !plot.checkVisibility()) return;
+    of.picture = plot.querySelector(".svg-container").cloneNode(true);
+    of.picture.classList.add("pb-picture");
+    of.picture.inert = true;
+    of.picture.querySelectorAll(".scatterlayer, .hoverlayer").forEach((layer) => layer.remove());
   };
 
   // --- the training is played: the next step, once this one has been drawn ----------------------
@@ -101,7 +103,7 @@
 
   const look = () => {
     holdAgainstInputs();
-    keepTheMap();
+    document.querySelectorAll(PLACES).forEach(keepTheMap);
     const page = document.querySelector(".stApp"); // for what lies over something else
     if (page) document.documentElement.style.setProperty("--pb-page", getComputedStyle(page).backgroundColor);
   };

@@ -46,14 +46,17 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     for column, result in zip(st.columns(len(results)), results, strict=True):
         with column:
             st.markdown(f"**{SITES[result.experiment.site].title}** (`{result.experiment.site}`)")
-            answer.still_heatmap(result, key=f"map_{result.experiment.site}", reach=shared)
+            site = result.experiment.site
+            with st.container(key=f"keeps_{site}"):  # a picture of it while it is drawn (page.js)
+                answer.still_heatmap(result, key=f"map_{site}", reach=shared)
 
     st.subheader("Heads")
     st.markdown("Each cell patches one head’s output at all positions. Click a head.")
     if (answered := frame.swept(replace(wanted, site="head_z"), on)) is None:
         return
     study, heads = answered
-    answer.heatmap(heads)
+    with st.container(key="keeps_heads"):
+        answer.heatmap(heads)
     html.show(html.baselines(heads))
     answer.chosen(heads)
     if at := answer.selected(heads):
