@@ -1,7 +1,7 @@
-"""The work on many pairs, from what is given to one answer: screened, chosen, swept, kept on disk.
+"""The work on many pairs: which of them go into the map, and their values, kept on disk as they
+come.
 
-answer = running.answer(question, model, given, dropped, store=Store(folder))
-for done, total in answer: ...
+for pair, values in work(pairs, model, asked, ("logit_diff",), Store(folder)): ...
 """
 
 import hashlib
@@ -93,11 +93,6 @@ def choose(
     return kept, dropped
 
 
-def shard(pairs: Sequence[Fitted], number: int, of: int) -> list[Fitted]:
-    """The pairs of shard `number`, 1 to `of`, by their ids alone: the order does not matter."""
-    return [p for p in pairs if _number(p.pair.id) % of == number - 1]
-
-
 def work(
     pairs: Sequence[Fitted],
     model: LoadedModel,
@@ -119,10 +114,6 @@ def work(
             if store:
                 store.add(digest(pair, model, asked, metrics), values)
             yield pair, values
-
-
-def _number(id: str) -> int:
-    return int(hashlib.sha256(id.encode("utf-8", "backslashreplace")).hexdigest()[:15], 16)
 
 
 def _to_lists(values: Values) -> dict:

@@ -144,12 +144,6 @@ def test_work_that_was_broken_off_goes_on_from_the_pairs_that_are_done(
     assert set(swept) == set(whole)
 
 
-def test_shards_are_all_pairs_once_whatever_their_order(pairs):
-    shards = [running.shard(pairs, number, 3) for number in (1, 2, 3)]
-    assert sorted(p.pair.id for s in shards for p in s) == sorted(p.pair.id for p in pairs)
-    assert running.shard(pairs[::-1], 2, 3)[::-1] == shards[1]
-
-
 def test_the_command_prints_a_map_and_its_json_is_the_sums_over_pairs(
     model, pairs, tmp_path, capsys
 ):
