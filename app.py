@@ -19,11 +19,7 @@ page = st.navigation(
         st.Page("pages/reading/lens.py", title="Lens", icon=":material/search:"),
         st.Page("pages/reading/compare.py", title="Compare", icon=":material/balance:"),
         st.Page("pages/learn/how_it_works.py", title="How it works", icon=":material/menu_book:"),
-        st.Page(
-            "pages/learn/training.py",
-            title="Training",
-            icon=":material/movie:",
-        ),
+        st.Page("pages/learn/training.py", title="Training", icon=":material/movie:"),
         st.Page("pages/learn/tokens.py", title="Tokens", icon=":material/abc:"),
         st.Page("pages/learn/is_it_right.py", title="Is it right?", icon=":material/check:"),
     ],

@@ -2,8 +2,8 @@
 
     python -m core.teaching.train [--out FOLDER] [--steps N] [--seeds S ...] [--evaluate-every N]
 
-The defaults make all that is shipped, in some 50 minutes on two quiet CPU cores: one for each of
-two seeds. The first seed's end is the model itself; of both, checkpoints on the way are kept
+The defaults make all that is shipped, in some 50 minutes on two CPU cores that do a little else: one
+for each of two seeds. The first seed's end is the model itself; of both, checkpoints on the way are kept
 (`core.teaching.history`). On the same machine the same command gives the same bytes, and an
 interrupted one goes on where it was when it is given again.
 """
@@ -93,9 +93,9 @@ class Nearsighted(GPT):
     The cost is `far_cost` times the attention that looks further back than `free_distance`, the
     mean over rows, heads and queries, of each of the lowest `far_layers` layers. It falls to next
     to nothing in the first few hundred steps; a fifth of it is too little to keep the first layer
-    from looking everywhere. What was read then stays where it was read, or
-    goes to a neighbour, until the upper layers fetch it, as is seen in GPT-2. Two tokens are free
-    since a colour stands two tokens after its thing; with one, colours are not bound.
+    from looking everywhere. What was read then stays where it was read, or goes to a neighbour,
+    until the upper layers fetch it, as is seen in GPT-2. Two tokens are free since a colour stands
+    two tokens after its thing.
     """
 
     def __init__(self, config: CfgNode, recipe: Recipe):
@@ -111,8 +111,7 @@ class Nearsighted(GPT):
 
     def _spread(self) -> None:
         """Begin with weights as large for this width as GPT-2's are for its own: what a linear
-        layer gives has the variance of its weights times the width. With GPT-2's 0.02 as it is,
-        queries and keys begin so small that attention is even for a thousand steps longer."""
+        layer gives has the variance of its weights times the width."""
         for weight in self.transformer.h.parameters():
             if weight.dim() == 2:
                 weight.data *= math.sqrt(_GPT2_WIDTH / self.config.n_embd)
