@@ -2,10 +2,10 @@
 
     python -m core.teaching.train [--out FOLDER] [--steps N] [--seeds S ...] [--evaluate-every N]
 
-The defaults make all that is shipped, in some 50 minutes on two CPU cores that do a little else: one
-for each of two seeds. The first seed's end is the model itself; of both, checkpoints on the way are kept
-(`core.teaching.history`). On the same machine the same command gives the same bytes, and an
-interrupted one goes on where it was when it is given again.
+The defaults make all that is shipped, in some 50 minutes on two CPU cores that do a little else:
+one for each of two seeds. The first seed's end is the model itself; of both, checkpoints on the way
+are kept (`core.teaching.history`). On the same machine the same command gives the same bytes, and
+an interrupted one goes on where it was when it is given again.
 """
 
 import argparse
