@@ -29,7 +29,7 @@ from core.question.sites import SITES
 from core.study import Study
 from core.views import exports
 from core.views.colour_bar import VIEWS
-from core.views.terminal import report
+from core.views.terminal import report, report_many
 from core.views.words import duration
 from mingpt.hub import Progress
 
@@ -212,14 +212,19 @@ def _many(options: argparse.Namespace) -> int:
     files = _files(options)
     model, started = _load(options, options.dtype), time.perf_counter()
 
-    def draw(done: int, of: int) -> None:
+    def draw(fraction: float, pairs: int) -> None:
         elapsed = time.perf_counter() - started
-        rate = done / elapsed
-        if elapsed > 1:
-            left = duration((of - done) / rate)
-            _draw_bar(done / of, f"{done:,} of {of:,} pairs, {rate:.1f} a second, {left} left")
+        if elapsed > 1 and fraction:
+            rate = fraction * pairs / elapsed
+            left = duration(elapsed / fraction - elapsed)
+            done = f"{int(fraction * pairs):,} of {pairs:,} pairs"
+            _draw_bar(fraction, f"{done}, {rate:.1f} a second, {left} left")
 
-    many_pairs.show(many_pairs.answer(options, model, draw), files.get("json"))
+    answered = many_pairs.answer(options, model, draw)
+    if "json" in files:
+        output.write(files["json"], exports.many_json(answered) + "\n")
+    if files.get("json") != "-":
+        print(report_many(answered))
     return 0
 
 

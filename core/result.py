@@ -101,34 +101,20 @@ class Baseline:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """One experiment's answer, under every metric that could be read."""
+class Map:
+    """Numbers by cell under some metrics, what was asked for them, and what the plain runs say."""
 
     experiment: Experiment
     model: ModelCard
-    clean: tuple[Token, ...]
-    corrupted: tuple[Token, ...]
-    target: Token
-    foil: Token
     axes: tuple[str, ...]  # what the dimensions of a grid are: "layer", "head", "position"
     rows: tuple[str, ...]  # the first one's labels: "embedding" or a layer's number
     grids: dict[str, np.ndarray]  # metric -> float32, by `axes`; NaN where not computed yet
     baselines: dict[str, Baseline]  # metric -> its value on the clean and the corrupted run
-    top: dict[str, tuple[Ranked, ...]]  # "clean", "corrupted" -> the 20 likeliest next tokens
-    seconds: dict[str, float]  # what was done -> how long it took: "load", "sweep" and the like
-    at_position: int | None = None  # of a map that `at` made: which position it is of
 
     @property
     def values(self) -> np.ndarray:
         """The grid of the experiment's own metric."""
         return self.grids[self.experiment.metric]
-
-    def at(self, position: int) -> Self:
-        """Of a result by layer, head and position, the map of one position: layer by head.
-        Positions below 0 count from the end; IndexError for one that is not there."""
-        position = range(len(self.clean))[position]
-        grids = {metric: grid[:, :, position] for metric, grid in self.grids.items()}
-        return replace(self, axes=self.axes[:2], grids=grids, at_position=position)
 
     @property
     def unpatched(self) -> str:
@@ -151,3 +137,23 @@ class Result:
         """A metric's value on a plain run, "clean" or "corrupted": on the `unpatched` one, if none
         is named."""
         return getattr(self.baselines[metric], run or self.unpatched)
+
+
+@dataclass(frozen=True, eq=False)
+class Result(Map):
+    """One experiment's answer, under every metric that could be read."""
+
+    clean: tuple[Token, ...]
+    corrupted: tuple[Token, ...]
+    target: Token
+    foil: Token
+    top: dict[str, tuple[Ranked, ...]]  # "clean", "corrupted" -> the 20 likeliest next tokens
+    seconds: dict[str, float]  # what was done -> how long it took: "load", "sweep" and the like
+    at_position: int | None = None  # of a map that `at` made: which position it is of
+
+    def at(self, position: int) -> Self:
+        """Of a result by layer, head and position, the map of one position: layer by head.
+        Positions below 0 count from the end; IndexError for one that is not there."""
+        position = range(len(self.clean))[position]
+        grids = {metric: grid[:, :, position] for metric, grid in self.grids.items()}
+        return replace(self, axes=self.axes[:2], grids=grids, at_position=position)

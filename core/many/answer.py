@@ -1,40 +1,130 @@
-"""What came out of many pairs: one map, what it is of, and all that was left out."""
+"""What came out of many pairs: one map, what it is of, each pair's part, and all that was left out.
 
-from dataclasses import asdict, dataclass
+Plain data: it needs neither torch nor a model.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Self
 
 import numpy as np
 
+from core.errors import UserError
 from core.many.pairs import Dropped
-from core.many.summary import LEVEL, SAMPLES, Summary
-from core.question.experiment import Experiment
-from core.question.metrics import METRICS
-from core.result import ModelCard
+from core.many.summary import LEVEL, SAMPLES, Summary, samples, summarize
+from core.many.values import LeftOut, Swept, Values
+from core.question.tokens import Token
+from core.result import Baseline, Map
+
+# Which of the usable pairs go into the map.
+KEEPS = {
+    "all": "all usable pairs",
+    "flips": "pairs whose target wins on the clean run and whose foil wins on the corrupted one",
+    "first": "pairs whose target is the model's first choice on the clean run",
+}
+HALVES = ("discovery half", "confirmation half")
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """One question to many pairs, answered. Of `asked` the texts, target and foil are blank."""
+class Answer(Map):
+    """One question to many pairs, answered. Of the `experiment` the texts, target and foil are
+    blank; `axes` has "role" where the columns are roles."""
 
-    asked: Experiment
-    model: ModelCard
-    keep: str  # a key of `core.many.running.KEEPS`
+    columns: tuple[str, ...]  # labels of the positions, roles or heads
+    tokens: tuple[tuple[Token, int], ...]  # the commonest clean one of a column, in so many texts
+    keep: str  # a key of KEEPS
     given: int  # pairs, of which `summary.n` were used
-    dropped: tuple[Dropped, ...]
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]  # positions, roles or heads
-    axes: tuple[str, str]
-    summary: Summary
-    of_ratios: bool = False
+    dropped: tuple[Dropped, ...]  # all the others, each with the reason
+    left_out: tuple[LeftOut, ...]  # those of them that could be used
+    pairs: tuple[Swept, ...]  # those that are used, in the order of their file
+    summary: Summary  # of the experiment's metric, by `axes`
+    of_ratios: bool = False  # of recovery
     seed: int = 0  # of the bootstrap
+    part: str = ""  # of a part of the pairs: which
+    at_column: tuple[int, str] | None = None  # of a map that `at` made: the column, its label
+
+    @classmethod
+    def of(cls, pairs: Sequence[Swept], **about) -> Self:
+        """Sum up pairs; `about` are the fields but for those that are computed. Raises UserError
+        for a metric that was not read off, or that is none over these pairs."""
+        experiment = about["experiment"]
+        metric = experiment.metric
+        read = "logit_diff" if metric == "recovery" else metric
+        if not pairs or read not in pairs[0].values.grids:
+            raise UserError(
+                "No pair is done yet." if not pairs else f"The pairs were not swept for {metric}.",
+                "metric",
+            )
+        weights = samples([of.pair.pair.group for of in pairs], seed=about.get("seed", 0))
+        base = "corrupted" if experiment.direction == "denoise" else "clean"
+        values = [of.values for of in pairs]
+        if at := about.get("at_column"):
+            grids = ({name: grid[..., at[0]] for name, grid in v.grids.items()} for v in values)
+            values = [Values(v.baselines, g) for v, g in zip(values, grids, strict=True)]
+        summary = summarize(values, metric, base, weights, about.get("of_ratios", False))
+        baselines = {metric: Baseline(summary.clean, summary.corrupted)}
+        ends = np.mean([of.values.baselines["logit_diff"] for of in pairs], axis=0).tolist()
+        baselines.setdefault("logit_diff", Baseline(*ends))
+        return cls(
+            grids={metric: summary.mean},
+            baselines=baselines,
+            pairs=tuple(pairs),
+            summary=summary,
+            **about,
+        )
 
     @property
     def used(self) -> str:
-        """How many pairs: what every title and file says."""
-        return f"{self.summary.n:,} used of {self.given:,} given"
+        """How many pairs: what every title, caption and file says."""
+        said = f"{self.summary.n:,} used of {self.given:,} given"
+        return f"{self.part}: {self.summary.n:,} pairs" if self.part else said
+
+    @property
+    def has_groups(self) -> bool:
+        return len({of.pair.pair.group for of in self.pairs}) > 1
+
+    def groups(self) -> dict[str, Self]:
+        """The same by group, in the order in which they come; pairs without one are "no group"."""
+        names = dict.fromkeys(of.pair.pair.group for of in self.pairs)
+        return {
+            name or "no group": self._part(
+                f"group {name}" if name else "no group",
+                [of for of in self.pairs if of.pair.pair.group == name],
+            )
+            for name in names
+        }
+
+    def halves(self) -> tuple[Self, Self]:
+        """Two halves by a hash of each pair's id: whichever pairs are beside it, a pair is always
+        in the same. Raises UserError where one of them is empty."""
+        found: tuple[list[Swept], list[Swept]] = ([], [])
+        for of in self.pairs:
+            found[hashlib.sha256(of.pair.pair.id.encode()).digest()[0] % 2].append(of)
+        if not all(found):
+            raise UserError(f"All of {len(self.pairs)} pairs are in one half: take more pairs.")
+        return tuple(self._part(name, half) for name, half in zip(HALVES, found, strict=True))
+
+    def _part(self, name: str, pairs: Sequence[Swept]) -> Self:
+        return type(self).of(pairs, **self._about() | {"part": name})
+
+    def _about(self) -> dict:
+        """The fields that are not computed."""
+        made = {"pairs", "grids", "baselines", "summary"}
+        names = [field.name for field in fields(self) if field.name not in made]
+        return {name: getattr(self, name) for name in names}
+
+    def at(self, column: int) -> Self:
+        """Of an answer by layer, head and position or role, the map of one column: layer by
+        head."""
+        heads = tuple(map(str, range(self.values.shape[1])))
+        at = {"axes": self.axes[:2], "columns": heads, "tokens": ()}
+        at["at_column"] = (column, self.columns[column])
+        return type(self).of(self.pairs, **self._about() | at)
 
     def to_dict(self) -> dict:
         """As `python -m core many --json` writes it; a number that there is not is null."""
-        asked = self.asked.to_dict()
+        asked = self.experiment.to_dict()
         for blank in ("clean", "corrupted", "target", "foil"):
             del asked[blank]
         grids = ("mean", "low", "high", "agreement")
@@ -48,39 +138,16 @@ class Answer:
             "axes": list(self.axes),
             "rows": list(self.rows),
             "columns": list(self.columns),
-            "metric": self.asked.metric,
+            "metric": self.experiment.metric,
             "recovery_is": "mean of ratios" if self.of_ratios else "ratio of means",
-            **{name: _numbers(getattr(self.summary, name)) for name in grids},
+            **{name: _numbers(getattr(self.summary, name).tolist()) for name in grids},
             "clean_value": self.summary.clean,
             "corrupted_value": self.summary.corrupted,
             "bootstrap": {"samples": SAMPLES, "seed": self.seed, "level": LEVEL},
         }
 
-    def report(self) -> str:
-        """As a terminal shows it: of each cell the mean and, below it, the interval. A star marks
-        one that holds what a cell without effect shows."""
-        s = self.summary
-        name = METRICS[self.asked.metric].title
-        if self.asked.metric == "recovery":
-            name += " (mean of ratios)" if self.of_ratios else " (ratio of means)"
-        lines = [
-            f"{name} over pairs, {self.used}: {self.asked.site}, {self.asked.direction},"
-            f" {self.model.name} ({self.model.fingerprint})",
-            f"clean runs {s.clean:z.4f}, corrupted runs {s.corrupted:z.4f}; in brackets"
-            f" {LEVEL:.0%} intervals of a bootstrap over pairs; * where no effect is within",
-            "",
-        ]
-        cells = [["layer", *self.columns]]
-        for row, label in enumerate(self.rows):
-            star = np.where(s.says_nothing[row], "*", "")
-            means = (f"{m:z.3f}{n}" for m, n in zip(s.mean[row], star, strict=True))
-            cells.append([label, *means])
-            both = zip(s.low[row], s.high[row], strict=True)
-            cells.append(["", *(f"[{low:z.3f}, {high:z.3f}]" for low, high in both)])
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines += ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
-        return "\n".join(lines)
 
-
-def _numbers(grid: np.ndarray) -> list:
-    return [[None if value != value else round(value, 6) for value in row] for row in grid.tolist()]
+def _numbers(of: float | list) -> float | list | None:
+    if isinstance(of, list):
+        return [_numbers(value) for value in of]
+    return None if of != of else round(of, 6)

@@ -12,11 +12,12 @@ since the mean of ratios is ruled by the pairs whose two runs hardly differ.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from core.errors import UserError
-from core.many.sweeping import Values
+from core.many.values import Values
 from core.question.metrics import SMALLEST_DIFFERENCE
 
 SAMPLES = 2000
@@ -32,10 +33,16 @@ class Summary:
     low: np.ndarray
     high: np.ndarray
     agreement: np.ndarray  # the share of pairs whose effect has the sign of the mean's
+    of_pairs: np.ndarray  # (n, ...) each pair's part, whose mean is `mean`
+    effects: np.ndarray  # (n, ...) by how much the patch moved each pair, in the same unit
     clean: float  # mean over pairs, on the plain runs
     corrupted: float
     unpatched: float  # what a cell without effect shows
-    n: int
+
+    @property
+    def n(self) -> int:
+        """How many pairs."""
+        return len(self.of_pairs)
 
     @property
     def says_nothing(self) -> np.ndarray:
@@ -43,6 +50,25 @@ class Summary:
         adding up the same numbers are to each other, (...)."""
         low, high = self.low - ROUNDING, self.high + ROUNDING
         return (low <= self.unpatched) & (self.unpatched <= high)
+
+    @property
+    def stands_out(self) -> np.ndarray:
+        """Which cells have an effect more than two standard deviations from that of all cells: how
+        Zhang & Nanda (2024) tell the components that matter, (...)."""
+        return np.abs(self.mean - self.mean.mean()) > 2 * self.mean.std()
+
+    @cached_property
+    def five_numbers(self) -> np.ndarray:
+        """Of each cell the least, lower quartile, median, upper quartile and greatest of the pairs'
+        parts, (5, ...)."""
+        return np.quantile(self.of_pairs, (0, 0.25, 0.5, 0.75, 1), axis=0)
+
+    @cached_property
+    def peaks(self) -> np.ndarray:
+        """Of each pair and column the row where the patch moved most, either way; -1 where none
+        moved anything, (n, columns). A grid has two axes here."""
+        moved = np.abs(self.effects)
+        return np.where(moved.max(axis=1) > ROUNDING, moved.argmax(axis=1), -1)
 
 
 def samples(groups: Sequence[str], count: int = SAMPLES, seed: int = 0) -> np.ndarray:
@@ -80,14 +106,16 @@ def summarize(
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(sampled, (tail, 1 - tail), axis=0)
     effects = (cells - unpatched[:, None]) / whole.mean()  # (n, cells)
+    of_pairs = (cells - zero[:, None]) / whole.mean()
     agreement = (np.sign(effects) == np.sign(effects.mean(axis=0))).mean(axis=0)
     clean, corrupted = plain[0].tolist()
     return Summary(
         *(part.reshape(shape) for part in (mean, low, high, agreement)),
+        of_pairs=of_pairs.reshape(n, *shape),
+        effects=effects.reshape(n, *shape),
         clean=clean,
         corrupted=corrupted,
         unpatched=clean if base == "clean" else corrupted,
-        n=n,
     )
 
 

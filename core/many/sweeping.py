@@ -7,97 +7,116 @@ many pairs there are. What a pair gives depends on it alone, not on those beside
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
+import torch
 
-from core.engine.plan import Plan
+from core.engine.plan import Plan, first_difference
 from core.engine.runs import Run, record, run_bytes
 from core.engine.sweep import Sweep, sizes_of, together
+from core.engine.work import run_work
 from core.many.fitting import Fitted
+from core.many.values import Screened, Swept, Values
 from core.models import LoadedModel
 from core.question.experiment import Experiment
-from core.reading.states import Says, States, measure
+from core.question.tokens import token
+from core.reading.states import States, measure
 from core.reading.unembed import Unembedding
+from core.steps import Steps
 from core.study import SIDES, sides
 
 # What the plain runs and the final states of a batch may take up, in bytes.
 BATCH_MEMORY = 96 << 20
+# And how much there may be to compute, since a batch's numbers come in at its end: in floating-
+# point operations, a second's or less.
+BATCH_WORK = 3e10
 
 
-class Screened(NamedTuple):
-    """What a model says to the two plain runs of a pair. A rank counts from 1; of several targets
-    or foils it is the best one's. LD is logit(foil) - logit(target)."""
-
-    clean_difference: float  # LD
-    corrupted_difference: float
-    target_rank: int  # on the clean run
-    foil_rank: int  # on the corrupted run
-
-    @property
-    def flips(self) -> bool:
-        """The target wins on the clean run and the foil on the corrupted one."""
-        return self.clean_difference < 0 < self.corrupted_difference
-
-    @property
-    def is_first(self) -> bool:
-        """The target is what the model expects most after the clean text."""
-        return self.target_rank == 1
-
-
-@dataclass(frozen=True, eq=False)
-class Values:
-    """What a sweep says of one pair, under each of some metrics."""
-
-    baselines: dict[str, tuple[float, float]]  # on the clean and on the corrupted run
-    grids: dict[str, np.ndarray]  # float32, rows x columns of the shared map
-
-
-def screened(pairs: Sequence[Fitted], model: LoadedModel) -> Iterator[Screened]:
-    """Of each pair in turn what the model says to both plain runs. Those of one length that follow
-    one another are run together."""
-    unembedding = Unembedding(model.gpt.lm_head.weight)
+def screened(pairs: Sequence[Fitted], model: LoadedModel) -> Iterator[list[Screened]]:
+    """What the model says to both plain runs of each pair, in turn, in lists of some. Those of one
+    length that follow one another are run together."""
     sizes = sizes_of(model.gpt)
     for T, same in groupby(pairs, key=lambda pair: len(pair.clean)):
-        most = max(1, BATCH_MEMORY // (2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize)))
-        for batch in _parts(list(same), most):
-            for pair, runs in zip(batch, _recorded(batch, model), strict=True):
-                states = [States(runs[side].state, unembedding) for side in SIDES]
-                says = [Says(of, pair.target, pair.foil, states[0]) for of in states]
-                ranks = [unembedding.ranks(of.states) for of in states]
-                yield Screened(
-                    *(of.logit_diff.item() for of in says),
-                    target_rank=ranks[0][list(pair.target)].min().item(),
-                    foil_rank=ranks[1][list(pair.foil)].min().item(),
-                )
+        takes = 2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize)
+        costs = 2 * run_work(sizes.L, sizes.C, sizes.M, T, 0, 0, T)
+        for batch in _parts(list(same), takes, costs):
+            yield _screened(batch, _recorded(batch, model), model)
 
 
 def batches(
     pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment
 ) -> Iterator[list[Fitted]]:
     """The pairs in parts that are swept together: of one length each, short ones first, and as many
-    as BATCH_MEMORY has room for, but one at the least."""
+    as BATCH_MEMORY and BATCH_WORK have room for, but one at the least."""
     sizes = sizes_of(model.gpt)
     for T, same in groupby(sorted(pairs, key=lambda p: len(p.clean)), key=lambda p: len(p.clean)):
         one = Plan(sizes, T, 0, asked.site, asked.embedding, asked.window)
         takes = 2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize) + one.states_bytes
-        yield from _parts(list(same), max(1, BATCH_MEMORY // takes))
+        yield from _parts(list(same), takes, one.work)
+
+
+def work_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
+    """Floating-point operations of the plain runs and the sweeps of pairs, at the least."""
+    sizes = sizes_of(model.gpt)
+    L, C, M, _, _ = sizes
+    total = 0
+    for pair in pairs:
+        T = len(pair.clean)
+        differ = first_difference(pair.clean, pair.corrupted) if _has_source(asked) else 0
+        plan = Plan(sizes, T, differ, asked.site, asked.embedding, asked.window)
+        total += plan.work + 2 * run_work(L, C, M, T, 0, 0, T)
+    return total
 
 
 def sweep(
     batch: Sequence[Fitted], model: LoadedModel, asked: Experiment, metrics: Sequence[str]
-) -> Iterator[tuple[Fitted, Values]]:
+) -> Steps[list[Swept]]:
     """The map of every pair of a batch, all of one length. Of `asked` the texts, target and foil do
     not matter. Raises UserError as `core.engine.sweep.Sweep` does."""
     recorded, (base, source) = _recorded(batch, model), sides(asked.direction)
     what = asked.site, asked.embedding, asked.window
     sweeps = [Sweep(model.gpt, runs[base], runs.get(source, source), *what) for runs in recorded]
-    for _ in together(sweeps):
-        pass
-    for pair, runs, made in zip(batch, recorded, sweeps, strict=True):
-        yield pair, _read(pair, runs, made, model, metrics)
+    yield from together(sweeps)
+    screened = _screened(batch, recorded, model)
+    values = (_read(*of, model, metrics) for of in zip(batch, recorded, sweeps, strict=True))
+    return [Swept(*of) for of in zip(batch, screened, values, strict=True)]
+
+
+def _has_source(asked: Experiment) -> bool:
+    return sides(asked.direction)[1] in SIDES
+
+
+@torch.inference_mode()
+def _screened(
+    batch: Sequence[Fitted], recorded: Sequence[dict[str, Run]], model: LoadedModel
+) -> list[Screened]:
+    unembedding = Unembedding(model.gpt.lm_head.weight)
+    said = {
+        side: unembedding.logits(torch.stack([runs[side].state for runs in recorded]))
+        for side in SIDES
+    }  # (pairs, V) each
+    found = []
+    for i, pair in enumerate(batch):
+        logits = {side: of[i] for side, of in said.items()}
+        one_of = {
+            side: (of[list(pair.target)].logsumexp(0), of[list(pair.foil)].logsumexp(0))
+            for side, of in logits.items()
+        }
+        differences = ((foil - target).item() for target, foil in one_of.values())
+        ranks = (_rank(logits["clean"], pair.target), _rank(logits["corrupted"], pair.foil))
+        own = {"clean": one_of["clean"][0], "corrupted": one_of["corrupted"][1]}
+        probs = ((own[side] - logits[side].logsumexp(0)).exp().item() for side in SIDES)
+        tops = (token(logits[side].argmax().item(), model.encoder) for side in SIDES)
+        found.append(Screened(*differences, *ranks, *probs, *tops))
+    return found
+
+
+def _rank(logits: torch.Tensor, ids: tuple[int, ...]) -> int:
+    """The best rank among some tokens, counted from 1; of equals the lower id comes first."""
+    best = max(ids, key=lambda id: (logits[id].item(), -id))
+    before = (logits[:best] == logits[best]).sum()
+    return 1 + int((logits > logits[best]).sum() + before)
 
 
 def _read(
@@ -127,5 +146,7 @@ def _recorded(batch: Sequence[Fitted], model: LoadedModel) -> list[dict[str, Run
     return [dict(zip(SIDES, two, strict=True)) for two in zip(runs[::2], runs[1::2], strict=True)]
 
 
-def _parts(pairs: list[Fitted], most: int) -> Iterator[list[Fitted]]:
+def _parts(pairs: list[Fitted], takes: int, costs: int) -> Iterator[list[Fitted]]:
+    """Pairs of which each takes so many bytes and costs so many operations."""
+    most = max(1, min(BATCH_MEMORY // takes, int(BATCH_WORK // costs)))
     return (pairs[i : i + most] for i in range(0, len(pairs), most))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError
+from core.many.answer import Answer
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
@@ -83,6 +84,11 @@ def to_json(result: Result, shown: Result | None = None, chosen: Chosen | None =
         allow_nan=False,
         indent=1,
     )
+
+
+def many_json(answer: Answer) -> str:
+    """The answer to many pairs, as `Answer.to_dict` says it."""
+    return json.dumps(answer.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(text: str) -> Result:

@@ -1,8 +1,14 @@
-"""Result -> text for a terminal."""
+"""Result -> text for a terminal; and so the answer of many pairs."""
 
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from core.many.answer import Answer
+from core.many.summary import LEVEL
 from core.question.metrics import METRICS
 from core.result import Ranked, Result
-from core.views.words import number, probability, summary, width_of, wording
+from core.views.words import averaged, number, probability, summary, width_of, wording
 
 _LONGEST_PIECE = 12
 
@@ -27,6 +33,46 @@ def report(result: Result) -> str:
         f"{result.model.name} ({result.model.fingerprint})" + (seconds and f": {seconds}"),
     ]
     return "\n\n".join(parts)
+
+
+def report_many(answer: Answer) -> str:
+    """Everything `python -m core many` prints: of each cell the mean and, below it, the interval. A
+    star marks one that holds what a cell without effect shows."""
+    s = answer.summary
+    lines = [
+        f"{averaged(answer)} over pairs, {answer.used}: {summary(answer)}, {answer.model.name}"
+        f" ({answer.model.fingerprint})",
+        f"clean runs {s.clean:z.4f}, corrupted runs {s.corrupted:z.4f}; in brackets {LEVEL:.0%}"
+        " intervals of a bootstrap over pairs; * where no effect is within",
+        "",
+    ]
+    if len(answer.axes) == 2:
+        lines += _grid_with_intervals(answer)
+    else:
+        lines.append(f"(by {', '.join(answer.axes)}: --json or --out)")
+    return "\n".join([*lines, *_left_out(answer)])
+
+
+def _grid_with_intervals(answer: Answer) -> Iterator[str]:
+    s = answer.summary
+    cells = [["layer", *map(_clip, answer.columns)]]
+    for row, label in enumerate(answer.rows):
+        star = np.where(s.says_nothing[row], "*", "")
+        means = (f"{m:z.3f}{n}" for m, n in zip(s.mean[row], star, strict=True))
+        cells.append([label, *means])
+        both = zip(s.low[row], s.high[row], strict=True)
+        cells.append(["", *(f"[{low:z.3f}, {high:z.3f}]" for low, high in both)])
+    yield from map("  ".join, zip(*map(_aligned, zip(*cells, strict=True)), strict=True))
+
+
+def _left_out(answer: Answer, most: int = 20) -> Iterator[str]:
+    rows = answer.dropped
+    if rows:
+        yield f"\n{len(rows):,} left out:"
+    for row in rows[:most]:
+        yield f"  line {row.line:,} ({row.id}): {row.reason}"
+    if len(rows) > most:
+        yield f"  and {len(rows) - most:,} more (--json names all)"
 
 
 def _seconds(value: float) -> str:
@@ -64,7 +110,7 @@ def _grid(result: Result) -> str:
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
-def _aligned(column: list[str]) -> list[str]:
+def _aligned(column: Sequence[str]) -> list[str]:
     width = max(map(width_of, column))
     return [" " * (width - width_of(cell)) + cell for cell in column]
 

@@ -7,9 +7,10 @@ from difflib import SequenceMatcher
 from html import escape
 from math import ceil
 
+from core.many.answer import Answer
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
-from core.result import Result
+from core.result import Map, Result
 
 _LONGEST_LABEL = 24
 _LONGEST_TICK = 14
@@ -46,13 +47,24 @@ def plain(text: str) -> str:
     return " ".join(map(visible, text.split(" ")))
 
 
-def formula(result: Result, metric: str, name: Callable[[Token], str] = label) -> str:
-    """A metric as a formula with both tokens spelled out."""
-    tokens = {"target": name(result.target), "foil": name(result.foil)}
+def formula(of: Map, metric: str, name: Callable[[Token], str] = label) -> str:
+    """A metric as a formula with both tokens spelled out; of many pairs each has its own."""
+    tokens = {"target": "target", "foil": "foil"}
+    if isinstance(of, Result):
+        tokens = {"target": name(of.target), "foil": name(of.foil)}
     return METRICS[metric].formula.format(**tokens)
 
 
-def summary(result: Result) -> str:
+def averaged(answer: Answer) -> str:
+    """What the number of a cell is over many pairs: "Recovery (ratio of means)"."""
+    metric = answer.experiment.metric
+    how = "mean"
+    if metric == "recovery":
+        how = "mean of ratios" if answer.of_ratios else "ratio of means"
+    return f"{METRICS[metric].title} ({how})"
+
+
+def summary(result: Map) -> str:
     """What was patched, with what and into what."""
     experiment = result.experiment
     window = f", a window of {experiment.window} on either side" if experiment.window else ""
@@ -62,8 +74,11 @@ def summary(result: Result) -> str:
     )
 
 
-def at_position(result: Result) -> str:
-    """Of a map of heads at one position, which: " at position 5"."""
+def at_position(result: Map) -> str:
+    """Of a map of heads at one position, which: " at position 5"; or of a role: " at S2"."""
+    if isinstance(result, Answer):
+        _, at = result.at_column or (0, "")
+        return f" at {'position ' * at.isdigit()}{at}" if at else ""
     return "" if result.at_position is None else f" at position {result.at_position}"
 
 
@@ -107,7 +122,7 @@ def colours_mean(result: Result) -> str:
     )
 
 
-def tick_labels(result: Result, room: float, line: float) -> dict[float, str]:
+def tick_labels(result: Map, room: float, line: float) -> dict[float, str]:
     """Column -> label, of as many columns as can be labelled where a column has the width `room`
     and a line of a label that stands upright takes `line`.
 
@@ -136,9 +151,9 @@ def thinned(places: list[tuple[float, str]], room: float, line: float) -> dict[f
     return dict(sorted(found.items()))
 
 
-def differing_positions(result: Result) -> list[int]:
-    """The columns, if they are positions, at which the texts differ."""
-    if result.axes[1] != "position":
+def differing_positions(result: Map) -> list[int]:
+    """The columns, if they are positions of one pair, at which the texts differ."""
+    if result.axes[1] != "position" or isinstance(result, Answer):
         return []
     pairs = enumerate(zip(result.clean, result.corrupted, strict=True))
     return [p for p, (clean, corrupted) in pairs if clean != corrupted]
@@ -155,7 +170,11 @@ def _runs(positions: list[int], apart: bool) -> list[range]:
     return runs
 
 
-def _run_label(result: Result, run: range, between: str) -> str:
+def _run_label(result: Map, run: range, between: str) -> str:
+    if isinstance(result, Answer):
+        is_token = result.axes[1] == "position"
+        said = result.tokens[run[0]][0].label if is_token else visible(result.columns[run[0]])
+        return short(said.replace("·", " ") if not is_token else said, _LONGEST_TICK)
     if result.axes[1] != "position":
         return str(run[0])
     sides = ("".join(side[p].label for p in run) for side in (result.clean, result.corrupted))

@@ -5,14 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from core import models
 from core.__main__ import main
 from core.errors import UserError
-from core.many import packs, running, sweeping
+from core.many import packs, sweeping
 from core.many.fitting import fit, shared_columns
 from core.many.pairs import Pair, write
-from core.many.running import Store
+from core.many.store import VALUES, Store
+from core.many.survey import Sample, Share, Survey
 from core.question.experiment import Experiment
 from tests.builders import finished
 
@@ -33,6 +35,20 @@ def pairs(model):
     return shared_columns(fitted)[1]
 
 
+def sample_of(pairs, model) -> Sample:
+    sample = Sample([pair.pair for pair in pairs], [], model)
+    sample.pairs = list(pairs)  # those of the test, whatever their file would have made of them
+    return sample
+
+
+def swept(pairs, model, question, metrics=METRICS, store=None) -> dict:
+    """By id all that is known of each pair."""
+    survey = Survey(sample_of(pairs, model), question, metrics=metrics, store=store)
+    for _ in survey:
+        pass
+    return {of.pair.pair.id: of for of in survey.swept}
+
+
 def asked(**changes) -> Experiment:
     return replace(Experiment("", "", "", "", model="teaching"), **changes)
 
@@ -50,9 +66,7 @@ def alone(pair, model, question) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("site", ["resid_post", "head_z"])
 def test_a_pair_beside_others_is_what_it_is_alone(model, pairs, site, direction):
     question = asked(site=site, direction=direction, embedding=site == "resid_post")
-    found = dict(
-        (pair.pair.id, values) for pair, values in running.work(pairs, model, question, METRICS)
-    )
+    found = {id: of.values for id, of in swept(pairs, model, question).items()}
     assert len({len(pair.clean) for pair in pairs}) > 1 and len(found) == len(pairs)
     for pair in pairs[:4]:
         result, values = alone(pair, model, question), found[pair.pair.id]
@@ -71,7 +85,7 @@ def test_of_several_targets_any_one_counts(model, pairs):
     (pair, *_), question = pairs, asked()
     both = replace(pair, target=(*pair.target, *pair.foil))
     one, other, together = (
-        next(running.work([of], model, question, ("target_prob",)))[1].grids["target_prob"]
+        swept([of], model, question)[of.pair.id].values.grids["target_prob"]
         for of in (pair, replace(pair, target=pair.foil, foil=pair.target), both)
     )
     np.testing.assert_allclose(together, one + other, atol=1e-5)
@@ -81,7 +95,7 @@ def test_a_column_of_several_tokens_is_the_mean_of_their_cells(model, pairs):
     (pair, *_), question = pairs, asked()
     T = len(pair.clean)
     cells, mean = (
-        next(running.work([replace(pair, columns=of)], model, question, ("logit_diff",)))[1]
+        swept([replace(pair, columns=of)], model, question)[pair.pair.id].values
         for of in (tuple((str(p), (p,)) for p in range(T)), (("some", (T - 2, T - 1)),))
     )
     expected = cells.grids["logit_diff"][:, -2:].mean(axis=1, keepdims=True)
@@ -89,59 +103,94 @@ def test_a_column_of_several_tokens_is_the_mean_of_their_cells(model, pairs):
 
 
 def test_screening_says_what_both_plain_runs_say(model, pairs):
-    for pair, found in zip(pairs, sweeping.screened(pairs, model), strict=True):
+    sample = sample_of(pairs, model)
+    for _ in sample:
+        pass
+    beside = swept(pairs, model, asked())
+    for pair, found in zip(pairs, sample.screened, strict=True):
         result = alone(pair, model, asked())
         baseline = result.baselines["logit_diff"]
         ends = found.clean_difference, found.corrupted_difference
         assert ends == pytest.approx((baseline.clean, baseline.corrupted), abs=1e-4)
-        assert found.is_first == (result.top["clean"][0].token == result.target)
+        tops = {side: rows[0] for side, rows in result.top.items()}
+        assert (found.clean_top, found.corrupted_top) == (
+            tops["clean"].token,
+            tops["corrupted"].token,
+        )
+        assert found.is_first == (tops["clean"].token == result.target)
+        assert found.foil_is_first == (tops["corrupted"].token == result.foil)
         assert found.flips == (baseline.clean < 0 < baseline.corrupted)
+        probs = (result.baselines["target_prob"].clean, result.baselines["foil_prob"].corrupted)
+        assert (found.target_prob, found.foil_prob) == pytest.approx(probs, abs=1e-5)
+        again = beside[pair.pair.id].screened
+        assert found[:6] == pytest.approx(again[:6], abs=1e-4) and found[6:] == again[6:]
+
+
+def test_the_rank_of_several_is_that_of_the_best():
+    logits = torch.tensor([1.0, 3.0, 2.0, 3.0, 0.0])
+    ranks = {ids: sweeping._rank(logits, ids) for ids in [(1,), (3,), (2,), (4, 0), (0, 3)]}
+    assert ranks == {(1,): 1, (3,): 2, (2,): 3, (4, 0): 4, (0, 3): 2}
 
 
 def test_pairs_are_chosen_by_what_the_model_says_and_the_others_named(model, pairs):
-    flipping, *_ = sweeping.screened(pairs, model)
+    sample = sample_of(pairs[:2], model)
+    flipping, *_ = next(sweeping.screened(pairs, model))
     still = flipping._replace(corrupted_difference=-1.0, target_rank=7)
+    sample.screened = [flipping, still]
     for keep, reason in (
         ("flips", "does not flip: LD is "),
         ("first", "the target is at rank 7 on the clean run, not the first"),
     ):
-        kept, dropped = running.choose(pairs[:2], [flipping, still], keep)
-        assert kept == pairs[:1] and reason in dropped[0].reason
+        kept, dropped = sample.chosen(keep)
+        assert kept == pairs[:1] and reason in dropped[0].row.reason
+        assert dropped[0][1:] == (pairs[1], still)
+        none = sample_of(pairs[:1], model)
+        none.screened = [still]
         with pytest.raises(UserError, match="None of 1 usable pairs is one of the pairs whose"):
-            running.choose(pairs[:1], [still], keep)
-    assert running.choose(pairs[:2], [flipping, still], "all") == (pairs[:2], [])
+            none.chosen(keep)
+    assert sample.chosen("all") == (pairs[:2], [])
 
 
 def test_work_that_was_broken_off_goes_on_from_the_pairs_that_are_done(
     model, pairs, tmp_path, monkeypatch
 ):
-    question, whole = asked(), {}
-    for pair, values in running.work(pairs, model, question, METRICS):
-        whole[pair.pair.id] = values
-    begun = running.work(pairs, model, question, METRICS, Store(tmp_path))
-    done = [next(begun)[0].pair.id for _ in range(3)]
-    begun.close()
-    file = tmp_path / running.VALUES
+    question, whole = asked(), swept(pairs, model, asked())
+    begun = Survey(sample_of(pairs, model), question, metrics=METRICS, store=Store(tmp_path))
+    for _ in begun:
+        if begun.swept:
+            break
+    done = {of.pair.pair.id for of in begun.swept}
+    assert 0 < len(done) < len(pairs)
+    file = tmp_path / VALUES
     file.write_text(file.read_text() + '["half a li')
-    swept = []
+    computed = []
     sweep = sweeping.sweep
 
     def counting(batch, *rest):
-        swept.extend(pair.pair.id for pair in batch)
+        computed.extend(pair.pair.id for pair in batch)
         return sweep(batch, *rest)
 
     monkeypatch.setattr(sweeping, "sweep", counting)
-    again = dict(
-        (pair.pair.id, values)
-        for pair, values in running.work(pairs, model, question, METRICS, Store(tmp_path))
-    )
-    assert set(swept) == set(whole) - set(done)
-    for id, values in again.items():
-        np.testing.assert_allclose(values.grids["kl"], whole[id].grids["kl"], atol=1e-5)
+    again = swept(pairs, model, question, store=Store(tmp_path))
+    assert set(computed) == set(whole) - done and set(again) == set(whole)
+    for id, of in again.items():
+        np.testing.assert_allclose(of.values.grids["kl"], whole[id].values.grids["kl"], atol=1e-5)
+        assert of.screened[:6] == pytest.approx(whole[id].screened[:6], abs=1e-4)
+        assert of.screened[6:] == whole[id].screened[6:]
     other = asked(direction="noise")  # what is kept of another question is not taken for it
-    del swept[:]
-    assert len(list(running.work(pairs, model, other, METRICS, Store(tmp_path)))) == len(pairs)
-    assert set(swept) == set(whole)
+    del computed[:]
+    assert set(swept(pairs, model, other, store=Store(tmp_path))) == set(whole)
+    assert set(computed) == set(whole)
+
+
+def test_shares_of_a_file_are_all_of_it_with_the_same_columns(model):
+    made = packs.PACKS["teaching-surname"].make()[:10]
+    whole = Sample(made, [], model)
+    parts = [Sample(made, [], model, share=Share(i, 3)) for i in (1, 2, 3)]
+    assert [part.given for part in parts] == [4, 3, 3]
+    assert {part.columns for part in parts} == {whole.columns}
+    lines = [pair.pair.line for part in parts for pair in part.pairs]
+    assert sorted(lines) == [pair.pair.line for pair in whole.pairs] and len(set(lines)) == 10
 
 
 def test_the_command_prints_a_map_and_its_json_is_the_sums_over_pairs(
@@ -175,7 +224,7 @@ def test_the_command_prints_a_map_and_its_json_is_the_sums_over_pairs(
     ("more", "says"),
     [
         (["/nowhere/at/all.csv"], "/nowhere/at/all.csv cannot be read: No such file"),
-        (["FILE", "--site=head_z_position"], "A map over pairs has two axes"),
+        (["FILE", "--site=head_z", "--window=1"], "Only resid_post has window"),
         (["FILE", "--keep=some"], "invalid choice: 'some'"),
     ],
 )

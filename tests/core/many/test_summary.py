@@ -5,7 +5,7 @@ import pytest
 
 from core.errors import UserError
 from core.many.summary import samples, summarize
-from core.many.sweeping import Values
+from core.many.values import Values
 
 SHAPE = (3, 4)
 

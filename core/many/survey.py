@@ -1,0 +1,232 @@
+"""Where many pairs meet a model: fitted and screened once, swept for each question, read often.
+
+sample = Sample(*pairs.read(content, "pairs.csv"), model)
+survey = Survey(sample, asked)
+for fraction in survey:
+    print(f"{fraction:.0%}")
+answer = survey.read(asked)
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from core.engine.plan import WORKING_MEMORY
+from core.engine.sweep import sizes_of
+from core.engine.work import run_work, seconds_for
+from core.errors import UserError
+from core.many import sweeping
+from core.many.answer import KEEPS, Answer
+from core.many.fitting import Fitted, commonest_tokens, fit, shared_columns
+from core.many.pairs import Dropped, Pair
+from core.many.store import Store, digest
+from core.many.values import LeftOut, Screened, Swept
+from core.models import LoadedModel
+from core.question.experiment import Experiment
+from core.question.metrics import METRICS
+from core.question.sites import SITES
+from core.question.tokens import token
+from core.result import EMBEDDING
+
+
+class Share(NamedTuple):
+    """Every n-th row of a file, from the i-th on: what one of n machines does. Counted from 1."""
+
+    i: int = 1
+    n: int = 1
+
+
+ALL = Share()
+
+
+class Sample:
+    """The pairs of a file as a model reads them, with the columns of the map they share, and what
+    the model says to their plain runs. It can be asked many questions.
+
+    Iterating screens the pairs, and yields the fraction that is done. Raises UserError where no
+    pair can be used, and where they share no map.
+    """
+
+    def __init__(
+        self,
+        given: Sequence[Pair],
+        dropped: Sequence[Dropped],
+        model: LoadedModel,
+        bos: bool = False,
+        reduce: str = "last",
+        rest: bool = False,
+        share: Share = ALL,
+    ):
+        self.model = model
+        fitted, unfit = fit(given, model.encoder, model.gpt.block_size, bos, reduce, rest)
+        self.columns, pairs, others = shared_columns(fitted)
+        self.has_roles = pairs[0].has_roles
+        most = commonest_tokens(pairs)
+        self.tokens = tuple((token(id, model.encoder), count) for id, count in most)
+        # Of all rows every share finds the same columns, and every row is in one share.
+        lines = sorted(row.line for rows in (given, dropped) for row in rows)
+        own = set(lines[share.i - 1 :: share.n])
+        self.given = len(own)
+        self.pairs = sorted((p for p in pairs if p.pair.line in own), key=lambda p: p.pair.line)
+        left_out = (row for rows in (dropped, unfit, others) for row in rows if row.line in own)
+        self.dropped = tuple(sorted(left_out, key=lambda row: row.line))
+        self.screened: list[Screened] = []
+
+    @property
+    def is_screened(self) -> bool:
+        return len(self.screened) == len(self.pairs)
+
+    @property
+    def seconds(self) -> float:
+        """About how long screening takes here."""
+        L, C, M, _, _ = sizes_of(self.model.gpt)
+        lengths = (len(pair.clean) for pair in self.pairs)
+        operations = sum(2 * run_work(L, C, M, T, 0, 0, T) for T in lengths)
+        return seconds_for(operations, self.model.gpt.lm_head.weight.device.type)
+
+    def __iter__(self) -> Iterator[float]:
+        if self.is_screened:
+            return
+        found: list[Screened] = []
+        for some in sweeping.screened(self.pairs, self.model):
+            found += some
+            yield len(found) / len(self.pairs)
+        self.screened = found
+
+    def chosen(self, keep: str) -> tuple[list[Fitted], list[LeftOut]]:
+        """The pairs of a kind of KEEPS, and those left out with what the model says to them. Raises
+        UserError where none is left."""
+        if keep == "all":
+            return self.pairs, []
+        for _ in self:
+            pass
+        kept, left_out = [], []
+        for pair, found in zip(self.pairs, self.screened, strict=True):
+            if reason := _why_not(found, keep):
+                row = Dropped(pair.pair.line, pair.pair.id, reason)
+                left_out.append(LeftOut(row, pair, found))
+            else:
+                kept.append(pair)
+        if not kept:
+            raise UserError(
+                f"None of {len(self.pairs):,} usable pairs is one of the {KEEPS[keep]}: keep all of"
+                " them, or ask a model that shows the behaviour.",
+                "keep",
+            )
+        return kept, left_out
+
+
+class Survey:
+    """A sample's pairs under one question, of which the texts, target and foil do not matter.
+
+    Iterating sweeps the pairs, batch by batch, and yields the fraction that is done; `swept` has
+    those that are. Those in the `store` are taken from there, the others are put into it.
+    `metrics` are those to be read off; recovery is one of logit differences.
+    """
+
+    def __init__(
+        self,
+        sample: Sample,
+        asked: Experiment,
+        keep: str = "all",
+        metrics: Iterable[str] = METRICS,
+        store: Store | None = None,
+    ):
+        self.sample, self.keep, self.sweep = sample, keep, asked.sweep
+        self.metrics = tuple(dict.fromkeys(("logit_diff", *metrics)))
+        self.metrics = tuple(metric for metric in self.metrics if metric != "recovery")
+        self.pairs, self.left_out = sample.chosen(keep)
+        self.swept: list[Swept] = []
+        self._store = store
+        self._adding = threading.Lock()
+
+    @property
+    def estimate(self) -> tuple[float, int]:
+        """About how long it takes here in seconds, and how many bytes of memory."""
+        model = self.sample.model
+        operations = sweeping.work_of(self.pairs, model, self.sweep)
+        seconds = seconds_for(operations, model.gpt.lm_head.weight.device.type)
+        return seconds, 2 * sweeping.BATCH_MEMORY + 2 * WORKING_MEMORY
+
+    @property
+    def nbytes(self) -> int:
+        """What is kept of it."""
+        return sum(grid.nbytes for of in self.swept for grid in of.values.grids.values())
+
+    def __iter__(self) -> Iterator[float]:
+        todo = self._todo()
+        done, total = len(self.swept), len(self.pairs)
+        yield done / total
+        for batch in sweeping.batches(todo, self.sample.model, self.sweep):
+            steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics)
+            while True:
+                try:
+                    yield (done + next(steps) * len(batch)) / total
+                except StopIteration as end:
+                    self.add(end.value)
+                    break
+            done += len(batch)
+        yield 1.0
+
+    def _todo(self) -> list[Fitted]:
+        """The pairs that are not swept yet, nor in the store."""
+        there = {of.pair.pair.line for of in self.swept}
+        todo = [pair for pair in self.pairs if pair.pair.line not in there]
+        if not self._store:
+            return todo
+        known = {pair.pair.line: self._store.find(pair, self.digest(pair)) for pair in todo}
+        self.swept += [swept for swept in known.values() if swept]
+        return [pair for pair in todo if not known[pair.pair.line]]
+
+    def add(self, swept: Sequence[Swept]) -> None:
+        """Take over pairs that are done."""
+        for of in swept:
+            if self._store:
+                self._store.add(self.digest(of.pair), of)
+        self.swept += swept
+
+    def digest(self, pair: Fitted) -> str:
+        return digest(pair, self.sample.model.card, self.sweep, self.metrics)
+
+    def read(self, asked: Experiment, of_ratios: bool = False, seed: int = 0) -> Answer:
+        """The map of the pairs that are done. Raises UserError where a recovery is none, and for
+        a metric that was not read off."""
+        swept = sorted(self.swept, key=lambda of: of.pair.pair.line)
+        sample, model = self.sample, self.sample.model
+        site, columns, tokens = SITES[asked.site], sample.columns, sample.tokens
+        axes = site.axes
+        if "position" not in axes:
+            columns, tokens = tuple(map(str, range(model.gpt.config.n_head))), ()
+        elif sample.has_roles:
+            axes = tuple("role" if axis == "position" else axis for axis in axes)
+        layers = tuple(map(str, range(model.gpt.config.n_layer)))
+        dropped = sorted(
+            (*sample.dropped, *(of.row for of in self.left_out)), key=lambda row: row.line
+        )
+        return Answer.of(
+            swept,
+            experiment=asked,
+            model=model.card,
+            axes=axes,
+            rows=(EMBEDDING, *layers) if asked.embedding else layers,
+            columns=columns,
+            tokens=tokens,
+            keep=self.keep,
+            given=sample.given,
+            dropped=tuple(dropped),
+            left_out=tuple(self.left_out),
+            of_ratios=of_ratios,
+            seed=seed,
+        )
+
+
+def _why_not(found: Screened, keep: str) -> str:
+    """Why a pair is none of a kind of KEEPS, or nothing."""
+    if keep == "flips" and not found.flips:
+        return (
+            f"does not flip: LD is {found.clean_difference:.3f} on the clean run and"
+            f" {found.corrupted_difference:.3f} on the corrupted one"
+        )
+    if keep == "first" and not found.is_first:
+        return f"the target is at rank {found.target_rank:,} on the clean run, not the first"
+    return ""
