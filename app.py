@@ -15,6 +15,7 @@ WITH_INPUTS = {
 page = st.navigation(
     [
         st.Page("pages/patching/patch.py", title="Patch", icon=":material/grid_on:", default=True),
+        st.Page("pages/patching/many.py", title="Many pairs", icon=":material/stacks:"),
         st.Page("pages/reading/components.py", title="Components", icon=":material/category:"),
         st.Page("pages/reading/lens.py", title="Lens", icon=":material/search:"),
         st.Page("pages/reading/compare.py", title="Compare", icon=":material/balance:"),

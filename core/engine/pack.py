@@ -88,6 +88,9 @@ class Pack:
         """The rows of some runs that lie together."""
         return slice(self._rows[runs.start], self._rows[runs.stop])
 
-    def cells_of(self, sweep: int) -> list[int]:
-        """Which of the runs are of a sweep."""
-        return [n for n, of in enumerate(self._sweep) if of == sweep]
+    def by_sweep(self) -> dict[int, list[int]]:
+        """Which of the runs are of each sweep."""
+        found: dict[int, list[int]] = {sweep: [] for sweep in self.sweeps}
+        for n, sweep in enumerate(self._sweep):
+            found[sweep].append(n)
+        return found

@@ -17,7 +17,7 @@ a row being one position of one run.
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from core.engine import layer, suffix
@@ -109,7 +109,7 @@ class Plan:
         """How many times a row goes through a block: what progress is measured in."""
         return sum((self.T - cell.p) * (self.sizes.L - cell.start) for cell in self.cells)
 
-    @property
+    @cached_property
     def work(self) -> int:
         """Floating-point operations of the sweep, at the least (see `core.engine.work`)."""
         L, C, M, _, _ = self.sizes
@@ -137,6 +137,9 @@ class Plan:
         rows = min(layer.ROWS_AT_ONCE, lanes * T)
         making = 2 * patched + itemsize * 2 * (C + M) * rows + 4 * 3 * H * T * T
         return self.states_bytes + stream + buffer, patched + max(step, making)
+
+
+plan_of = lru_cache(maxsize=64)(Plan)  # the same for all pairs of one shape, its cells with it
 
 
 class Chunk(NamedTuple):

@@ -95,7 +95,8 @@ def check_ready(model: GPT) -> None:
 
 
 def _check_finite(where: str, *tensors: torch.Tensor) -> None:
-    if not all(tensor.isfinite().all() for tensor in tensors):
+    # A sum is finite only if all of it is, and takes a third of the time.
+    if not all(tensor.sum(dtype=torch.float).isfinite() for tensor in tensors):
         raise not_finite(tensors[0].dtype, where)
 
 

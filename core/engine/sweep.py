@@ -10,13 +10,15 @@ Shapes: T tokens, L layers, C channels, H heads of D = C / H channels.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 
 from core.engine import plan, suffix
 from core.engine.layer import Ablated, Layer
 from core.engine.pack import Pack
-from core.engine.plan import Plan, Sizes
+from core.engine.plan import Plan, Sizes, plan_of
 from core.engine.runs import Run, check_ready, empty_runs, not_finite, run_block
 from mingpt.model import GPT
 
@@ -52,12 +54,10 @@ class Sweep:
         check_ready(model)
         ablation = isinstance(source, str)
         differ = 0 if ablation else plan.first_difference(base.ids, source.ids)
-        self.plan = Plan(sizes_of(model), len(base.ids), differ, site, embedding, window)
+        self.plan = plan_of(sizes_of(model), len(base.ids), differ, site, embedding, window)
         self.model, self.base, self.source = model, base, source
         self.states = base.state.new_full((*self.shape, len(base.state)), torch.nan)
-        unmoved = torch.ones(self.shape, dtype=torch.bool)
-        unmoved[_places(self.plan.cells, self.shape)] = False
-        self.states[unmoved] = base.state
+        self.states[torch.from_numpy(_unmoved(self.plan))] = base.state
         self._latest: tuple[int, torch.Tensor] | None = None
 
     @property
@@ -141,12 +141,12 @@ class Sweep:
         x[again] = self.patched_stream(block + 1)[0, position[again]]
 
 
-def together(sweeps: Sequence[Sweep]) -> Iterator[float]:
+def together(sweeps: Sequence[Sweep], budget: int | None = None) -> Iterator[float]:
     """Compute sweeps of one model and of texts of one length in common packs, and yield the
-    fraction of all their work that is done."""
+    fraction of all their work that is done. `budget` is that of `plan.chunks`."""
     model, plans = sweeps[0].model, [sweep.plan for sweep in sweeps]
     L, C, _, _, itemsize = plans[0].sizes
-    parts = plan.chunks(plans)
+    parts = plan.chunks(plans, budget)
     stream, buffer, _ = plan.largest(parts)
     new = sweeps[0].base.state.new_empty
     x = new(stream // itemsize).view(-1, C)  # (R, C) the rows of the chunk under way
@@ -177,8 +177,7 @@ def together(sweeps: Sequence[Sweep]) -> Iterator[float]:
             ends = model.transformer.ln_f(torch.cat((read, *late)))
             if not ends.isfinite().all():
                 raise not_finite(ends.dtype, "a patch")
-            for number in pack.sweeps:
-                own = pack.cells_of(number)
+            for number, own in pack.by_sweep().items():
                 states = sweeps[number].states
                 states[_places([pack.cells[n] for n in own], sweeps[number].shape)] = ends[own]
     for sweep in sweeps:
@@ -189,6 +188,15 @@ def together(sweeps: Sequence[Sweep]) -> Iterator[float]:
 def _side_by_side(bases: list[torch.Tensor]) -> torch.Tensor:
     """Queries, keys and values of P bases, (3, H, T, D) each, as (3, P, H, T, D)."""
     return bases[0][:, None] if len(bases) == 1 else torch.stack(bases, dim=1)
+
+
+@lru_cache(maxsize=64)
+def _unmoved(plan: Plan) -> np.ndarray:
+    """Which cells of the grid are the base's: those without a run."""
+    unmoved = np.ones(plan.shape, dtype=bool)
+    for cell in plan.cells:
+        unmoved[cell.index] = False
+    return unmoved
 
 
 def _places(cells: list[plan.Cell], shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:

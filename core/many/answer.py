@@ -105,6 +105,11 @@ class Answer(Map):
             raise UserError(f"All of {len(self.pairs)} pairs are in one half: take more pairs.")
         return tuple(self._part(name, half) for name, half in zip(HALVES, found, strict=True))
 
+    def correlation(self, other: Self) -> float:
+        """Pearson's, of two maps cell by cell; NaN where one of them is the same everywhere."""
+        both = np.stack([self.values.ravel(), other.values.ravel()])
+        return float(np.corrcoef(both)[0, 1]) if both.std(axis=1).all() else float("nan")
+
     def _part(self, name: str, pairs: Sequence[Swept]) -> Self:
         return type(self).of(pairs, **self._about() | {"part": name})
 

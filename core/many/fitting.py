@@ -13,6 +13,7 @@ from itertools import accumulate, groupby
 from core.errors import UserError
 from core.many.marks import Span
 from core.many.pairs import Dropped, Pair
+from core.question.experiment import Experiment
 from core.question.pair import check_alignment, check_contenders
 from core.question.tokens import Token, single_token, token, tokenize
 from mingpt.bpe import Encoder
@@ -49,6 +50,13 @@ class Fitted:
         """The names of its roles, in reading order."""
         names = [name for name, _ in self.columns if name not in (LAST, *REST)]
         return tuple(names) if self.has_roles else ()
+
+
+def alone(pair: Fitted, asked: Experiment, encoder: Encoder) -> Experiment:
+    """The experiment `asked`, of this pair by itself; of several targets or foils the first."""
+    (target, foil) = (token(ids[0], encoder).text for ids in (pair.target, pair.foil))
+    of = pair.pair
+    return replace(asked, clean=of.clean, corrupted=of.corrupted, target=target, foil=foil)
 
 
 def fit(

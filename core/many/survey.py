@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from core.engine.plan import WORKING_MEMORY
 from core.engine.sweep import sizes_of
 from core.engine.work import run_work, seconds_for
 from core.errors import UserError
@@ -146,7 +145,7 @@ class Survey:
         model = self.sample.model
         operations = sweeping.work_of(self.pairs, model, self.sweep)
         seconds = seconds_for(operations, model.gpt.lm_head.weight.device.type)
-        return seconds, 2 * sweeping.BATCH_MEMORY + 2 * WORKING_MEMORY
+        return seconds, 2 * sweeping.BATCH_MEMORY + 2 * sweeping.PACK_MEMORY
 
     @property
     def nbytes(self) -> int:

@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from core.engine.plan import Plan, first_difference
+from core.engine.plan import first_difference, plan_of
 from core.engine.runs import Run, record, run_bytes
 from core.engine.sweep import Sweep, sizes_of, together
 from core.engine.work import run_work
@@ -28,9 +28,11 @@ from core.study import SIDES, sides
 
 # What the plain runs and the final states of a batch may take up, in bytes.
 BATCH_MEMORY = 96 << 20
-# And how much there may be to compute, since a batch's numbers come in at its end: in floating-
-# point operations, a second's or less.
-BATCH_WORK = 3e10
+# And how much there may be to compute, in floating-point operations: a second's or so, since a
+# batch's numbers come in at its end; larger ones are hardly quicker.
+BATCH_WORK = 3e11
+# What the rows that go through a block together may take up: larger products are quicker.
+PACK_MEMORY = 96 << 20
 
 
 def screened(pairs: Sequence[Fitted], model: LoadedModel) -> Iterator[list[Screened]]:
@@ -49,24 +51,17 @@ def batches(
 ) -> Iterator[list[Fitted]]:
     """The pairs in parts that are swept together: of one length each, short ones first, and as many
     as BATCH_MEMORY and BATCH_WORK have room for, but one at the least."""
-    sizes = sizes_of(model.gpt)
-    for T, same in groupby(sorted(pairs, key=lambda p: len(p.clean)), key=lambda p: len(p.clean)):
-        one = Plan(sizes, T, 0, asked.site, asked.embedding, asked.window)
-        takes = 2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize) + one.states_bytes
-        yield from _parts(list(same), takes, one.work)
+    by_length = sorted(pairs, key=lambda pair: len(pair.clean))
+    for _, same in groupby(by_length, key=lambda pair: len(pair.clean)):
+        plans = [(pair, *_plans(pair, model, asked)) for pair in same]
+        takes = max(nbytes for _, _, nbytes in plans)
+        costs = max(operations for _, operations, _ in plans)
+        yield from _parts([pair for pair, *_ in plans], takes, costs)
 
 
 def work_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
     """Floating-point operations of the plain runs and the sweeps of pairs, at the least."""
-    sizes = sizes_of(model.gpt)
-    L, C, M, _, _ = sizes
-    total = 0
-    for pair in pairs:
-        T = len(pair.clean)
-        differ = first_difference(pair.clean, pair.corrupted) if _has_source(asked) else 0
-        plan = Plan(sizes, T, differ, asked.site, asked.embedding, asked.window)
-        total += plan.work + 2 * run_work(L, C, M, T, 0, 0, T)
-    return total
+    return sum(_plans(pair, model, asked)[0] for pair in pairs)
 
 
 def sweep(
@@ -77,14 +72,21 @@ def sweep(
     recorded, (base, source) = _recorded(batch, model), sides(asked.direction)
     what = asked.site, asked.embedding, asked.window
     sweeps = [Sweep(model.gpt, runs[base], runs.get(source, source), *what) for runs in recorded]
-    yield from together(sweeps)
+    yield from together(sweeps, PACK_MEMORY)
     screened = _screened(batch, recorded, model)
     values = (_read(*of, model, metrics) for of in zip(batch, recorded, sweeps, strict=True))
     return [Swept(*of) for of in zip(batch, screened, values, strict=True)]
 
 
-def _has_source(asked: Experiment) -> bool:
-    return sides(asked.direction)[1] in SIDES
+def _plans(pair: Fitted, model: LoadedModel, asked: Experiment) -> tuple[int, int]:
+    """Of a pair's plain runs and sweep the operations, and the bytes they take up in a batch."""
+    sizes, T = sizes_of(model.gpt), len(pair.clean)
+    is_patched = sides(asked.direction)[1] in SIDES  # an ablation changes the text from its start
+    differ = first_difference(pair.clean, pair.corrupted) if is_patched else 0
+    plan = plan_of(sizes, T, differ, asked.site, asked.embedding, asked.window)
+    operations = plan.work + 2 * run_work(sizes.L, sizes.C, sizes.M, T, 0, 0, T)
+    nbytes = 2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize) + plan.states_bytes
+    return operations, nbytes
 
 
 @torch.inference_mode()
@@ -92,10 +94,8 @@ def _screened(
     batch: Sequence[Fitted], recorded: Sequence[dict[str, Run]], model: LoadedModel
 ) -> list[Screened]:
     unembedding = Unembedding(model.gpt.lm_head.weight)
-    said = {
-        side: unembedding.logits(torch.stack([runs[side].state for runs in recorded]))
-        for side in SIDES
-    }  # (pairs, V) each
+    states = torch.stack([runs[side].state for side in SIDES for runs in recorded])
+    said = dict(zip(SIDES, unembedding.logits(states).chunk(2), strict=True))  # (pairs, V) each
     found = []
     for i, pair in enumerate(batch):
         logits = {side: of[i] for side, of in said.items()}
@@ -123,14 +123,16 @@ def _read(
     pair: Fitted, runs: dict[str, Run], made: Sweep, model: LoadedModel, metrics: Sequence[str]
 ) -> Values:
     unembedding = Unembedding(model.gpt.lm_head.weight)
-    ends = [States(runs[side].state, unembedding) for side in SIDES]
-    of_cells = States(made.states, unembedding)
-
-    def measured(metric: str, states: States) -> np.ndarray:
-        return measure(metric, states, *ends, pair.target, pair.foil)
-
-    baselines = {metric: tuple(measured(metric, end).item() for end in ends) for metric in metrics}
-    grids = {metric: measured(metric, of_cells) for metric in metrics}
+    ends = torch.stack([runs[side].state for side in SIDES])
+    every = States(torch.cat([ends, made.states.flatten(0, -2)]), unembedding)  # read in one go
+    clean, corrupted = (States(end, unembedding) for end in ends)
+    baselines, grids = {}, {}
+    for metric in metrics:
+        (*both,), grid = np.split(
+            measure(metric, every, clean, corrupted, pair.target, pair.foil), [2]
+        )
+        baselines[metric] = tuple(map(float, both))
+        grids[metric] = grid.reshape(made.shape)
     if "position" in made.plan.site.axes:  # of a column that stands for several tokens, the mean
         grids = {
             metric: np.stack([grid[..., list(at)].mean(axis=-1) for _, at in pair.columns], axis=-1)

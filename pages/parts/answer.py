@@ -6,9 +6,10 @@ from functools import partial
 
 import streamlit as st
 
+from core.many.answer import Answer
 from core.question.experiment import Experiment
 from core.question.tokens import Token, can_be_typed
-from core.result import EMBEDDING, Result, and_further
+from core.result import EMBEDDING, Map, Result, and_further
 from core.study import SIDES, TOP, Study
 from core.views import colours, exports, heatmaps, names, run_figures
 from pages.parts import html, look, running
@@ -18,9 +19,9 @@ from pages.parts.keeping import Shelf
 CHART = "heatmap"
 HOVERED = ("logit_diff", "recovery")  # what a hover shows besides the experiment's own metric
 _DESK = 440  # pixels that the map has for its cells at the least, if not on a phone
-_MODEBAR = {"displaylogo": False}
+MODEBAR = {"displaylogo": False}
 _TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
-_TYPES |= {"csv": "text/csv", "json": "application/json"}
+_TYPES |= {"csv": "text/csv", "json": "application/json", "zip": "application/zip"}
 
 
 def heatmap(result: Result) -> None:
@@ -33,9 +34,9 @@ def heatmap(result: Result) -> None:
             narrowest=None if "Mobi" in st.context.headers.get("User-Agent", "Mobi") else _DESK,
         ),
         key=CHART,
-        on_select=lambda: _take_click(result.rows),
+        on_select=lambda: take_click(result.rows),
         selection_mode="points",
-        config=_MODEBAR,
+        config=MODEBAR,
         alt="Heatmap of the metric by what was patched; its numbers are in the CSV file.",
     )
 
@@ -43,7 +44,7 @@ def heatmap(result: Result) -> None:
 def still_heatmap(result: Result, key: str, reach: float | None = None) -> None:
     """The map, to hover only: an unfinished one, or one among others or in a text."""
     figure = heatmaps.heatmap(result, reach=reach, clickable=False)
-    st.plotly_chart(figure, key=key, config=_MODEBAR)
+    st.plotly_chart(figure, key=key, config=MODEBAR)
 
 
 def beyond(axes: tuple[str, ...], tokens: dict[str, tuple[Token, ...]]) -> tuple[int, ...]:
@@ -65,7 +66,7 @@ def one_map(result: Result, beyond: tuple[int, ...]) -> Result:
     return result.at(*beyond) if beyond else result
 
 
-def chosen(result: Result) -> None:
+def chosen(result: Map) -> None:
     """The chosen cell: chosen by a click on the map, or here."""
     columns = result.values.shape[1]
     row, place = look.chosen()
@@ -73,19 +74,29 @@ def chosen(result: Result) -> None:
         _clear()
     layer, column, clear = st.columns((5, 5, 2), vertical_alignment="bottom")
     layer.selectbox("Layer", result.rows, index=None, key=look.ROW, placeholder="click a cell")
-    column.number_input(
-        result.axes[1].title(),
-        0,
-        columns - 1,
-        value=None,
-        key=look.COLUMN,
-        placeholder="or type",
-    )
+    if isinstance(result, Answer) and result.axes[1] == "role":
+        column.selectbox(
+            "Role",
+            range(columns),
+            format_func=lambda place: html.label(result.columns[place]),
+            index=None,
+            key=look.COLUMN,
+            placeholder="or choose",
+        )
+    else:
+        column.number_input(
+            result.axes[1].title(),
+            0,
+            columns - 1,
+            value=None,
+            key=look.COLUMN,
+            placeholder="or type",
+        )
     nothing = selected(result) is None
     clear.button("Clear", on_click=_clear, width="stretch", disabled=nothing)
 
 
-def selected(result: Result) -> tuple[int, int] | None:
+def selected(result: Map) -> tuple[int, int] | None:
     """The chosen cell as (row, column), if it is on this map."""
     row, column = look.chosen()
     if row in result.rows and column is not None and column < result.values.shape[1]:
@@ -250,7 +261,8 @@ def _picture(result: Result, format: str, view: str) -> bytes:
     return picture(result, format, view)
 
 
-def _take_click(rows: tuple[str, ...]) -> None:
+def take_click(rows: tuple[str, ...]) -> None:
+    """Choose the cell that was clicked on the map, as a callback."""
     points = st.session_state[CHART].selection.points
     if points:
         row, column, *_ = points[0]["customdata"]

@@ -31,7 +31,7 @@ class State(Enum):
 class Job:
     """Work in steps (`core.steps`) that `begin` begins, and what came out, its `result`. It takes
     about `seconds`, and `memory` bytes until it is done; `of` is what it is done for, if that is
-    kept with it."""
+    kept with it. It begins by itself unless it is long or only to be done when `asked`."""
 
     def __init__(
         self,
@@ -39,11 +39,12 @@ class Job:
         seconds: float = 0.0,
         memory: int = 0,
         of: Any = None,
+        asked: bool = False,
     ):
         self.of = of
         self.seconds = seconds
         self.memory = memory
-        self.state = State.ASKS if seconds > _ASK_ABOVE else State.WAITS
+        self.state = State.ASKS if asked or seconds > _ASK_ABOVE else State.WAITS
         self.fraction = 0.0
         self.problem = ""  # why it failed
         self.result: Any = None

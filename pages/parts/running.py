@@ -18,9 +18,15 @@ _MAP_EVERY = 4.0  # seconds, at the least, and before the whole one is there
 _DRAWING_PAUSE = 100  # times as long as we took
 
 
-def drive(job: Job, draw_partly: Callable[[float], None] = lambda fraction: None) -> bool:
+def drive(
+    job: Job,
+    draw_partly: Callable[[float], None] = lambda fraction: None,
+    label: str = "Run it",
+    every: float | None = None,
+) -> bool:
     """Advance a job to its end, with a bar, a way to cancel, and `draw_partly(fraction)` now and
-    then. Gives whether it is finished: if not, it waits for a person, and the page says so."""
+    then, or `every` so many seconds. Gives whether it is finished: if not, it waits for a person,
+    and the page says so. `label` is what the button says that begins it."""
     place = st.empty()  # whether it is needed or not: what comes after it keeps its place
     if job.state in (State.WAITS, State.RUNS, State.ASKS) and (large := _more_than_there_is(job)):
         html.show(html.problem(large))
@@ -28,12 +34,12 @@ def drive(job: Job, draw_partly: Callable[[float], None] = lambda fraction: None
     if job.state in (State.WAITS, State.RUNS):
         started = time.monotonic()
         with _queue().turn(lambda before: _wait(place, before, started)):
-            _run(job, place, draw_partly)
+            _run(job, place, draw_partly, every)
         place.empty()
     match job.state:
         case State.ASKS:
             takes = f"about {words.duration(job.seconds)} and {words.size(job.memory)} of memory"
-            _offer(place, job, f"This takes {takes} here.", "Run it")
+            _offer(place, job, f"This takes {takes} here.", label)
         case State.STOPPED:
             _offer(place, job, f"Stopped at {job.fraction:.0%}.", "Go on")
         case State.FAILED:
@@ -64,10 +70,10 @@ def _offer(place, job: Job, message: str, label: str) -> None:
         st.button(label, _key("go", job), on_click=job.go, type="primary")
 
 
-def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
+def _run(job: Job, place, draw_partly: Callable[[float], None], every: float | None) -> None:
     started, begun_at = time.monotonic(), job.fraction
     bar, bar_due = None, started + _SHOW_AFTER
-    map_due, fraction_drawn = started + _MAP_EVERY, 0.0
+    map_due, fraction_drawn = started + (every or _MAP_EVERY), 0.0
     with job.driven():
         while job.state is State.RUNS:
             job.advance()
@@ -83,11 +89,17 @@ def _run(job: Job, place, draw_partly: Callable[[float], None]) -> None:
             left = (1 - job.fraction) * whole
             bar.progress(job.fraction, text=f"{job.fraction:.0%}, {words.duration(left)} left")
             bar_due = now + _BAR_EVERY
-            if now >= map_due and left > _MAP_EVERY and job.fraction > fraction_drawn:
+            is_worth_it = left > (every or _MAP_EVERY) and job.fraction > fraction_drawn
+            if now >= map_due and is_worth_it:
                 draw_partly(job.fraction)
                 drawn = time.monotonic()
-                map_due = drawn + max(_MAP_EVERY, _DRAWING_PAUSE * (drawn - now))
+                map_due = now + every if every else drawn + _pause(drawn - now)
                 fraction_drawn = job.fraction
+
+
+def _pause(took: float) -> float:
+    """How long to wait before the next map, one having taken us so long."""
+    return max(_MAP_EVERY, _DRAWING_PAUSE * took)
 
 
 def _key(name: str, job: Job) -> str:

@@ -24,6 +24,7 @@ from tests import builders
 
 PAGES = {
     "patch": "pages/patching/patch.py",
+    "many": "pages/patching/many.py",
     "components": "pages/reading/components.py",
     "lens": "pages/reading/lens.py",
     "compare": "pages/reading/compare.py",
