@@ -63,11 +63,11 @@ class Summary:
         parts, (5, ...)."""
         return np.quantile(self.of_pairs, (0, 0.25, 0.5, 0.75, 1), axis=0)
 
-    @cached_property
-    def peaks(self) -> np.ndarray:
-        """Of each pair and column the row where the patch moved most, either way; -1 where none
-        moved anything, (n, columns). A grid has two axes here."""
+    def peaks(self, column: int | None = None) -> np.ndarray:
+        """Of each pair the row where a patch moved most, either way, in a column or in any; -1
+        where none moved anything, (n,). A grid has two axes here."""
         moved = np.abs(self.effects)
+        moved = moved.max(axis=2) if column is None else moved[..., column]
         return np.where(moved.max(axis=1) > ROUNDING, moved.argmax(axis=1), -1)
 
 

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from core.question.metrics import METRICS
-from core.result import EMBEDDING, Result
+from core.result import EMBEDDING, Map, Result
 from core.views import colours
 from core.views.colours import Scale
 
@@ -49,7 +49,7 @@ class Painting:
     """A map ready to be drawn: `result` is what is on it, all of it or its layers alone; `values`
     times `sign` rise from left to right on its `scale`."""
 
-    result: Result
+    result: Map
     scale: Scale
     ends: tuple[float, float]  # the values at the left and the right end of the colour bar
 
@@ -70,7 +70,7 @@ class Painting:
         return marks(self.ends, runs_of(self.result), room)
 
 
-def paint(result: Result, view: str = "effect", reach: float | None = None) -> Painting:
+def paint(result: Map, view: str = "effect", reach: float | None = None) -> Painting:
     """`result`, of two axes, in one of `VIEWS`; of the effect, `reach` is how far the colours go
     on either side, so that maps can share a scale."""
     if view == "effect":
@@ -81,7 +81,7 @@ def paint(result: Result, view: str = "effect", reach: float | None = None) -> P
     return Painting(result, colours.SEQUENTIAL, (lowest, max(highest, lowest + 1e-6)))
 
 
-def _effect(result: Result, reach: float | None) -> Painting:
+def _effect(result: Map, reach: float | None) -> Painting:
     """The colours go as far on either side of no effect; of them stands on the bar what the map or
     one of its runs has, or, on a shared scale, what the metric can be."""
     left, right = colours.limits(result, reach)
@@ -108,7 +108,7 @@ def layers_alone(result: Result) -> Result:
     )
 
 
-def runs_of(result: Result) -> dict[str, float]:
+def runs_of(result: Map) -> dict[str, float]:
     """The plain runs that a map has to do with, and their values: an ablation with one alone."""
     runs = ("clean", "corrupted") if result.other else (result.unpatched,)
     return {run: result.plain(result.experiment.metric, run) for run in runs}

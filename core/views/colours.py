@@ -11,7 +11,7 @@ alone, which is in the middle, and its numbers always ascend.
 
 import numpy as np
 
-from core.result import Result
+from core.result import Map
 from core.views.doubts import matters
 
 Colour = tuple[int, int, int]
@@ -42,18 +42,18 @@ SEQUENTIAL: Scale = (
 )
 
 
-def scale(result: Result) -> Scale:
+def scale(result: Map) -> Scale:
     """The scale of a map from left to right: blue on the side of the run that was put in."""
     return BLUE_DOWN if result.other == "clean" else BLUE_UP
 
 
-def sign(result: Result) -> int:
+def sign(result: Map) -> int:
     """-1 where the numbers descend from left to right, so that the clean run is on the left."""
     ends = (result.plain(result.experiment.metric, run) for run in ("clean", "corrupted"))
     return -1 if result.other and next(ends) > next(ends) else 1
 
 
-def reach(result: Result) -> float:
+def reach(result: Map) -> float:
     """How far from a cell without effect the strongest cell is, or the run that was put in; at
     least as far as what matters, so that what does not is pale."""
     metric = result.experiment.metric
@@ -63,7 +63,7 @@ def reach(result: Result) -> float:
     return max(float(np.abs(values - result.plain(metric)).max(initial=0)), matters(result))
 
 
-def limits(result: Result, within: float | None = None) -> tuple[float, float]:
+def limits(result: Map, within: float | None = None) -> tuple[float, float]:
     """The values at the left and the right end of the scale, `within` from a cell without effect,
     which is in the middle; the left one is the higher where the numbers descend."""
     centre, within = result.plain(result.experiment.metric), within or reach(result)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from core.question.metrics import MATTERS, METRICS
 from core.question.tokens import Token, visible
-from core.result import Ranked, Result
+from core.result import Map, Ranked, Result
 from core.views.words import formula, number, probability, short
 
 _LEAST_EXPECTED = 0.01  # a token less likely than this is not what a run expects
@@ -30,7 +30,7 @@ class Doubt:
     changes: dict[str, str] = field(default_factory=dict)
 
 
-def matters(result: Result) -> float:
+def matters(result: Map) -> float:
     """The least effect under a result's metric that says something. Of a recovery it is half a
     logit too, as a fraction of the difference between the two runs."""
     unit = METRICS[result.experiment.metric].unit
@@ -73,7 +73,7 @@ def _is_compared(result: Result, name: str) -> bool:
     return (f"{{{name}}}" in metric or "LD" in metric) and bool(result.other or name == "target")
 
 
-def _apart(result: Result, metric: str) -> float:
+def _apart(result: Map, metric: str) -> float:
     """By how much the two runs differ."""
     return result.plain(metric, "corrupted") - result.plain(metric, "clean")
 

@@ -1,12 +1,13 @@
 """Result -> a Plotly figure to hover and click; and the cells and axes that all such maps have."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 
 import numpy as np
 import plotly.graph_objects as go
 
-from core.result import Result
+from core.result import Map, Result
 from core.views import colours
 from core.views.colour_bar import TIERS, Mark, Painting, marks, paint
 from core.views.colours import DARK, LIGHT, TEXT, Scale, for_plotly, hexadecimal, rgba
@@ -31,12 +32,12 @@ _GRID_HEIGHT = 224  # but for more rows than fit: the whole map is to be on the 
 NARROWEST = 225  # what a map has for its cells on a phone; side by side it may be less
 SIDE_BY_SIDE = 200
 LINE = 14  # of a label
-_CHARACTER = 6  # of a label: what is measured of Streamlit's font is less
+CHARACTER = 6  # of a label: what is measured of Streamlit's font is less
 _SMALL = {"size": 11}
 _NUMBERS = 22  # the numbers of the positions, right above the cells
 _BAR = 8
 _TITLE = 15.6  # a line of the colour bar's title
-_TITLE_CHARACTERS = 34  # in a line of the colour bar's title
+_TITLECHARACTERS = 34  # in a line of the colour bar's title
 
 
 def heatmap(
@@ -70,17 +71,17 @@ def heatmap(
         numbers["recovery"] = ("recovery", result.grids["recovery"])
     own, *others = (f"{plotly_text(n)}: %{{customdata[{i}]}}" for i, n in enumerate(numbers, 5))
     tokens = ["clean %{customdata[3]} · corrupted %{customdata[4]}"]
-    figure = _grid_of_layers(
+    figure = grid_of_layers(
         painting,
         wording(painting.result),
-        painting.marks(narrowest / _CHARACTER),
+        painting.marks(narrowest / CHARACTER),
         _fields(result, *numbers.values())[skipped:],
-        [*(tokens if result.axes[1] == "position" else []), f"<b>{own}</b>", *others],
+        [_place(result), *(tokens if by_position(result) else []), f"<b>{own}</b>", *others],
         clickable,
         narrowest,
     )
     if selected is not None and selected[0] >= skipped:
-        _outline(figure, selected[0] - skipped, selected[1])
+        outline(figure, selected[0] - skipped, selected[1])
     return figure
 
 
@@ -88,19 +89,26 @@ def difference(one: Result, other: Result, reach: float | None = None) -> go.Fig
     """What `one` has more than `other`, two results of the same shape under the same metric; the
     colours are those of `one`, with no colour for no difference, and full at `reach` on either
     side, or at the largest difference."""
-    values = one.values - other.values
-    within = (reach or max(float(np.nanmax(np.abs(values))), matters(one))) * colours.sign(one)
+    painting = apart(one, other, reach)
     metric = one.experiment.metric
-    apart = replace(one, grids=one.grids | {metric: values})
-    return _grid_of_layers(
-        Painting(apart, colours.scale(one), (-within, within)),
+    grids = (one.values, other.values, painting.result.values)
+    return grid_of_layers(
+        painting,
         f"difference of {wording(one)}",
-        marks((-within, within), {}, NARROWEST / _CHARACTER),
-        _fields(one, *((metric, grid) for grid in (one.values, other.values, values))),
-        ["%{customdata[5]} - %{customdata[6]} = %{customdata[7]}"],
+        marks(painting.ends, {}, NARROWEST / CHARACTER),
+        _fields(one, *((metric, grid) for grid in grids)),
+        [_place(one), "%{customdata[5]} - %{customdata[6]} = %{customdata[7]}"],
         clickable=False,
         narrowest=NARROWEST,
     )
+
+
+def apart(one: Map, other: Map, reach: float | None = None) -> Painting:
+    """The difference of two maps in the colours of the first, no difference having none."""
+    values = one.values - other.values
+    within = (reach or max(float(np.nanmax(np.abs(values))), matters(one))) * colours.sign(one)
+    between = replace(one, grids=one.grids | {one.experiment.metric: values})
+    return Painting(between, colours.scale(one), (-within, within))
 
 
 def cells(values: np.ndarray, scale: Scale, ends: tuple[float, float], **options) -> go.Figure:
@@ -128,7 +136,16 @@ def dressed(figure: go.Figure) -> go.Figure:
     )
 
 
-def _grid_of_layers(
+def by_position(of: Map) -> bool:
+    return of.axes[1] == "position"
+
+
+def _place(result: Result) -> str:
+    """Of a hover, which cell it is, from its fields."""
+    return f"<b>%{{customdata[2]}}, {result.axes[1]} %{{customdata[1]}}{at_position(result)}</b>"
+
+
+def grid_of_layers(
     painting: Painting,
     title: str,
     marked: tuple[Mark, ...],
@@ -136,20 +153,22 @@ def _grid_of_layers(
     lines: list[str],
     clickable: bool,
     narrowest: int,
+    over: Callable[[float], list[go.Scatter]] = lambda cell: [],
 ) -> go.Figure:
-    """A map with its colour bar above, and `lines` in a hover, under the place of a cell."""
+    """A map with its colour bar above, and `lines` in a hover. `fields` (rows, columns, fields) are
+    what a hover shows and a click needs, row and column first; `over` gives what is drawn over
+    cells of a height."""
     result, (rows, columns) = painting.result, painting.result.values.shape
     clickable = clickable and rows * columns <= _CLICKABLE_CELLS
     cell = min(_CELL_HEIGHT, max(_LEAST_CELL_HEIGHT, _GRID_HEIGHT // rows))
-    place = f"%{{customdata[2]}}, {result.axes[1]} %{{customdata[1]}}{at_position(result)}"
-    template = "<br>".join([f"<b>{place}</b>", *lines]) + "<extra></extra>"
-    by_position = result.axes[1] == "position"
+    template = "<br>".join(lines) + "<extra></extra>"
+    numbers_on_top = by_position(result)
     labels = tick_labels(result, narrowest / columns, LINE)
-    titled = fold(title, _TITLE_CHARACTERS)
-    bar_at = _NUMBERS * by_position + (TIERS * LINE) + 6  # above the cells
+    titled = fold(title, _TITLECHARACTERS)
+    bar_at = _NUMBERS * numbers_on_top + (TIERS * LINE) + 6  # above the cells
     top_of_bar = bar_at + _BAR + _TITLE * (len(titled) - 0.1)  # as Plotly stacks them
     above = ceil(top_of_bar) + 8
-    below = _below(labels, narrowest / columns) + _NUMBERS * (not by_position)  # with a title
+    below = _below(labels, narrowest / columns) + _NUMBERS * (not numbers_on_top)  # with a title
     height = above + cell * rows + below
     colour_bar = {
         **{
@@ -167,6 +186,7 @@ def _grid_of_layers(
     options = {"hoverinfo": "skip"} if clickable else hover
     options["meta"] = painting.sign  # times which z is the values
     figure = cells(painting.drawn, painting.scale, painting.limits, colorbar=colour_bar, **options)
+    figure.add_traces(over(cell))
     y, x = np.mgrid[:rows, :columns] if clickable else ([], [])
     figure.add_scatter(  # invisible: heatmaps cannot be clicked, and the second axis needs a trace
         x=np.ravel(x),
@@ -180,8 +200,8 @@ def _grid_of_layers(
         customdata=fields.reshape(rows * columns, -1) if clickable else None,
         hovertemplate=template,
     )
-    digits = _CHARACTER * len(str(columns - 1)) + 4
-    numbered = list(range(0, columns, ceil(columns * digits / narrowest))) if by_position else []
+    digits = CHARACTER * len(str(columns - 1)) + 4
+    numbered = list(range(0, columns, ceil(columns * digits / narrowest))) if numbers_on_top else []
     across = {"range": [-0.5, columns - 0.5]}
     on_top = {"overlaying": "x", "side": "top", "tickangle": 0, "ticks": ""}
     figure.update_layout(
@@ -191,7 +211,7 @@ def _grid_of_layers(
             autotickangles=[0, 90],
             automargin=False,  # the height of the cells is what the colour bar's place is told by
             ticks="",
-            title=None if by_position else "head",
+            title=None if numbers_on_top else result.axes[1],
             **across,
         ),
         xaxis2=axis(numbered, tickvals=numbered, **on_top, **across),
@@ -215,7 +235,7 @@ def _grid_of_layers(
 def _below(labels: dict[float, str], room: float) -> int:
     """The height that labels need below the cells: upright ones unless all fit lying down."""
     lines = [line for label in labels.values() for line in label.split("\n")]
-    longest = max(map(width_of, lines)) * _CHARACTER
+    longest = max(map(width_of, lines)) * CHARACTER
     most = 1 + max(label.count("\n") for label in labels.values())
     return 16 + (most * LINE if longest < room else longest)
 
@@ -224,11 +244,10 @@ def _fields(result: Result, *grids: tuple[str, np.ndarray]) -> np.ndarray:
     """Per cell, all as text, what a click needs and a hover shows: row, column, the name of the
     row, the tokens of both texts at a position, and a number of each grid, given with its metric;
     (rows, columns, fields)."""
-    by_position = result.axes[1] == "position"
     rows, columns = result.values.shape
     names = [row_name(result, row) for row in range(rows)]
     tokens = [
-        [plotly_text(side[column].label) if by_position else "" for column in range(columns)]
+        [plotly_text(side[c].label) if by_position(result) else "" for c in range(columns)]
         for side in (result.clean, result.corrupted)
     ]
     fields = [
@@ -239,7 +258,7 @@ def _fields(result: Result, *grids: tuple[str, np.ndarray]) -> np.ndarray:
     return np.array(fields, dtype=object).reshape(rows, columns, -1)
 
 
-def _outline(figure: go.Figure, row: int, column: int) -> None:
+def outline(figure: go.Figure, row: int, column: int) -> None:
     """A frame that shows on every colour: a light line with a dark one around it."""
     box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
     for colour, width in ((DARK, 5), (LIGHT, 2)):

@@ -7,7 +7,8 @@ from difflib import SequenceMatcher
 from html import escape
 from math import ceil
 
-from core.many.answer import Answer
+from core.many.answer import KEEPS, Answer
+from core.many.summary import LEVEL, SAMPLES
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
 from core.result import Map, Result
@@ -28,7 +29,7 @@ _ACTIVATIONS = {
 }
 
 
-def wording(result: Result) -> str:
+def wording(result: Map) -> str:
     """The experiment's metric as a formula with both tokens spelled out."""
     return formula(result, result.experiment.metric)
 
@@ -64,6 +65,19 @@ def averaged(answer: Answer) -> str:
     return f"{METRICS[metric].title} ({how})"
 
 
+def caption(answer: Answer) -> str:
+    """What a map over many pairs is of: the number of a cell, the model, the patch, which pairs,
+    and what its intervals are."""
+    card = answer.model
+    drawn = ", whole groups drawn" if any(of.pair.pair.group for of in answer.pairs) else ""
+    return (
+        f"{averaged(answer)} of {card.name} ({card.layers} layers, {card.dtype}, weights"
+        f" {card.fingerprint}), {summary(answer)}; {answer.used} ({KEEPS[answer.keep]})."
+        f" {LEVEL:.0%} intervals of a bootstrap over pairs ({SAMPLES:,} samples, seed"
+        f" {answer.seed}{drawn})."
+    )
+
+
 def summary(result: Map) -> str:
     """What was patched, with what and into what."""
     experiment = result.experiment
@@ -97,7 +111,7 @@ def replaced(result: Result, row: int, column: int) -> str:
     return f"the {what}{where}"
 
 
-def row_name(result: Result, row: int) -> str:
+def row_name(result: Map, row: int) -> str:
     """The layer that a row patches, the layers of a window, or the embedding."""
     name, window = result.rows[row], result.experiment.window
     if window and name.isdigit():
@@ -112,7 +126,7 @@ def layer_name(label: str) -> str:
     return f"layer {label}" if label.isdigit() else label
 
 
-def colours_mean(result: Result) -> str:
+def colours_mean(result: Map) -> str:
     """What blue and orange say on the map of a result, in one line."""
     towards, away = f"moves towards the {result.other} run", "away from it"
     if result.other is None:

@@ -1,0 +1,133 @@
+"""Answer to many pairs -> Plotly maps: as those of one pair, and how sure each cell is."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.many.answer import Answer
+from core.many.summary import LEVEL
+from core.views.colour_bar import marks, paint
+from core.views.colours import DARK, GREY, LIGHT, rgba
+from core.views.heatmaps import (
+    CHARACTER,
+    NARROWEST,
+    SIDE_BY_SIDE,
+    apart,
+    by_position,
+    grid_of_layers,
+    outline,
+)
+from core.views.words import averaged, number, plotly_text, row_name
+
+
+def heatmap(
+    answer: Answer,
+    selected: tuple[int, int] | None = None,
+    reach: float | None = None,
+    clickable: bool = True,
+    narrowest: int | None = None,
+) -> go.Figure:
+    """The map of two axes: the mean over pairs. Cells that may be without effect are crossed out,
+    and of heads those that stand out are framed (see `legend`). The options are those of
+    `heatmaps.heatmap`."""
+    narrowest = narrowest or (SIDE_BY_SIDE if reach else NARROWEST)
+    painting = paint(answer, reach=reach)
+    figure = grid_of_layers(
+        painting,
+        averaged(answer),
+        painting.marks(narrowest / CHARACTER),
+        _fields(answer),
+        [
+            "<b>%{customdata[2]}, %{customdata[3]}</b>",
+            f"<b>%{{customdata[4]}}</b> {LEVEL:.0%} interval %{{customdata[5]}}",
+            f"{answer.summary.n:,} pairs, %{{customdata[6]}} of them move its way",
+            "least %{customdata[7]}, quartiles %{customdata[8]} and %{customdata[10]},",
+            "median %{customdata[9]}, greatest %{customdata[11]}",
+        ],
+        clickable,
+        narrowest,
+        over=lambda cell: _marked(answer, cell),
+    )
+    if selected is not None:
+        outline(figure, *selected)
+    return figure
+
+
+def difference(one: Answer, other: Answer, reach: float | None = None) -> go.Figure:
+    """What `one` has more than `other`, two answers of the same shape under the same metric."""
+    painting = apart(one, other, reach)
+    metric, shape = one.experiment.metric, one.values.shape
+    numbers = [
+        [number(metric, of[place]) for of in (one.values, other.values, painting.result.values)]
+        for place in np.ndindex(shape)
+    ]
+    fields = np.concatenate(
+        (_fields(one)[..., :4], np.array(numbers, dtype=object).reshape(*shape, -1)), axis=-1
+    )
+    return grid_of_layers(
+        painting,
+        f"difference of {averaged(one)}",
+        marks(painting.ends, {}, NARROWEST / CHARACTER),
+        fields,
+        [
+            "<b>%{customdata[2]}, %{customdata[3]}</b>",
+            "%{customdata[4]} - %{customdata[5]} = %{customdata[6]}",
+        ],
+        clickable=False,
+        narrowest=NARROWEST,
+    )
+
+
+def legend(answer: Answer) -> str:
+    """What the marks on cells mean."""
+    says = f"Crossed out: no effect is within the {LEVEL:.0%} interval."
+    if answer.axes[1] == "head":
+        says += " Framed: more than two standard deviations from the mean of all cells."
+    return says
+
+
+def column_name(answer: Answer, column: int) -> str:
+    """A column in words: "role S2", "position 3 (·and in 120 of 300 texts)", "head 4"."""
+    label = answer.columns[column]
+    if answer.axes[1] == "role":
+        return label
+    if not by_position(answer):
+        return f"{answer.axes[1]} {label}"
+    token, count = answer.tokens[column]
+    return f"position {label} ({token.label} in {count:,} of {answer.summary.n:,} texts)"
+
+
+def _fields(answer: Answer) -> np.ndarray:
+    """Per cell, all as text: row, column, both in words, and the numbers of a hover."""
+    s, metric = answer.summary, answer.experiment.metric
+    columns = [plotly_text(column_name(answer, c)) for c in range(len(answer.columns))]
+    rows = [row_name(answer, row) for row in range(len(answer.rows))]
+    fields = [
+        [str(row), str(column), rows[row], columns[column]]
+        + [number(metric, s.mean[row, column])]
+        + [f"{number(metric, s.low[row, column])} to {number(metric, s.high[row, column])}"]
+        + [f"{s.agreement[row, column]:.0%}"]
+        + [number(metric, of) for of in s.five_numbers[:, row, column]]
+        for row, column in np.ndindex(answer.values.shape)
+    ]
+    return np.array(fields, dtype=object).reshape(*answer.values.shape, -1)
+
+
+def _marked(answer: Answer, cell: float) -> list[go.Scatter]:
+    """Marks that show on every colour, on a light and on a dark page."""
+    found = []
+
+    def mark(cells: np.ndarray, symbol: str, size: float, colour: str, width: float) -> None:
+        rows, columns = np.nonzero(cells)
+        line = {"color": colour, "width": width}
+        marker = {"symbol": symbol, "size": size, "line": line, "color": rgba(GREY, 0.0)}
+        found.append(
+            go.Scatter(
+                x=columns, y=rows, mode="markers", marker=marker, hoverinfo="skip", showlegend=False
+            )
+        )
+
+    mark(answer.summary.says_nothing, "x-thin", cell / 4, rgba(GREY, 0.8), 1)
+    if answer.axes[1] == "head":
+        for colour, width in ((DARK, 3), (LIGHT, 1.2)):
+            mark(answer.summary.stands_out, "square", 0.55 * cell, rgba(colour), width)
+    return found
