@@ -1,7 +1,6 @@
 """Answer to many pairs -> Plotly figures of the pairs: in a cell, by layer, on the plain runs."""
 
 import hashlib
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
@@ -61,9 +60,17 @@ def strip(answer: Answer, row: int, column: int) -> go.Figure:
     figure.update_yaxes(axis([plotly_text(short(name)) for name in names]))
     figure.update_yaxes(range=[len(names) - 0.5, -0.5])
     figure.update_xaxes(title=averaged(answer), fixedrange=True, nticks=6)
-    place = f"{row_name(answer, row)}, {column_name(answer, column)}"
-    title = f"{place}: {answer.used}. Line: mean; band: its {LEVEL:.0%} interval; dotted: unpatched"
-    return _with_title(figure, title, 60 + max(90, _LANE * len(names)))
+    return _sized(figure, 60 + max(90, _LANE * len(names)))
+
+
+def strip_says(answer: Answer, row: int, column: int) -> str:
+    """What a strip is of, and what its lines are."""
+    far = len(outliers(answer, row, column, only_far=True))
+    return (
+        f"{row_name(answer, row).capitalize()}, {column_name(answer, column)}: {answer.used}. Line:"
+        f" their mean; band: its {LEVEL:.0%} interval; dotted: unpatched. {far:,} are far from most"
+        f" (beyond {_FAR} interquartile ranges from the quartiles)."
+    )
 
 
 def outliers(answer: Answer, row: int, column: int, only_far: bool = False) -> list[int]:
@@ -83,10 +90,6 @@ def peaks(answer: Answer, column: int | None = None) -> go.Figure:
     anywhere. Rows are in the order of the map."""
     found = answer.summary.peaks(column)
     counts = [int((found == row).sum()) for row in range(len(answer.rows))]
-    nothing = int((found < 0).sum())
-    where = "anywhere" if column is None else column_name(answer, column)
-    title = f"Where a pair’s effect is largest, {where}; {answer.used}"
-    title += f"; nothing moves {nothing:,}" if nothing else ""
     figure = go.Figure()
     figure.add_bar(
         x=counts,
@@ -103,7 +106,15 @@ def peaks(answer: Answer, column: int | None = None) -> go.Figure:
     figure.update_yaxes(range=[len(counts) - 0.5, -0.5])
     figure.update_xaxes(title="pairs", fixedrange=True, nticks=4, rangemode="tozero")
     height = max(14 * len(counts), min(32 * len(counts), 224))
-    return _with_title(figure, title, height + 120, wide=34).update_layout(bargap=0.25)
+    return _sized(figure, height + 60).update_layout(bargap=0.25)
+
+
+def peaks_say(answer: Answer, column: int | None = None) -> str:
+    """What the bars are of, and how many pairs are in none."""
+    nothing = int((answer.summary.peaks(column) < 0).sum())
+    where = "in any column" if column is None else f"at {column_name(answer, column)}"
+    says = f"In which layer a pair’s effect is largest, {where}; {answer.used}."
+    return says + (f" Nothing moves {nothing:,} of them." if nothing else "")
 
 
 def screening(rows: Sequence[tuple[Fitted, Screened, str]]) -> go.Figure:
@@ -148,7 +159,7 @@ def screening(rows: Sequence[tuple[Fitted, Screened, str]]) -> go.Figure:
     figure.update_xaxes(title="LD, clean run", range=[left, right], fixedrange=True)
     figure.update_yaxes(title="LD, corrupted run", range=[low, high], fixedrange=True)
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    return _with_title(figure, "", 340)
+    return _sized(figure, 340)
 
 
 def _lanes(answer: Answer) -> list[str]:
@@ -193,21 +204,14 @@ def _ends(values: list[float]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _with_title(figure: go.Figure, title: str, height: float, wide: int = 90) -> go.Figure:
-    lines = textwrap.wrap(title, wide)
+def _sized(figure: go.Figure, height: float) -> go.Figure:
     figure.update_layout(
-        height=height + 18 * len(lines),
-        margin={"t": 24 + 18 * len(lines), "l": 10, "r": 10, "b": 10},
+        height=height,
+        margin={"t": 24, "l": 10, "r": 10, "b": 10},
         dragmode=False,
         clickmode="event+select",
         hoverlabel={"align": "left"},
     )
-    if lines:
-        text = "<br>".join(map(plotly_text, lines))
-        figure.update_layout(
-            title={"text": text, "font": {"size": 12}, "x": 0, "xref": "paper", "y": 0.98}
-        )
-    figure.update_traces(
-        selector={"type": "scatter"}, selected={"marker": {"size": 11}}, unselected={}
-    )
+    chosen = {"marker": {"size": 12}}
+    figure.update_traces(selector={"type": "scatter"}, selected=chosen, unselected={})
     return dressed(figure)

@@ -39,7 +39,7 @@ def heatmap(
         [
             "<b>%{customdata[2]}, %{customdata[3]}</b>",
             f"<b>%{{customdata[4]}}</b> {LEVEL:.0%} interval %{{customdata[5]}}",
-            f"{answer.summary.n:,} pairs, %{{customdata[6]}} of them move its way",
+            f"{answer.summary.n:,} pairs, the effect has one sign in %{{customdata[6]}}",
             "least %{customdata[7]}, quartiles %{customdata[8]} and %{customdata[10]},",
             "median %{customdata[9]}, greatest %{customdata[11]}",
         ],

@@ -34,7 +34,7 @@ def says(answer: Answer) -> str:
     return (
         f"Strongest: {_place(answer, row, column)}, {averaged(answer).lower()} {mean} [{low},"
         f" {high}], unpatched {number(metric, s.unpatched)}, over {s.n:,} pairs, {agree} move that"
-        f" way. Of {effects.size:,} cells {sure:,} are beyond doubt.{disagree}"
+        f" way. In {sure:,} of {effects.size:,} cells the interval excludes no effect.{disagree}"
     )
 
 

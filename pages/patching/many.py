@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 
 import streamlit as st
-from core.views.many_sentences import says, screened_says
 
 from core import models
 from core.errors import UserError
@@ -17,6 +16,7 @@ from core.question.sites import SITES
 from core.question.tokens import token
 from core.views import many_figures, many_files, many_maps, names
 from core.views.colours import reach
+from core.views.many_sentences import says, screened_says
 from core.views.words import caption, number
 from pages.parts import answer, experiment, frame, html, inputs, look, pairs, running
 from pages.parts.jobs import Job
@@ -203,13 +203,14 @@ def _every_pair(found: Answer, on: Shelf) -> None:
     at = answer.selected(found)
     by_pair, by_layer = st.columns((7, 3), gap="medium")
     with by_layer:
-        st.markdown("**Where does the effect peak?**")
         column = None if at is None or found.axes[1] == "head" else at[1]
+        html.show(html.text(many_figures.peaks_say(found, column)))
         st.plotly_chart(many_figures.peaks(found, column), key="peaks", config=answer.MODEBAR)
     with by_pair:
         if at is None:
             html.show(html.note("Click a cell of the map to see what every pair says there."))
             return
+        html.show(html.text(many_figures.strip_says(found, *at)))
         st.plotly_chart(
             many_figures.strip(found, *at),
             key=_STRIP,

@@ -94,6 +94,7 @@ def test_no_figure_is_forgotten(result):
     show_no_text = {
         heatmaps.cells,
         heatmaps.dressed,
+        heatmaps.grid_of_layers,  # of texts that are Plotly's already
         run_figures.heads_map,
         run_figures.trace_lines,
     }
