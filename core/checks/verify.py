@@ -18,6 +18,10 @@ import torch
 from core.checks.plain_loop import PlainLoop
 from core.engine.runs import Run, record
 from core.engine.sweep import Sweep
+from core.errors import UserError
+from core.many import sweeping
+from core.many.pairs import Pair
+from core.many.survey import Sample, Survey
 from core.models import LoadedModel
 from core.presets import offered
 from core.question.experiment import Experiment
@@ -86,14 +90,16 @@ def estimate(model: LoadedModel) -> tuple[int, int]:
     """What `checks` take, about: floating-point operations of all sweeps and plain runs, and bytes
     of memory of the largest sweep."""
     example = [preset.experiment(model.card.name) for preset in offered(model.entry, model.encoder)]
-    asked = example[:1]
-    reference = _reference()
-    if model.card.name == reference["model"]:
-        maps = (case for case in reference["cases"] if case["kind"] == "map")
-        asked += [experiment for case in maps for experiment in _experiments(case)]
-    studies = [Study(experiment, model) for experiment in asked]
+    studies = [Study(experiment, model) for experiment in example[:1]]
     plain = _PLAIN_RUNS * studies[0].plain.work if studies else 0
-    operations, _, memory = zip((0, 0.0, 0), *(study.estimate for study in studies), strict=True)
+    reference, surveys = _reference(), []
+    if model.card.name == reference["model"]:
+        maps = [case for case in reference["cases"] if case["kind"] == "map"]
+        studies += [Study(_experiments(case)[0], model) for case in maps if not _is_averaged(case)]
+        surveys = [_survey(model, case) for case in maps if _is_averaged(case)]
+    taken = [(study.estimate[0], study.estimate[2]) for study in studies]
+    taken += [(sweeping.work_of(of.pairs, model, of.sweep), of.estimate[1]) for of in surveys]
+    operations, memory = zip((0, 0), *taken, strict=True)
     return plain + sum(operations), max(memory)
 
 
@@ -225,6 +231,24 @@ def _experiments(case: dict) -> list[Experiment]:
     return [Experiment(**texts, **same) for texts in case["pairs"]]
 
 
+def _is_averaged(case: dict) -> bool:
+    return len(case["pairs"]) > 1
+
+
+def _survey(model: LoadedModel, case: dict) -> Survey:
+    """The text pairs of a published map that is of several, as a file of them would be read.
+    Raises UserError for one that cannot be used: the map would be of the others."""
+    asked = _experiments(case)
+    pairs = [
+        Pair(str(line), line, of.clean, of.corrupted, (of.target,), (of.foil,))
+        for line, of in enumerate(asked, start=1)
+    ]
+    sample = Sample(pairs, (), model, bos=case["bos"])
+    for row in sample.dropped:
+        raise UserError(f"Pair {row.id} of “{case['title']}” cannot be used: {row.reason}")
+    return Survey(sample, asked[0], metrics=())
+
+
 def _token_ids(model: LoadedModel, case: dict) -> tuple[list[int], list[int]]:
     """Every text's ids one after the other, a text of another length as an id that is none."""
     ours, theirs = [], []
@@ -251,20 +275,17 @@ def _logit_differences(model: LoadedModel, case: dict) -> tuple[list[float], lis
 
 
 def _swept_map(model: LoadedModel, case: dict) -> tuple[np.ndarray, list[list[float]]]:
-    """A sweep; of several pairs, that of their mean logit difference."""
-    results = []
-    for experiment in _experiments(case):
-        study = Study(experiment, model)
-        for _ in study:
+    """A sweep; of several pairs, the map over them."""
+    experiment, *_ = (replace(of, metric=case["metric"]) for of in _experiments(case))
+    if _is_averaged(case):
+        survey = _survey(model, case)
+        for _ in survey:
             pass
-        results.append(study.read(experiment, metrics=()))
-    values = np.mean([result.values for result in results], axis=0)
-    if case["metric"] == "recovery":
-        plain = [result.baselines["logit_diff"] for result in results]
-        clean = np.mean([baseline.clean for baseline in plain])
-        corrupted = np.mean([baseline.corrupted for baseline in plain])
-        values = (values - corrupted) / (clean - corrupted)
-    return values, case["values"]
+        return survey.read(experiment).values, case["values"]
+    study = Study(experiment, model)
+    for _ in study:
+        pass
+    return study.read(experiment, metrics=()).values, case["values"]
 
 
 def _swept(model: LoadedModel, base: Run, source: Run) -> torch.Tensor:

@@ -2,8 +2,9 @@
 
 CSV files are for spreadsheets: they begin with a byte order mark, tokens stand in them as JSON
 strings (`" Jones"`, so that a space is seen and nothing is taken for a formula) beside their ids,
-and numbers have as many digits as it takes to read them back exactly. A matrix is for NumPy as
-well: numbers alone, below lines that begin with `#` and say what they are.
+and numbers have as many digits as it takes to read them back exactly. Names that somebody gave,
+which may begin as a formula does, then have a space before them. A matrix is for NumPy as well:
+numbers alone, below lines that begin with `#` and say what they are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ from core.many.answer import Answer
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
-from core.result import EMBEDDING, Baseline, ModelCard, Moved, Ranked, Result
+from core.result import EMBEDDING, Baseline, Map, ModelCard, Moved, Ranked, Result
 from core.views.sentences import predicts
 from core.views.words import formula, quoted, replaced, summary, wording
 
@@ -29,9 +31,11 @@ if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it
     from core.reading.attribution import Attribution
     from core.reading.lens import LogitLens
 
-_BYTE_ORDER_MARK = "\ufeff"
+BYTE_ORDER_MARK = "\ufeff"
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # as a cell begins that spreadsheets may run
 _TOKEN_LABELS = ("clean_id", "clean_token", "corrupted_id", "corrupted_token")
 _SIDES = ("clean", "corrupted")
+_CONTENDERS = ("target", "foil")
 
 
 @dataclass(frozen=True)
@@ -126,23 +130,23 @@ def grid_csv(result: Result) -> str:
     """The grid in long form: a line for each cell, a column for each metric; tokens beside a
     position, where the site has one; in the end which experiment it is."""
     labels = _TOKEN_LABELS if "position" in result.axes else ()
-    asked = _asked(result)
+    asked = what_of(result)
     lines = [(*result.axes, *labels, *result.grids, *asked)]
     for cell in np.ndindex(result.values.shape):
         place = dict(zip(result.axes, cell, strict=True))
         tokens = ()
         if "position" in place:
             p = place["position"]
-            tokens = (*_cells(result.clean[p]), *_cells(result.corrupted[p]))
+            tokens = (*cells_of(result.clean[p]), *cells_of(result.corrupted[p]))
         values = [grid[cell].item() for grid in result.grids.values()]
         lines.append((result.rows[cell[0]], *cell[1:], *tokens, *values, *asked.values()))
-    return _csv(lines)
+    return csv_of(lines)
 
 
 def read_grid_csv(text: str) -> dict[str, np.ndarray]:
     """The grids of a `grid_csv`, metric -> array by its axes. Raises UserError for other texts."""
     try:
-        lines = list(csv.DictReader(io.StringIO(text.removeprefix(_BYTE_ORDER_MARK))))
+        lines = list(csv.DictReader(io.StringIO(text.removeprefix(BYTE_ORDER_MARK))))
         [line["layer"] for line in lines]  # a grid has layers, whatever else
         axes = [name for name in ("head", "position") if name in lines[0]]
         shape = [1 + max(int(line[axis]) for line in lines) for axis in axes]
@@ -191,10 +195,10 @@ def top_csv(result: Result, chosen: Chosen | None = None) -> str:
     for run, (place, top) in runs.items():
         text = getattr(result.experiment, result.unpatched if run == "patched" else run)
         said = json.dumps(text, ensure_ascii=False)
-        where = (*(tuple(place.values()) or ("",) * len(places)), result.model.name)
+        where = (*(tuple(place.values()) or ("",) * len(places)), named(result.model.name))
         for row in top:
-            lines.append((run, said, row.rank, *_cells(row.token), row.logit, row.prob, *where))
-    return _csv(lines)
+            lines.append((run, said, row.rank, *cells_of(row.token), row.logit, row.prob, *where))
+    return csv_of(lines)
 
 
 def lens_csv(
@@ -207,7 +211,7 @@ def lens_csv(
     """The logit lens by run: a line for each layer and position with the likeliest next token;
     at the last position, the logit and the rank of target and foil as well. `rows` are the names
     of the layers, `tops` the tokens of `top_ids`."""
-    asked = [f"{name}_{what}" for name in ("target", "foil") for what in ("id", "logit", "rank")]
+    asked = [f"{name}_{what}" for name in _CONTENDERS for what in ("id", "logit", "rank")]
     lines = [
         ("run", "layer", "position", "token_id", "token", "top_id", "top_token", "prob", *asked)
     ]
@@ -219,9 +223,9 @@ def lens_csv(
                 x for t, *of in zip(pair, logits[i], ranks[i], strict=True) for x in (t.id, *of)
             ]
             for p, token in enumerate(tokens[run]):
-                place = (run, layer, p, *_cells(token), *_cells(tops[run][i][p]), probs[i][p])
+                place = (run, layer, p, *cells_of(token), *cells_of(tops[run][i][p]), probs[i][p])
                 lines.append((*place, *(ends if p == last else [""] * len(ends))))
-    return _csv(lines)
+    return csv_of(lines)
 
 
 def attribution_csv(attributions: dict[str, Attribution]) -> str:
@@ -235,7 +239,7 @@ def attribution_csv(attributions: dict[str, Attribution]) -> str:
             lines += [(run, "attention bias", layer, "", bias), (run, "mlp", layer, "", mlp)]
         lines.append((run, "final bias", "", "", parts.final_bias))
         lines.append((run, "total", "", "", parts.total))
-    return _csv(lines)
+    return csv_of(lines)
 
 
 def attention_csv(pattern: np.ndarray, tokens: tuple[Token, ...]) -> str:
@@ -244,7 +248,7 @@ def attention_csv(pattern: np.ndarray, tokens: tuple[Token, ...]) -> str:
     lines = [("position", "token", *(f"reads {label}" for label in labels))]
     for p, row in enumerate(pattern.tolist()):
         lines.append((p, json.dumps(tokens[p].text, ensure_ascii=False), *row))
-    return _csv(lines)
+    return csv_of(lines)
 
 
 def compared_csv(one: Result, other: Result, names: tuple[str, str]) -> str:
@@ -257,37 +261,44 @@ def compared_csv(one: Result, other: Result, names: tuple[str, str]) -> str:
     asked = {
         f"{name}_{key}": value
         for name, of in zip(names, (one, other), strict=True)
-        for key, value in (_asked(of) | {"metric": of.experiment.metric}).items()
+        for key, value in (what_of(of) | {"metric": of.experiment.metric}).items()
     }
     lines = [(*one.axes, *names, *([f"{names[1]} - {names[0]}"] if same else []), *asked)]
     for cell in np.ndindex(one.values.shape):
         values = [result.values[cell].item() for result in (one, other)]
         apart = [values[1] - values[0]] if same else []
         lines.append((one.rows[cell[0]], *cell[1:], *values, *apart, *asked.values()))
-    return _csv(lines)
+    return csv_of(lines)
 
 
-def _asked(result: Result) -> dict[str, str | int]:
-    """Which experiment a line is of, but for the texts."""
-    experiment = result.experiment
-    return {
+def what_of(shown: Map) -> dict[str, str | int]:
+    """Which question a line is of, but for the texts."""
+    experiment = shown.experiment
+    asked = {
         "site": experiment.site,
         "direction": experiment.direction,
         "window": experiment.window,
-        "model": result.model.name,
-        "target": json.dumps(result.target.text, ensure_ascii=False),
-        "foil": json.dumps(result.foil.text, ensure_ascii=False),
+        "model": named(shown.model.name),
     }
+    if isinstance(shown, Result):
+        asked |= {of: json.dumps(getattr(shown, of).text, ensure_ascii=False) for of in _CONTENDERS}
+    return asked
 
 
-def _csv(lines: list[tuple]) -> str:
+def csv_of(lines: Iterable[Sequence]) -> str:
+    """Lines of cells as a CSV file."""
     file = io.StringIO(newline="")
     csv.writer(file).writerows(lines)
-    return _BYTE_ORDER_MARK + file.getvalue()
+    return BYTE_ORDER_MARK + file.getvalue()
 
 
-def _cells(token: Token) -> tuple[int, str]:
+def cells_of(token: Token) -> tuple[int, str]:
     return token.id, json.dumps(token.text, ensure_ascii=False)
+
+
+def named(text: str) -> str:
+    """A name as the cell of a table that no spreadsheet takes for a formula."""
+    return f" {text}" if text.startswith(FORMULAS) else text
 
 
 def _layers_apart(result: Result, metric: str) -> dict[str, list]:

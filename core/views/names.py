@@ -5,6 +5,7 @@ import json
 import re
 import unicodedata
 
+from core.many.answer import Answer
 from core.question.experiment import Experiment
 from core.result import Result
 
@@ -30,6 +31,19 @@ def stem_of(experiment: Experiment, *what: str, known_by: tuple[str, ...] | None
     whole = json.dumps([experiment.to_dict(), known_by or what], sort_keys=True)
     digits = hashlib.sha256(whole.encode("utf-8", "backslashreplace")).hexdigest()[:6]
     return "-".join(filter(None, parts))[:190].rstrip("-") + f"-{digits}"
+
+
+def stem_of_many(answer: Answer, source: str) -> str:
+    """`patchboard-gpt2-gpt2_ioi-resid_post-denoise-recovery-n300-1a2b3c`: the model, the file or
+    the pack that the pairs are from, what was asked of how many pairs, and digits that only these
+    pairs and this question have. As safe and as short as `stem_of`."""
+    file = re.split(r"[/\\]", source)[-1]
+    experiment, at = answer.experiment, answer.at_column or (None, "")
+    asked = (experiment.site, at[1], experiment.direction, experiment.metric)
+    what = (file.rpartition(".")[0] or file, *asked, f"n{answer.summary.n}", answer.part)
+    how = (answer.given, answer.keep, answer.of_ratios, answer.seed, answer.part, at)
+    pairs = [of.pair for of in answer.pairs]
+    return stem_of(experiment, *what, known_by=(repr((file, how, pairs)),))
 
 
 def _safe(part: str, longest: int = _LONGEST_PART) -> str:

@@ -10,10 +10,15 @@ from core import models
 from core.checks import verify
 from core.checks.verify import Check
 from core.engine.sweep import Sweep
+from core.errors import UserError
+from core.many import packs, survey
+from core.question.experiment import Experiment
 from core.result import ModelCard
+from core.study import Study
 from mingpt.bpe import Encoder, load_encoder
 from mingpt.tokenizer_files import Extras
-from tests.builders import random_gpt
+from tests.builders import oracle, random_gpt
+from tests.live_bytes import LiveBytes
 
 CASES = json.loads(verify._REFERENCE.read_text(encoding="utf-8"))["cases"]
 
@@ -48,13 +53,19 @@ def test_a_tokenizer_that_changes_texts_need_not_give_them_back(teaching):
     assert check.title == "Any text comes back from its tokens" and check.compared > 50
 
 
-def test_on_a_model_of_that_name_every_published_case_is_run(gpt2_tokenizer_folder):
-    """On random weights of GPT-2 small's layers and heads: all but the token ids are wrong."""
+@pytest.fixture(scope="module")
+def named_gpt2(gpt2_tokenizer_folder) -> models.LoadedModel:
+    """Random weights of GPT-2 small's layers and heads, with its tokenizer."""
     encoder = load_encoder(gpt2_tokenizer_folder)
     gpt = random_gpt(12, 12, 24, vocab_size=len(encoder.encoder), block_size=64)
     card = ModelCard("gpt2", "0123456789ab", 12, 0)
-    model = models.LoadedModel(models.named("gpt2"), card, gpt.requires_grad_(False), encoder, 0.0)
-    half = replace(model, card=replace(card, dtype="bfloat16"))
+    return models.LoadedModel(models.named("gpt2"), card, gpt.requires_grad_(False), encoder, 0.0)
+
+
+def test_on_a_model_of_that_name_every_published_case_is_run(named_gpt2):
+    """On random weights all but the token ids are wrong."""
+    model = named_gpt2
+    half = replace(model, card=replace(model.card, dtype="bfloat16"))
     assert [check.skipped for check in verify.published(half) if check.skipped] == [
         "published with more digits than bfloat16 has"
     ] * (len(CASES) - 1)
@@ -110,10 +121,71 @@ def test_what_was_published_stands_there_before_anything_is_run():
     assert all(check.skipped == "not run yet" and check.source for check in shown.values())
 
 
-def test_what_all_checks_take_is_counted_where_they_are_run(teaching, loaded):
-    operations, memory = verify.estimate(teaching)
-    named = replace(teaching, card=replace(teaching.card, name="gpt2"))
-    of_published = verify.estimate(named)
-    assert of_published[0] > 3 * operations > 0
+def test_what_all_checks_take_is_counted_where_they_are_run(named_gpt2, loaded):
+    """Of the published maps each pair counts as an experiment of its own would."""
+    other = replace(named_gpt2, card=replace(named_gpt2.card, name="other"))
+    (operations, memory), of_published = map(verify.estimate, (other, named_gpt2))
+    pairs = [pair for case in CASES if case["kind"] == "map" for pair in _experiments_of(case)]
+    assert len(pairs) == 3 + 4 * 8
+    alone = sum(Study(pair, named_gpt2).estimate[0] for pair in pairs)
+    assert of_published[0] == operations + alone > 3 * operations > 0
     assert of_published[1] > memory > 0
     assert verify.estimate(loaded) == (0, 0)  # which no example fits
+
+
+def _experiments_of(case: dict) -> list[Experiment]:
+    about = {"model": "gpt2", "bos": case["bos"], "site": case["site"]}
+    return [Experiment(**pair, **about) for pair in case["pairs"]]
+
+
+@pytest.fixture
+def averaged(teaching, monkeypatch) -> dict:
+    """A case of several pairs as others would publish it, for the teaching model: each cell a run
+    of plain NumPy, and the ratio of their means."""
+    pairs, plain = packs.PACKS["teaching-agreement"].make()[:4], oracle(teaching.gpt)
+
+    def difference(logits: np.ndarray, pair) -> float:
+        target, foil = (teaching.encoder.encode(*of)[0] for of in (pair.target, pair.foil))
+        return logits[-1, foil] - logits[-1, target]
+
+    above, below = [], []
+    for pair in pairs:
+        clean, corrupted = (teaching.encoder.encode(of) for of in (pair.clean, pair.corrupted))
+        (logits, stream), base = plain.forward(clean), plain.forward(corrupted)[0]
+        cells = [
+            difference(plain.forward(corrupted, {(layer - 1, p): stream[layer - 1][p]})[0], pair)
+            for layer, p in np.ndindex(teaching.card.layers, len(clean))
+        ]  # before a layer is after the one below it
+        above.append(np.reshape(cells, (-1, len(clean))) - difference(base, pair))
+        below.append(difference(logits, pair) - difference(base, pair))
+    ratios = [one / other for one, other in zip(above, below, strict=True)]
+    values = sum(above) / sum(below)
+    assert np.abs(np.mean(ratios, axis=0) - values).max() > 1e-3  # the two can be told apart
+    case = next(case for case in CASES if case["kind"] == "map" and len(case["pairs"]) > 1)
+    texts = [
+        {"clean": of.clean, "corrupted": of.corrupted, "target": of.target[0], "foil": of.foil[0]}
+        for of in pairs
+    ]
+    case = case | {"bos": False, "pairs": texts, "values": values.tolist(), "tolerance": 1e-4}
+    monkeypatch.setattr(verify, "_reference", lambda: {"model": "teaching", "cases": [case]})
+    return case
+
+
+def test_a_map_over_several_pairs_is_held_against_the_ratio_of_their_means(
+    teaching, averaged, monkeypatch
+):
+    (check,) = verify.published(teaching)
+    assert check.passed and check.compared == np.size(averaged["values"]), check.line
+    with LiveBytes() as live:
+        list(verify.published(teaching))
+    assert 0 < live.peak < verify.estimate(teaching)[1]
+    read = survey.Survey.read
+    monkeypatch.setattr(survey.Survey, "read", lambda of, asked: read(of, asked, of_ratios=True))
+    (check,) = verify.published(teaching)
+    assert not check.passed and check.difference > 1e-3
+
+
+def test_no_pair_of_a_published_map_is_left_out_unseen(teaching, averaged):
+    averaged["pairs"][1]["target"] = " two words"
+    with pytest.raises(UserError, match=r"Pair 2 of “TransformerLens.* cannot be used: The target"):
+        list(verify.published(teaching))

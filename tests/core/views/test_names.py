@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from core.question.experiment import Experiment
-from core.views.names import stem, stem_of
+from core.views.names import stem, stem_of, stem_of_many
+from tests import answers
 from tests.builders import HOSTILE, answer, experiment
 
 GPT2 = Experiment("Michelle Jones", "Michelle Smith", " Jones", " Smith", model="gpt2")
@@ -47,3 +48,32 @@ def test_a_name_is_safe_whatever_the_tokens_and_the_model_are(result, text):
         assert re.fullmatch("patchboard-[A-Za-z0-9_-]+-[0-9a-f]{6}", name)
         assert len(name) <= 200
         assert "where" not in name
+
+
+def test_a_name_over_many_pairs_says_the_model_the_file_the_question_and_how_many():
+    answer = answers.of_shape(3, 4)
+    name = stem_of_many(answer, "gpt2-ioi")
+    assert re.fullmatch(
+        "patchboard-gpt2-gpt2_ioi-resid_post-denoise-recovery-n20-[0-9a-f]{6}", name
+    )
+    assert name == stem_of_many(answers.of_shape(3, 4), "gpt2-ioi")
+    in_a_folder = stem_of_many(answer, "C:\\some/where/my.pairs.csv")
+    assert in_a_folder.startswith("patchboard-gpt2-my_pairs-resid_post-")
+    first, second = answer.halves()
+    pairs = (answer.pairs[0]._replace(pair=answer.pairs[1].pair), *answer.pairs[1:])
+    others = [
+        *(first, second, replace(answer, pairs=pairs)),
+        *(replace(answer, **of) for of in ({"keep": "flips"}, {"of_ratios": True}, {"seed": 1})),
+        replace(answer, at_column=(1, "S1"), part="group A"),
+        replace(answer, at_column=(2, "S2"), part="group A"),
+    ]
+    names = {stem_of_many(of, "gpt2-ioi") for of in others} | {name, stem_of_many(answer, "b.csv")}
+    assert len({name.lower() for name in names}) == len(others) + 2
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "/", "..", "", "-", "a:b", "\ud800", "é", "x" * 5000])
+def test_a_name_over_many_pairs_is_safe_whatever_file_and_roles_are_called(text):
+    odd = replace(answers.of_shape(2, 2), part=text, at_column=(0, text))
+    name = stem_of_many(odd, f"/some/where/{text}")
+    assert re.fullmatch("patchboard-[A-Za-z0-9_-]+-[0-9a-f]{6}", name)
+    assert len(name) <= 200 and "where" not in name
