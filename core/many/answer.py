@@ -23,6 +23,10 @@ KEEPS = {
     "flips": "pairs whose target wins on the clean run and whose foil wins on the corrupted one",
     "first": "pairs whose target is the model's first choice on the clean run",
 }
+# What the bootstrap draws. Groups are to be samples of something, such as templates: of a few, as
+# the two orders of a design are, it would draw the same again and again.
+DRAWS = {"groups": "whole groups", "pairs": "single pairs"}
+FEW_GROUPS = 10
 HALVES = ("discovery half", "confirmation half")
 
 
@@ -41,6 +45,7 @@ class Answer(Map):
     summary: Summary  # of the experiment's metric, by `axes`
     of_ratios: bool = False  # of recovery
     seed: int = 0  # of the bootstrap
+    draws: str = "groups"  # what it draws, a key of DRAWS
     part: str = ""  # of a part of the pairs: which
     at_column: tuple[int, str] | None = None  # of a map that `at` made: the column, its label
 
@@ -56,7 +61,9 @@ class Answer(Map):
                 "No pair is done yet." if not pairs else f"The pairs were not swept for {metric}.",
                 "metric",
             )
-        weights = samples([of.pair.pair.group for of in pairs], seed=about.get("seed", 0))
+        by_group = about.get("draws", "groups") == "groups"
+        groups = [of.pair.pair.group if by_group else "" for of in pairs]
+        weights = samples(groups, seed=about.get("seed", 0))
         base = "corrupted" if experiment.direction == "denoise" else "clean"
         values = [of.values for of in pairs]
         if at := about.get("at_column"):
@@ -84,13 +91,25 @@ class Answer(Map):
     def has_groups(self) -> bool:
         return len({of.pair.pair.group for of in self.pairs}) > 1
 
+    @property
+    def drawn(self) -> str:
+        """What the bootstrap drew, in words, and whether these were too few."""
+        names = {of.pair.pair.group for of in self.pairs} - {""}
+        if self.draws == "pairs" or not names:
+            return "single pairs drawn"
+        says = f"whole groups drawn, of which there are {len(names):,}"
+        few = ": too few for such an interval to be trusted"
+        return says + few * (len(names) < FEW_GROUPS)
+
     def groups(self) -> dict[str, Self]:
-        """The same by group, in the order in which they come; pairs without one are "no group"."""
+        """The same by group, in the order in which they come; pairs without one are "no group".
+        Within a group single pairs are drawn."""
         names = dict.fromkeys(of.pair.pair.group for of in self.pairs)
         return {
             name or "no group": self._part(
                 f"group {name}" if name else "no group",
                 [of for of in self.pairs if of.pair.pair.group == name],
+                draws="pairs",
             )
             for name in names
         }
@@ -110,8 +129,8 @@ class Answer(Map):
         both = np.stack([self.values.ravel(), other.values.ravel()])
         return float(np.corrcoef(both)[0, 1]) if both.std(axis=1).all() else float("nan")
 
-    def _part(self, name: str, pairs: Sequence[Swept]) -> Self:
-        return type(self).of(pairs, **self._about() | {"part": name})
+    def _part(self, name: str, pairs: Sequence[Swept], **changes) -> Self:
+        return type(self).of(pairs, **self._about() | {"part": name} | changes)
 
     def _about(self) -> dict:
         """The fields that are not computed."""
@@ -148,7 +167,10 @@ class Answer(Map):
             **{name: _numbers(getattr(self.summary, name).tolist()) for name in grids},
             "clean_value": self.summary.clean,
             "corrupted_value": self.summary.corrupted,
-            "bootstrap": {"samples": SAMPLES, "seed": self.seed, "level": LEVEL},
+            "bootstrap": {
+                **{"samples": SAMPLES, "seed": self.seed, "level": LEVEL, "draws": self.draws},
+                "in_words": self.drawn,
+            },
         }
 
 

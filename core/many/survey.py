@@ -187,7 +187,9 @@ class Survey:
     def digest(self, pair: Fitted) -> str:
         return digest(pair, self.sample.model.card, self.sweep, self.metrics)
 
-    def read(self, asked: Experiment, of_ratios: bool = False, seed: int = 0) -> Answer:
+    def read(
+        self, asked: Experiment, of_ratios: bool = False, seed: int = 0, draws: str = "groups"
+    ) -> Answer:
         """The map of the pairs that are done. Raises UserError where a recovery is none, and for
         a metric that was not read off."""
         swept = sorted(self.swept, key=lambda of: of.pair.pair.line)
@@ -216,6 +218,7 @@ class Survey:
             left_out=tuple(self.left_out),
             of_ratios=of_ratios,
             seed=seed,
+            draws=draws,
         )
 
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from core.many.answer import Answer
 from core.many.fitting import Fitted
-from core.many.pairs import Pair
+from core.many.pairs import Dropped, Pair
 from core.many.summary import LEVEL
 from core.many.values import Screened
 from core.question.tokens import Token
@@ -160,6 +160,35 @@ def screening(rows: Sequence[tuple[Fitted, Screened, str]]) -> go.Figure:
     figure.update_yaxes(title="LD, corrupted run", range=[low, high], fixedrange=True)
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     return _sized(figure, 340)
+
+
+def screening_table(
+    rows: Sequence[tuple[Fitted, Screened, str]], dropped: Sequence[Dropped]
+) -> list[dict[str, object]]:
+    """The same as a table of all that was given, by line; of what cannot be used the reason."""
+    table = [
+        {
+            "line": pair.pair.line,
+            "id": pair.pair.id,
+            "group": pair.pair.group,
+            "used": "left out" if why else "yes",
+            "LD clean": of.clean_difference,
+            "LD corrupted": of.corrupted_difference,
+            "clean run expects": of.clean_top.label,
+            "target's rank": of.target_rank,
+            "corrupted run expects": of.corrupted_top.label,
+            "foil's rank": of.foil_rank,
+            "clean": pair.pair.clean,
+            "corrupted": pair.pair.corrupted,
+            "why not": why,
+        }
+        for pair, of, why in rows
+    ]
+    cannot = (
+        {"line": row.line, "id": row.id, "used": "cannot be", "why not": row.reason}
+        for row in dropped
+    )
+    return sorted([*table, *cannot], key=lambda row: row["line"])
 
 
 def _lanes(answer: Answer) -> list[str]:

@@ -69,12 +69,11 @@ def caption(answer: Answer) -> str:
     """What a map over many pairs is of: the number of a cell, the model, the patch, which pairs,
     and what its intervals are."""
     card = answer.model
-    drawn = ", whole groups drawn" if any(of.pair.pair.group for of in answer.pairs) else ""
     return (
         f"{averaged(answer)} of {card.name} ({card.layers} layers, {card.dtype}, weights"
         f" {card.fingerprint}), {summary(answer)}; {answer.used} ({KEEPS[answer.keep]})."
         f" {LEVEL:.0%} intervals of a bootstrap over pairs ({SAMPLES:,} samples, seed"
-        f" {answer.seed}{drawn})."
+        f" {answer.seed}; {answer.drawn})."
     )
 
 

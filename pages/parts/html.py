@@ -92,6 +92,11 @@ def text(says: str) -> str:
     return f"<div>{escape(says)}</div>"
 
 
+def caption(says: str) -> str:
+    """What stands below a figure, smaller."""
+    return f'<div class="pb-caption">{escape(says)}</div>'
+
+
 def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
     """Both texts, position under position; where they differ stands out. Of long texts what is
     alike is folded, but for the neighbours of what differs and the last token."""

@@ -12,7 +12,7 @@ import streamlit as st
 from core.errors import UserError
 from core.many import packs
 from core.many import pairs as files
-from core.many.answer import KEEPS
+from core.many.answer import DRAWS, KEEPS
 from core.many.fitting import REDUCES
 from core.many.packs import PACKS
 from core.many.pairs import Dropped, Pair
@@ -28,6 +28,7 @@ _EXAMPLE = (
     "keys,plural,The [subject:keys] near the cabinet,The [subject:key] near the cabinet,"
     '" are"," is"'
 )
+_DRAWS = {"": "what suits the pairs", **DRAWS}
 _KEEPS_SHORT = {"all": "All that can be used", "flips": "Those that flip", "first": "Target first"}
 
 
@@ -40,6 +41,7 @@ class Choice:
     roles: str = "last"
     rest: bool = False
     of_ratios: bool = False
+    draws: str = ""  # "": groups of a file are drawn whole; those of a pack are conditions
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Given:
     digest: str
     pairs: list[Pair]
     dropped: list[Dropped]
+    draws: str = "groups"  # what a bootstrap usually draws of them
 
 
 def take(query: Mapping[str, str]) -> None:
@@ -60,6 +63,7 @@ def take(query: Mapping[str, str]) -> None:
         roles=query.get("roles", "") if query.get("roles") in REDUCES else "last",
         rest=query.get("rest") == "1",
         of_ratios=query.get("of_ratios") == "1",
+        draws=query.get("draws", "") if query.get("draws") in DRAWS else "",
     )
     st.session_state[_CHOICE] = choice
     for field, value in asdict(choice).items():
@@ -131,6 +135,13 @@ def options(has_roles: bool) -> None:
             help="Usually it is a ratio of means: a mean of ratios is ruled by the pairs whose two"
             " runs hardly differ.",
         )
+        st.selectbox(
+            "For the intervals draw",
+            _DRAWS,
+            format_func=_DRAWS.get,
+            **_widget("draws", _DRAWS),
+            help="Whole groups where they are samples of something, such as templates.",
+        )
 
 
 def given() -> Given | None:
@@ -138,7 +149,7 @@ def given() -> Given | None:
     name = chosen().pack
     if name != OWN:
         made = _pack(name)
-        return Given(PACKS[name].title, f"pack {name}", made, [])
+        return Given(PACKS[name].title, f"pack {name}", made, [], draws="pairs")
     brought = st.session_state.get(_BROUGHT)
     if brought is None:
         return None

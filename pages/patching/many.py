@@ -87,7 +87,7 @@ def _surveyed(given: Given, sample: Sample, asked: Experiment, on: Shelf) -> Job
 def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> None:
     sample: Sample = sampled.of
     with left:
-        above, chart, progress = st.container(), st.empty(), st.container()
+        above, progress, chart = st.container(), st.container(), st.empty()
     try:
         with progress:
             if not running.drive(sampled, label="Look at the pairs"):
@@ -101,7 +101,8 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
                 _screening(sample, survey)
 
         def read() -> Answer:
-            found = survey.read(asked, pairs.chosen().of_ratios)
+            choice = pairs.chosen()
+            found = survey.read(asked, choice.of_ratios, draws=choice.draws or given.draws)
             return found if column is None else found.at(column)
 
         def draw_partly(fraction: float) -> None:
@@ -135,7 +136,7 @@ def _beyond(asked: Experiment, sample: Sample) -> int | None:
     if len(SITES[asked.site].axes) == 2:
         return None
     last = len(sample.columns) - 1
-    now = st.session_state[look.POSITION]
+    now = st.session_state.get(look.POSITION)
     st.session_state[look.POSITION] = last if now is None else min(now, last)
     st.selectbox(
         "Role" if sample.has_roles else "Position",
@@ -155,7 +156,7 @@ def _map(found: Answer) -> None:
         config=answer.MODEBAR,
         alt="Heatmap of the mean over pairs by what was patched; its numbers are in the files.",
     )
-    html.show(html.text(f"{caption(found)} {many_maps.legend(found)}"))
+    html.show(html.caption(f"{caption(found)} {many_maps.legend(found)}"))
 
 
 def _still(found: Answer, key: str, within: float | None = None) -> None:
@@ -317,7 +318,7 @@ def _side_by_side(parts: list[Answer], key: str) -> None:
     within = max(map(reach, parts))
     for place, (column, part) in enumerate(zip(st.columns(2), parts, strict=True)):
         with column:
-            html.show(html.text(part.used.capitalize()))
+            html.show(html.text(part.used[:1].upper() + part.used[1:]))
             _still(part, key=f"{key}_{place}", within=within)
 
 
@@ -332,7 +333,7 @@ def _screening(sample: Sample, survey: Survey) -> None:
     figure = many_figures.screening(rows)
     st.plotly_chart(figure, key="screening", config=answer.MODEBAR)
     with st.expander(f"All {sample.given:,} pairs as a table"):
-        st.dataframe(many_files.screening_rows(rows, sample.dropped), hide_index=True)
+        st.dataframe(many_figures.screening_table(rows, sample.dropped), hide_index=True)
 
 
 page()

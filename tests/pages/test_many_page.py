@@ -1,0 +1,188 @@
+"""The page "Many pairs", without a browser: what `core` says of each pair, put together."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.many import packs, pairs
+from core.many.pairs import Pair
+from core.question.experiment import Experiment
+from pages.parts import jobs
+from tests.pages.conftest import values
+
+MADE = packs.PACKS["teaching-ioi"].make()[:6]
+WRONG = Pair("wrong", 0, "Mary was sad", "John was very sad", (" she",), (" he",))
+FILE = pairs.write([*MADE, WRONG])
+
+
+def opened(open_app, file: str | None = FILE, **query):
+    """A visit to the page, with a file pasted into it."""
+    app = open_app(**query).go_to("many")
+    if file is not None:
+        app.widget("pairs_pack").set_value("own")
+        app.run()
+        app.widget("pasted_pairs").set_value(file)
+        app.run()
+    return app
+
+
+def by_role(answer, pair: Pair, asked: Experiment) -> tuple[np.ndarray, float, float]:
+    """What a study of one pair says: its map by role, and both plain runs, as LD."""
+    (target,), (foil,) = pair.target, pair.foil
+    texts = {"clean": pair.clean, "corrupted": pair.corrupted, "target": target, "foil": foil}
+    result = answer(replace(asked, **texts))
+
+    def tokens(text: str) -> int:  # of these texts, a token for each word and comma
+        return len(re.findall(r"\w+|,", text))
+
+    places = [tokens(pair.clean[: span.end]) - 1 for span in pair.clean_roles]
+    places.append(tokens(pair.clean) - 1)
+    assert len(result.clean) == tokens(pair.clean)
+    baseline = result.baselines["logit_diff"]
+    return result.grids["logit_diff"][:, places], baseline.clean, baseline.corrupted
+
+
+def test_the_map_is_the_ratio_of_means_of_every_pair_by_itself(open_app, answer):
+    app = opened(open_app, metric="recovery")
+    assert not app.maps and any("7 given (1 cannot be used)" in text for text in app.texts)
+    app.press("Run 6 pairs")
+    above, below = 0, 0
+    for pair in MADE:
+        grid, clean, corrupted = by_role(answer, pair, app.experiment)
+        above, below = above + (grid - corrupted), below + (clean - corrupted)
+    np.testing.assert_allclose(values(app.maps[0]), above / below, atol=1e-3)
+    assert any("6 used of 7 given" in text for text in app.texts)
+
+
+def test_another_site_of_pairs_that_were_run_follows_by_itself_and_other_pairs_ask(open_app):
+    app = opened(open_app)
+    app.press("Run 6 pairs").enter(site="head_z")
+    assert values(app.maps[0]).shape == (8, 4)
+    app.enter(metric="kl")
+    assert app.maps and not [label for label in app.buttons if label.startswith("Run")]
+    app.widget("pasted_pairs").set_value(pairs.write(MADE[:3]))
+    assert "Run 3 pairs" in app.run().buttons and not app.maps
+
+
+def test_a_link_begins_nothing_whatever_it_asks_for(open_app, sweeps):
+    app = open_app(pack="teaching-gender", keep="flips", site="head_q")
+    del sweeps[:]
+    app.go_to("many")
+    assert "Run 200 pairs" in app.buttons and not sweeps
+    assert {"pack": "teaching-gender", "keep": "flips"}.items() <= app.query.items()
+
+
+def test_the_address_holds_how_a_pack_is_used_and_opens_as_such(open_app):
+    app = opened(open_app, None)
+    app.widget("pairs_pack").set_value("teaching-surname")
+    app.widget("pairs_keep").set_value("first")
+    app.widget("pairs_roles").set_value("mean")
+    app.widget("pairs_rest").set_value(True)
+    app.run()
+    assert {"pack": "teaching-surname", "keep": "first", "roles": "mean", "rest": "1"}.items() <= (
+        app.query.items()
+    )
+    again = opened(open_app, None, **app.query)
+    assert again.query == app.query
+    assert again.widget("pairs_keep").value == "first"
+    assert not again.go_to("lens").query.keys() & {"pack", "keep"}
+    assert again.go_to("many").widget("pairs_pack").value == "teaching-surname"
+
+
+def test_a_chosen_cell_says_what_every_pair_says_and_opens_one_by_itself(open_app):
+    app = opened(open_app, metric="recovery").press("Run 6 pairs").choose("4", 4)
+    strip = next(of for of in app.figures if of["data"][0]["type"] == "scatter")
+    dots = [dot for trace in strip["data"] for dot in trace["customdata"]]
+    assert sorted(int(dot[0]) for dot in dots) == list(range(6))
+    (table,) = app.tables
+    assert {row["id"] for row in table} == {pair.id for pair in MADE}
+    shown = [float(row["value"]) for row in table]
+    median = np.median(shown)
+    distances = [abs(value - median) for value in shown]
+    assert distances == pytest.approx(sorted(distances, reverse=True), abs=1e-3)
+    app.at.session_state["chosen_pair"] = MADE[2].line
+    app.run().press("Open this pair by itself")
+    asked = app.experiment
+    assert (asked.clean, asked.corrupted) == (MADE[2].clean, MADE[2].corrupted)
+    assert (asked.target, asked.foil) == (*MADE[2].target, *MADE[2].foil)
+    assert app.map.shape[0] == 9  # the embedding too
+
+
+@pytest.mark.parametrize("section", ["Groups", "Two halves"])
+def test_parts_of_the_pairs_stand_side_by_side_on_one_scale(open_app, section):
+    app = opened(open_app, metric="recovery").press("Run 6 pairs")
+    app.widget("pairs_section").set_value(section)
+    _, one, other, *_ = app.run().maps
+    scales = [(of["data"][0]["zmin"], of["data"][0]["zmax"]) for of in (one, other)]
+    assert scales[0] == scales[1]
+    assert not np.allclose(values(one), values(other), atol=1e-5)
+    if section == "Groups":
+        apart = values(app.maps[3])
+        np.testing.assert_allclose(apart, values(one) - values(other), atol=1e-6)
+    else:
+        correlation = np.corrcoef(values(one).ravel(), values(other).ravel())[0, 1]
+        assert any(f"**{correlation:.4f}**" in text for text in app.words)
+
+
+def test_of_heads_by_role_the_map_is_of_one_role(open_app):
+    app = opened(open_app, site="head_z_position").press("Run 6 pairs")
+    last = values(app.maps[0])
+    app.widget("map_position").set_value(0)
+    first = values(app.run().maps[0])
+    assert last.shape == first.shape == (8, 4) and np.ptp(last) > np.ptp(first)
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("clean,target\na,b", "what was pasted has no column corrupted and no column foil"),
+        (pairs.write([WRONG]), "No pair is left that this model can use."),
+        (pairs.write([replace(pair, target=(" she",)) for pair in MADE]), None),
+    ],
+)
+def test_a_file_that_is_none_and_pairs_that_are_none_say_why(open_app, file, says):
+    app = opened(open_app, file)
+    if says is None:  # usable, and none of them flips
+        app.widget("pairs_keep").set_value("first")
+        app.run()
+        says = "None of 6 usable pairs is one of the pairs whose target is the model's first choice"
+    assert says in app.problems[0]
+    assert app.widget("pasted_pairs").value == file
+
+
+def test_what_a_person_brought_is_shown_literally(open_app):
+    name = '![i](//host/x.png) <img src="//host/y.png"> $x$ :red[z]'
+    named = [replace(pair, id=f"{name}{i}", group=name) for i, pair in enumerate(MADE)]
+    app = opened(open_app, pairs.write([*named, replace(WRONG, id=name)])).press("Run 6 pairs")
+    app.choose("4", 4)
+    app.at.session_state["chosen_pair"] = 2
+    app.run()
+    assert any(name in text for text in app.texts)
+    assert not [body for body in app.bodies if "<img" in body]
+    assert not [text for kind, text in app.strings() if name in text and kind != "arrow_data_frame"]
+
+
+def test_many_pairs_that_take_long_are_cancelled_and_gone_on_with(open_app, monkeypatch):
+    from core.many import sweeping
+
+    monkeypatch.setattr(sweeping, "BATCH_WORK", 1)
+    advance = jobs.Job.advance
+
+    def stopped_after_two(job):
+        advance(job)
+        if len(getattr(job.of, "swept", ())) == 2 and job.state is jobs.State.RUNS:
+            job.stop()
+
+    monkeypatch.setattr(jobs.Job, "advance", stopped_after_two)
+    app = opened(open_app).press("Run 6 pairs")
+    assert any(text.startswith("Stopped at 3") for text in app.words)
+    monkeypatch.setattr(jobs.Job, "advance", advance)
+    swept = []
+    sweep = sweeping.sweep
+    monkeypatch.setattr(
+        sweeping, "sweep", lambda batch, *rest: swept.extend(batch) or sweep(batch, *rest)
+    )
+    assert app.press("Go on").maps
+    assert {pair.pair.id for pair in swept}.isdisjoint({MADE[0].id, MADE[1].id}) and swept
