@@ -7,7 +7,8 @@ from difflib import SequenceMatcher
 from html import escape
 from math import ceil
 
-from core.many.answer import Answer
+from core.many.answer import KEEPS, Answer
+from core.many.summary import LEVEL, SAMPLES
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
 from core.result import Map, Result
@@ -62,6 +63,17 @@ def averaged(answer: Answer) -> str:
     if metric == "recovery":
         how = "mean of ratios" if answer.of_ratios else "ratio of means"
     return f"{METRICS[metric].title} ({how})"
+
+
+def caption(answer: Answer) -> str:
+    """What a map over pairs is of, and how sure it is."""
+    card = answer.model
+    return (
+        f"{averaged(answer)} of {card.name} ({card.layers} layers, {card.dtype}, weights"
+        f" {card.fingerprint}), {summary(answer)}; {answer.used}, kept: {KEEPS[answer.keep]}."
+        f" Intervals hold {LEVEL:.0%} of {SAMPLES:,} bootstrap samples of"
+        f" {'whole groups of ' * answer.has_groups}pairs, seed {answer.seed}."
+    )
 
 
 def summary(result: Map) -> str:
