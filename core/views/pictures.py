@@ -1,5 +1,6 @@
-"""Result -> a picture to print or to hand in, complete without a word beside it: the model, both
-texts, the question, the map and a colour bar with numbers.
+"""A map -> a picture to print or to hand in, complete without a word beside it: the model, both
+texts, or how many pairs and how sure they make it, the question, the map and a colour bar with
+numbers.
 
 Apart from `core.views.heatmaps`: importing matplotlib takes half a second, and few sessions print.
 Lengths are inches. Every text is measured before it is placed, so that none meets another.
@@ -18,14 +19,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
 
+from core.many.answer import Answer
 from core.question.experiment import DIRECTIONS
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.result import Result
+from core.result import Map
 from core.views.colour_bar import Painting, paint
 from core.views.colours import on_paper
 from core.views.words import (
+    at_position,
+    averaged,
+    caption,
     colours_mean,
     folded,
     formula,
@@ -50,18 +56,19 @@ _MARGIN = 0.15
 _LEAST_WIDTH, _MOST_WIDTH, _MOST_HEIGHT = 5.4, 17.0, 16.0  # of the map; the least suits the texts
 _BAR = 0.13
 _MOST_SHAPES = 5000
+_PENS = (("white", 2.2), ("0.3", 0.8))  # points: a dark line on a light one shows on every colour
 _RULER = RendererAgg(1, 1, _DPI)
 _Words = list[tuple[str, bool]]  # and whether each is marked
 
 
-def picture(result: Result, format: str, view: str = "effect") -> bytes:
+def picture(result: Map, format: str, view: str = "effect") -> bytes:
     """The map, of two axes, as "png" (300 dpi), "svg" or "pdf", in one of `colour_bar.VIEWS`."""
     file = io.BytesIO()
     draw(result, view).savefig(file, format=format, dpi=_DPI, metadata=_UNDATED[format])
     return file.getvalue()
 
 
-def draw(result: Result, view: str = "effect") -> Figure:
+def draw(result: Map, view: str = "effect") -> Figure:
     """The same as a figure of matplotlib."""
     painting = paint(result, view)
     result, (rows, columns) = painting.result, painting.result.values.shape
@@ -78,6 +85,8 @@ def draw(result: Result, view: str = "effect") -> Figure:
     page.down += _SMALL_LINE + 0.06 if across.numbers else 0
     axes = page.axes(left, cells, down)
     _cells(axes, painting.drawn, painting)
+    if isinstance(result, Answer):
+        _marks(axes, result, (cells / columns, down / rows))
     for row, name in enumerate(result.rows):
         y = page.down - down + (row + 0.5) * down / rows
         page.text(left - 0.06, y, name, _SMALL, ha="right")
@@ -90,7 +99,10 @@ def draw(result: Result, view: str = "effect") -> Figure:
         at = {"rotation": 90} if across.upright else {}
         page.text(x, page.down + 0.05, label, _SMALL, va="top", linespacing=1.2, **at)
     page.down += 0.08 + across.height
-    page.text(left + cells / 2, page.down + _LINE / 2, result.axes[1], _NORMAL)
+    axis = result.axes[1]
+    if isinstance(result, Answer) and axis == "position":
+        axis += " (below: the commonest token there)"
+    page.text(left + cells / 2, page.down + _LINE / 2, axis, _NORMAL)
     page.down += _LINE + 0.12
     _bar(page, painting, left, cells)
     page.note_code_points()
@@ -102,18 +114,23 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     result, experiment = painting.result, painting.result.experiment
     metric = METRICS[experiment.metric]
     asks = DIRECTIONS[experiment.direction].asks.split(": ")[1]
-    site = SITES[experiment.site].title.lower()
+    after = f"after patching the {SITES[experiment.site].title.lower()}"
 
-    def said(text: str) -> _Words:
-        return [(word, False) for word in text.split(" ")]
+    def said(text: str, marked: bool = False) -> _Words:
+        return [(word, marked) for word in text.split(" ")]
 
-    yield _LARGE, [(word, True) for word in f"{metric.title} after patching the {site}".split(" ")]
-    card = result.model
-    model = f"{card.name} ({card.layers} layers, {card.dtype}, weights {card.fingerprint})"
-    yield _NORMAL, said(f"Model: {model}")
-    for run, words in marked_words(result).items():
-        yield _NORMAL, [*said(f"{run.title()} text:"), *folded(words)]
-    yield _NORMAL, said(f"Target {quoted(result.target)}, foil {quoted(result.foil)}")
+    if isinstance(result, Answer):
+        after += f"{at_position(result)} over pairs, {result.used}"
+        yield _LARGE, said(f"{averaged(result)} {after}", True)
+        yield _NORMAL, said(caption(result))
+    else:
+        yield _LARGE, said(f"{metric.title} {after}", True)
+        card = result.model
+        model = f"{card.name} ({card.layers} layers, {card.dtype}, weights {card.fingerprint})"
+        yield _NORMAL, said(f"Model: {model}")
+        for run, words in marked_words(result).items():
+            yield _NORMAL, [*said(f"{run.title()} text:"), *folded(words)]
+        yield _NORMAL, said(f"Target {quoted(result.target)}, foil {quoted(result.foil)}")
     formulas = f"{metric.title} = {formula(result, experiment.metric, quoted)}."
     if "LD" in metric.formula:
         formulas += f" LD = {formula(result, 'logit_diff', quoted)}."
@@ -121,6 +138,16 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     yield _NORMAL, said(f"Patched: {summary(result)}. {asks.capitalize()}")
     if view == "effect":
         yield _NORMAL, said(colours_mean(result))
+    if isinstance(result, Answer):
+        yield _NORMAL, said(_marks_mean(result))
+
+
+def _marks_mean(answer: Answer) -> str:
+    """What the marks on some cells say."""
+    says = "Crossed out: the interval of the cell holds “no effect”."
+    if answer.axes[1] == "head":
+        says += " Framed: more than two standard deviations from the mean of all cells."
+    return says
 
 
 @dataclass(frozen=True)
@@ -133,7 +160,7 @@ class _Across:
     height: float
 
 
-def _labels(page: "_Page", result: Result, room: float) -> _Across:
+def _labels(page: "_Page", result: Map, room: float) -> _Across:
     labels = {
         column: page.drawable(label)
         for column, label in tick_labels(result, room, _SMALL_LINE).items()
@@ -157,6 +184,8 @@ def _bar(page: "_Page", painting: Painting, left: float, length: float) -> None:
     """A lying colour bar with what it measures above and numbers below."""
     result = painting.result
     title = formula(result, result.experiment.metric, quoted)
+    if isinstance(result, Answer):
+        title = averaged(result)
     page.paragraph([(word, False) for word in title.split(" ")], _NORMAL, left)
     page.down += 0.03
     axes = page.axes(left, length, _BAR)
@@ -184,6 +213,21 @@ def _cells(axes: Axes, values: np.ndarray, painting: Painting, as_image: bool = 
     )
     rows, columns = values.shape
     axes.set(xlim=(0, columns), ylim=(rows, 0), xticks=[], yticks=[])
+
+
+def _marks(axes: Axes, answer: Answer, cell: tuple[float, float]) -> None:
+    """What can be told of cells without colours, each `cell` so wide and so high."""
+    size = min(cell) / _POINT
+    x, y = (0.1 * min(cell) / length for length in cell)  # from the edges of a cell to its frame
+    rows, columns = np.nonzero(answer.summary.says_nothing)
+    framed = np.argwhere(answer.summary.stands_out) if answer.axes[1] == "head" else ()
+    for colour, width in _PENS:
+        for row, column in framed:
+            box = Rectangle((column + x, row + y), 1 - 2 * x, 1 - 2 * y, fill=False, ec=colour)
+            box.set_linewidth(min(1.5 * width, 0.15 * size))
+            axes.add_patch(box)
+        crosses = {"markeredgecolor": colour, "markeredgewidth": min(width, 0.15 * size)}
+        axes.plot(columns + 0.5, rows + 0.5, "x", markersize=0.3 * size, **crosses)
 
 
 @dataclass

@@ -22,7 +22,8 @@ from core.result import Baseline, Result
 from core.views import pictures
 from core.views.colours import BLUE, ORANGE, SEQUENTIAL
 from core.views.pictures import FORMATS, draw, picture
-from core.views.words import colours_mean, summary
+from core.views.words import caption, colours_mean, summary
+from tests import answers
 from tests.builders import HOSTILE, answer, asked, experiment, of_shape, with_tokens
 
 
@@ -67,12 +68,19 @@ CASES = {
     "recovery": lambda result: asked(result, metric="recovery"),
     "kl": lambda result: asked(result, metric="kl"),
 }
+OF_MANY = {
+    "12 x 25 over pairs": lambda _: answers.of_shape(12, 25),
+    "12 heads over pairs": lambda _: answers.of_shape(12, 12, ("layer", "head")),
+    "48 layers, odd roles": lambda _: replace(
+        answers.of_shape(48, 7, ("layer", "role")), columns=(*HOSTILE[:6], "last position")
+    ),
+}
+DRAWN = [(case, view) for case in CASES for view in ("effect", "assignment")]
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("view", ["effect", "assignment"])
+@pytest.mark.parametrize(("case", "view"), [*DRAWN, *((case, "effect") for case in OF_MANY)])
 def test_every_text_is_within_the_picture_and_no_two_meet(result, case, view):
-    figure = draw(CASES[case](result), view)
+    figure = draw((CASES | OF_MANY)[case](result), view)
     right, top = figure.canvas.get_width_height()
     assert max(figure.get_size_inches()) < 25
     renderer = figure.canvas.get_renderer()
@@ -168,6 +176,50 @@ def test_a_cell_has_the_colour_of_its_effect(result, direction, clean, corrupted
 def rows_of(png: bytes, colour) -> np.ndarray:
     """In which rows of pixels a colour is, once for each."""
     return np.nonzero(np.abs(pixels_of(png) * 255 - colour).max(axis=-1) < 2)[0]
+
+
+def test_a_picture_over_pairs_says_how_many_and_how_sure():
+    columns = ("S1", "IO", "S2", "last position")
+    answer = replace(answers.of_shape(12, 4, ("layer", "role")), columns=columns)
+    texts = texts_of(picture(answer, "svg"))
+    assert {"S1", "IO", "last position", "role", "11", "clean 1", "corrupted 0"} <= set(texts)
+    whole = " ".join(texts)
+    for said in (
+        "Recovery (ratio of means) after patching the residual stream over pairs, 20 used of 22",
+        caption(answer),
+        "Recovery = (LD patched - LD corrupted) / (LD clean - LD corrupted). LD = logit(foil) -",
+        colours_mean(answer),
+        "Crossed out: the interval of the cell holds “no effect”.",
+    ):
+        assert said in whole
+    assert "Framed" not in whole and "Target" not in whole
+    assert "at S1 over pairs, group A: 20 pairs" in " ".join(
+        texts_of(picture(replace(answer, part="group A", at_column=(0, "S1")), "svg"))
+    )
+
+
+def test_what_says_nothing_is_crossed_out_and_what_stands_out_framed_without_a_colour():
+    """Told from each cell's pixels in grey: what is in its middle, and along its upper edge."""
+    answer = answers.of_shape(8, 12, ("layer", "head"))
+    marked = (answer.summary.says_nothing, answer.summary.stands_out)
+    assert all(0 < mark.sum() < mark.size for mark in marked)
+    grey = pixels_of(picture(answer, "png")).mean(axis=-1)
+    box = draw(answer).axes[0].get_position()
+    ys = len(grey) * (1 - np.linspace(box.y1, box.y0, 8 + 1))
+    xs = grey.shape[1] * np.linspace(box.x0, box.x1, 12 + 1)
+    for row, column in np.ndindex(8, 12):
+        (y, below), (x, right) = (
+            edges.round().astype(int) for edges in (ys[row : row + 2], xs[column : column + 2])
+        )
+        inside = grey[y + 4 : below - 4, x + 4 : right - 4]
+        height, width = inside.shape
+        middle = inside[height // 3 : -height // 3, width // 3 : -width // 3]
+        edge = inside[: height // 4, width // 2]
+        assert tuple(np.ptp(part) > 0.3 for part in (middle, edge)) == (
+            tuple(mark[row, column] for mark in marked)
+        )
+    by_role = draw(answers.of_shape(8, 12, ("layer", "role"))).axes[0]
+    assert by_role.lines and not by_role.patches  # the rule is about heads
 
 
 def test_the_view_of_the_assignment_is_of_the_layers_from_dark_to_light(loaded):
