@@ -19,7 +19,7 @@ from core.result import ModelCard
 # Texts of the tiny tokenizer with roles, of several lengths; what comes next, rightly and not.
 _TEXTS = (
     ("[who:Anna][name:{}] met Bob Ray.[again: Anna]", " Lee", " Poe"),
-    ("Bob, [who:Anna][name:{}] met Ray.[again: Anna]", " Poe", " Ray"),
+    ("- Bob, [who:Anna][name:{}] met Ray.[again: Anna]", " Poe", " Ray"),
     ("[who:Anna][name:{}] met \\[Bob\\]. Ray.[again: Anna]", " Lee", " Ray"),
 )
 

@@ -1,7 +1,8 @@
 """Roles marked in a text: `[S1:John]` names what stands between the brackets.
 
 The brackets are no part of the text. A bracket that is one is written `\\[` or `\\]`; backslashes
-before a bracket count in twos, as one each, and anywhere else are what they are.
+before a bracket count in twos, as one each. A text that begins as a spreadsheet's formula does,
+with = + - or @, is written `\\=...`, so that none is run. Elsewhere backslashes are what they are.
 """
 
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from core.errors import UserError
 
 _BRACKET = re.compile(r"(?<!\\)(\\*)([\[\]])")
+_FORMULA = re.compile(r"\\*[=+\-@\t\r]")
 _NAME = re.compile(r"([^\[\]:\\\n]{1,40}):")
 
 
@@ -31,7 +33,7 @@ def parse(text: str) -> tuple[str, tuple[Span, ...]]:
     """
     pieces: list[str] = []
     spans: dict[str, Span] = {}
-    size = at = 0  # of the text without marks; in `text`
+    size, at = 0, int(text[:1] == "\\" and bool(_FORMULA.match(text)))  # without marks; in `text`
     name, start = "", 0  # of the role that is open
 
     def add(piece: str) -> None:
@@ -39,7 +41,7 @@ def parse(text: str) -> tuple[str, tuple[Span, ...]]:
         pieces.append(piece)
         size += len(piece)
 
-    for bracket in _BRACKET.finditer(text):
+    for bracket in _BRACKET.finditer(text, at):
         add(text[at : bracket.start()] + bracket[1][: len(bracket[1]) // 2])
         at = bracket.end()
         where = f"Character {at:,} is a {bracket[2]}"
@@ -79,7 +81,8 @@ def write(text: str, spans: Sequence[Span]) -> str:
         marked += _before_bracket(text[at : span.start]) + f"[{span.name}:"
         marked += _before_bracket(text[span.start : span.end]) + "]"
         at = span.end
-    return marked + _escaped(text[at:])
+    marked += _escaped(text[at:])
+    return f"\\{marked}" if _FORMULA.match(marked) else marked
 
 
 def _escaped(text: str) -> str:

@@ -293,8 +293,8 @@ def _readme(answer: Answer) -> str:
             if name[:3] != "map" or _is_flat(answer)
         ),
         "In the CSV files an id, a group or a role that begins as a formula does, with = + - or @,"
-        " has a space before it, and such a target or foil stands in a list; texts are as they"
-        " are. Tokens that the model expects are JSON strings.",
+        " has a space before it, such a target or foil stands in a list, and such a text has a"
+        " backslash before it. Tokens that the model expects are JSON strings.",
     ]
     axes = ", ".join(f'"{axis}"' for axis in answer.axes)
     read = "logit_diff" if answer.experiment.metric == "recovery" else answer.experiment.metric

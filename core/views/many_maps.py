@@ -27,7 +27,7 @@ def heatmap(
     narrowest: int | None = None,
 ) -> go.Figure:
     """The map of two axes: the mean over pairs. Cells that may be without effect are crossed out,
-    and of heads those that stand out are framed (see `legend`). The options are those of
+    and of heads those that stand out are framed (see `words.marks_mean`). The options are those of
     `heatmaps.heatmap`."""
     narrowest = narrowest or (SIDE_BY_SIDE if reach else NARROWEST)
     painting = paint(answer, reach=reach)
@@ -75,14 +75,6 @@ def difference(one: Answer, other: Answer, reach: float | None = None) -> go.Fig
         clickable=False,
         narrowest=NARROWEST,
     )
-
-
-def legend(answer: Answer) -> str:
-    """What the marks on cells mean."""
-    says = f"Crossed out: no effect is within the {LEVEL:.0%} interval."
-    if answer.axes[1] == "head":
-        says += " Framed: more than two standard deviations from the mean of all cells."
-    return says
 
 
 def column_name(answer: Answer, column: int) -> str:

@@ -36,6 +36,7 @@ from core.views.words import (
     folded,
     formula,
     marked_words,
+    marks_mean,
     quoted,
     summary,
     tick_labels,
@@ -135,19 +136,12 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     if "LD" in metric.formula:
         formulas += f" LD = {formula(result, 'logit_diff', quoted)}."
     yield _NORMAL, said(f"{formulas} {metric.says}")
-    yield _NORMAL, said(f"Patched: {summary(result)}. {asks.capitalize()}")
+    patched = "" if isinstance(result, Answer) else f"Patched: {summary(result)}. "
+    yield _NORMAL, said(f"{patched}{asks.capitalize()}")
     if view == "effect":
         yield _NORMAL, said(colours_mean(result))
     if isinstance(result, Answer):
-        yield _NORMAL, said(_marks_mean(result))
-
-
-def _marks_mean(answer: Answer) -> str:
-    """What the marks on some cells say."""
-    says = "Crossed out: the interval of the cell holds “no effect”."
-    if answer.axes[1] == "head":
-        says += " Framed: more than two standard deviations from the mean of all cells."
-    return says
+        yield _NORMAL, said(marks_mean(result))
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,14 @@ def caption(answer: Answer) -> str:
     )
 
 
+def marks_mean(answer: Answer) -> str:
+    """What the marks on some cells of a map over many pairs say."""
+    says = f"Crossed out: no effect is within the {LEVEL:.0%} interval."
+    if answer.axes[1] == "head":
+        says += " Framed: more than two standard deviations from the mean of all cells."
+    return says
+
+
 def summary(result: Map) -> str:
     """What was patched, with what and into what."""
     experiment = result.experiment

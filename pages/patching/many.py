@@ -17,7 +17,7 @@ from core.question.tokens import token
 from core.views import many_figures, many_files, many_maps, names
 from core.views.colours import reach
 from core.views.many_sentences import says, screened_says
-from core.views.words import caption, number
+from core.views.words import caption, marks_mean, number
 from pages.parts import answer, experiment, frame, html, inputs, look, pairs, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
@@ -156,7 +156,7 @@ def _map(found: Answer) -> None:
         config=answer.MODEBAR,
         alt="Heatmap of the mean over pairs by what was patched; its numbers are in the files.",
     )
-    html.show(html.caption(f"{caption(found)} {many_maps.legend(found)}"))
+    html.show(html.caption(f"{caption(found)} {marks_mean(found)}"))
 
 
 def _still(found: Answer, key: str, within: float | None = None) -> None:

@@ -213,7 +213,10 @@ def test_the_command_prints_a_map_and_its_json_is_the_sums_over_pairs(
         above.append(np.stack(columns, axis=1) - ends.corrupted)
         below.append(ends.clean - ends.corrupted)
     np.testing.assert_allclose(said["mean"], sum(above) / sum(below), atol=1e-3)
-    assert said["bootstrap"] == {"samples": 2000, "seed": 0, "level": 0.95}
+    assert said["bootstrap"] == {
+        **{"samples": 2000, "seed": 0, "level": 0.95, "draws": "groups"},
+        "in_words": "single pairs drawn",  # these have no groups
+    }
     assert main(["many", str(file)]) == 0
     printed = capsys.readouterr().out
     assert f"{len(pairs)} used of {len(pairs) + 1} given" in printed

@@ -22,6 +22,9 @@ def test_marks_are_taken_out_and_name_what_they_held():
         (r"a \\\[ b", r"a \[ b"),
         (r"C:\dir\\file", r"C:\dir\\file"),  # no bracket follows: backslashes are what they are
         (r"\\[A:b\\]", r"\b" + "\\"),
+        (r"\=1+[A:1]", "=1+1"),
+        (r"\\- \[a", r"\- [a"),
+        (r"- \= [A:a]", r"- \= a"),
     ],
 )
 def test_a_backslash_makes_a_bracket_a_bracket(marked, text):
@@ -56,7 +59,7 @@ def test_a_mark_that_is_none_says_why(text, message):
     assert str(error.value) == message
 
 
-@given(st.lists(st.tuples(st.text("[]\\:a "), st.text("[]\\:a ", min_size=1)), max_size=3))
+@given(st.lists(st.tuples(st.text("[]\\:a= "), st.text("[]\\:a ", min_size=1)), max_size=3))
 def test_what_is_written_is_read_again(pieces):
     text, spans = "", []
     for number, (before, marked) in enumerate(pieces):
@@ -65,6 +68,7 @@ def test_what_is_written_is_read_again(pieces):
         spans.append(Span(f"R{number}", start, len(text)))
     text += "\\["
     assert parse(write(text, spans)) == (text, tuple(spans))
+    assert not write(text, spans).startswith("=")
 
 
 def test_a_long_run_of_backslashes_takes_no_time():

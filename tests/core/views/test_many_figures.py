@@ -13,7 +13,7 @@ from core.question.experiment import Experiment
 from core.question.tokens import Token
 from core.result import ModelCard
 from core.views import many_figures, many_maps, many_sentences
-from core.views.words import number
+from core.views.words import marks_mean, number
 
 CARD = ModelCard("teaching", "123abc", 3, 1000)
 HOSTILE = "<b>%{x}</b>"
@@ -89,7 +89,7 @@ def test_cells_that_may_be_without_effect_are_crossed_out(effects, clickable):
     places = set(zip(crosses.y.tolist(), crosses.x.tolist(), strict=True))
     assert places == {(0, 0), (1, 0), (2, 0), (0, 2), (1, 2)}
     assert crosses.hoverinfo == "skip"
-    assert "Framed" not in many_maps.legend(found)
+    assert "Framed" not in marks_mean(found)
 
 
 def test_of_heads_those_that_stand_out_are_framed(effects):
@@ -97,7 +97,7 @@ def test_of_heads_those_that_stand_out_are_framed(effects):
     dark, light, hits = marked(many_maps.heatmap(found), "square")
     for frame in (dark, light):
         assert (frame.y.tolist(), frame.x.tolist()) == ([2], [2])
-    assert len(hits.x) == 9 and "Framed" in many_maps.legend(found)
+    assert len(hits.x) == 9 and "Framed" in marks_mean(found)
 
 
 def test_a_difference_is_of_two_answers_cell_by_cell(effects):

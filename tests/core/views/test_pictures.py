@@ -189,7 +189,7 @@ def test_a_picture_over_pairs_says_how_many_and_how_sure():
         caption(answer),
         "Recovery = (LD patched - LD corrupted) / (LD clean - LD corrupted). LD = logit(foil) -",
         colours_mean(answer),
-        "Crossed out: the interval of the cell holds “no effect”.",
+        "Crossed out: no effect is within the 95% interval.",
     ):
         assert said in whole
     assert "Framed" not in whole and "Target" not in whole
