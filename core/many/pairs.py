@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from reprlib import repr as brief  # a row may hold anything
@@ -42,7 +43,7 @@ class Pair:
     """A row of a file. Of several targets (or foils) any one is right; they are texts, or the ids
     of tokens, never both."""
 
-    id: str  # the row's own, or its line
+    id: str  # the row's own, or its line (and which of it: "1.2" is the second of line 1)
     line: int  # of the file, where the row begins; from 1
     clean: str
     corrupted: str
@@ -66,6 +67,11 @@ class Dropped:
     reason: str
 
 
+def place(row: Pair | Dropped) -> tuple[int, int, str]:
+    """What rows are put in the order of their file by; of a line the ids decide."""
+    return row.line, len(row.id), row.id
+
+
 def read(content: bytes, name: str) -> tuple[list[Pair], list[Dropped]]:
     """The pairs of a file, called `name` in messages, and the rows that are none.
 
@@ -79,12 +85,14 @@ def read(content: bytes, name: str) -> tuple[list[Pair], list[Dropped]]:
     pairs: list[Pair] = []
     dropped: list[Dropped] = []
     lines: dict[str, int] = {}  # id -> where it was given first
+    found: Counter[int] = Counter()  # line -> rows on it so far: of JSON there may be many
     for line, row, marked in _rows(_decoded(content, name), name):
         id = ""
+        found[line] += 1
         try:
             if isinstance(row, UserError):
                 raise row
-            id = _word(row, "id") or str(line)
+            id = _word(row, "id") or (f"{line}.{found[line]}" if found[line] > 1 else str(line))
             pair = _pair(id, line, row, marked)
             if id in lines:
                 raise UserError(f"Line {lines[id]:,} has the id {id} already: ids are unique.")

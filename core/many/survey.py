@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.many import sweeping
 from core.many.answer import KEEPS, Answer
 from core.many.fitting import Fitted, commonest_tokens, fit, shared_columns
-from core.many.pairs import Dropped, Pair
+from core.many.pairs import Dropped, Pair, place
 from core.many.store import Store, digest
 from core.many.values import LeftOut, Screened, Swept
 from core.models import LoadedModel
@@ -64,12 +64,14 @@ class Sample:
         most = commonest_tokens(pairs)
         self.tokens = tuple((token(id, model.encoder), count) for id, count in most)
         # Of all rows every share finds the same columns, and every row is in one share.
-        lines = sorted(row.line for rows in (given, dropped) for row in rows)
-        own = set(lines[share.i - 1 :: share.n])
-        self.given = len(own)
-        self.pairs = sorted((p for p in pairs if p.pair.line in own), key=lambda p: p.pair.line)
-        left_out = (row for rows in (dropped, unfit, others) for row in rows if row.line in own)
-        self.dropped = tuple(sorted(left_out, key=lambda row: row.line))
+        rows = sorted((*given, *dropped), key=place)[share.i - 1 :: share.n]
+        own = {row.id for row in rows if isinstance(row, Pair)}
+        self.given = len(rows)
+        self.pairs = sorted((p for p in pairs if p.pair.id in own), key=lambda p: place(p.pair))
+        left_out = [row for row in rows if isinstance(row, Dropped)]
+        left_out += [row for row in (*unfit, *others) if row.id in own]
+        self.dropped = tuple(sorted(left_out, key=place))
+        self.share = share
         self.screened: list[Screened] = []
 
     @property
@@ -170,13 +172,13 @@ class Survey:
 
     def _todo(self) -> list[Fitted]:
         """The pairs that are not swept yet, nor in the store."""
-        there = {of.pair.pair.line for of in self.swept}
-        todo = [pair for pair in self.pairs if pair.pair.line not in there]
+        there = {of.pair.pair.id for of in self.swept}
+        todo = [pair for pair in self.pairs if pair.pair.id not in there]
         if not self._store:
             return todo
-        known = {pair.pair.line: self._store.find(pair, self.digest(pair)) for pair in todo}
+        known = {pair.pair.id: self._store.find(pair, self.digest(pair)) for pair in todo}
         self.swept += [swept for swept in known.values() if swept]
-        return [pair for pair in todo if not known[pair.pair.line]]
+        return [pair for pair in todo if not known[pair.pair.id]]
 
     def add(self, swept: Sequence[Swept]) -> None:
         """Take over pairs that are done."""

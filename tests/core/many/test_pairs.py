@@ -200,6 +200,8 @@ def test_json_objects_are_read_one_a_line():
     listed, _ = given_text(json.dumps([row, row], indent=1))
     assert [pair.clean for pair in listed] == ["a b"] * 2
     assert [pair.line for pair in listed] == [2, 11]
+    on_one_line, _ = given_text(json.dumps([row] * 3))
+    assert [(pair.id, pair.line) for pair in on_one_line] == [("1", 1), ("1.2", 1), ("1.3", 1)]
 
 
 def test_auto_circuits_json_is_read_as_it_is():
