@@ -71,6 +71,19 @@ def _place(path: str) -> object:
     return place
 
 
+def replace(path: Path, content: str | bytes) -> None:
+    """A file, whole or not at all: it is written beside and moved into place. Raises UserError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(str(beside), content)
+        os.replace(beside, path)
+    except (UserError, OSError) as error:
+        with suppress(OSError):
+            beside.unlink()
+        reason = error.__cause__ if isinstance(error, UserError) else error
+        raise UserError(f"cannot write {path}: {reason.strerror}.") from error
+
+
 def write(path: str, content: str | bytes) -> None:
     """To a file, or as it is to standard output, for "-"."""
     if isinstance(content, str):

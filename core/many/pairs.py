@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from reprlib import repr as brief  # a row may hold anything
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from core.errors import UserError
@@ -65,6 +66,16 @@ class Dropped:
     line: int
     id: str
     reason: str
+
+
+class Share(NamedTuple):
+    """Every n-th row of a file, from the i-th on: what one of n machines does. Counted from 1."""
+
+    i: int = 1
+    n: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.i}/{self.n}"
 
 
 def place(row: Pair | Dropped) -> tuple[int, int, str]:
@@ -140,8 +151,7 @@ def _decoded(content: bytes, name: str) -> str:
     """The text of a file, its line ends all made "\\n"."""
     if len(content) > MOST_BYTES:
         raise UserError(
-            f"{name} has {len(content) / 1e6:,.0f} MB, and at most {MOST_BYTES / 1e6:,.0f} MB are"
-            " read: split it.",
+            f"{name} has more than the {MOST_BYTES / 1e6:,.0f} MB that are read: split it.",
             "file",
         )
     if content.startswith(b"PK"):

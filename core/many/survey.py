@@ -9,7 +9,7 @@ answer = survey.read(asked)
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any
 
 from core.engine.plan import WORKING_MEMORY
 from core.engine.sweep import sizes_of
@@ -18,7 +18,7 @@ from core.errors import UserError
 from core.many import sweeping
 from core.many.answer import KEEPS, Answer
 from core.many.fitting import Fitted, commonest_tokens, fit, shared_columns
-from core.many.pairs import Dropped, Pair, place
+from core.many.pairs import Dropped, Pair, Share, place
 from core.many.store import Store, digest
 from core.many.values import LeftOut, Screened, Swept
 from core.models import LoadedModel
@@ -27,14 +27,6 @@ from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import token
 from core.result import EMBEDDING
-
-
-class Share(NamedTuple):
-    """Every n-th row of a file, from the i-th on: what one of n machines does. Counted from 1."""
-
-    i: int = 1
-    n: int = 1
-
 
 ALL = Share()
 
@@ -97,7 +89,7 @@ class Sample:
 
     def chosen(self, keep: str) -> tuple[list[Fitted], list[LeftOut]]:
         """The pairs of a kind of KEEPS, and those left out with what the model says to them. Raises
-        UserError where none is left."""
+        UserError where none is left of all rows."""
         if keep == "all":
             return self.pairs, []
         for _ in self:
@@ -109,7 +101,7 @@ class Sample:
                 left_out.append(LeftOut(row, pair, found))
             else:
                 kept.append(pair)
-        if not kept:
+        if not kept and self.share == ALL:  # another share may have some
             raise UserError(
                 f"None of {len(self.pairs):,} usable pairs is one of the {KEEPS[keep]}: keep all of"
                 " them, or ask a model that shows the behaviour.",
@@ -156,9 +148,10 @@ class Survey:
         return sum(grid.nbytes for of in self.swept for grid in of.values.grids.values())
 
     def __iter__(self) -> Iterator[float]:
-        todo = self._todo()
+        todo = self.todo()
         done, total = len(self.swept), len(self.pairs)
-        yield done / total
+        if total:  # a share may have none
+            yield done / total
         for batch in sweeping.batches(todo, self.sample.model, self.sweep):
             steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics)
             while True:
@@ -170,8 +163,9 @@ class Survey:
             done += len(batch)
         yield 1.0
 
-    def _todo(self) -> list[Fitted]:
-        """The pairs that are not swept yet, nor in the store."""
+    def todo(self) -> list[Fitted]:
+        """The pairs that are not swept yet, nor in the store, of which those that are are taken
+        over."""
         there = {of.pair.pair.id for of in self.swept}
         todo = [pair for pair in self.pairs if pair.pair.id not in there]
         if not self._store:
@@ -193,7 +187,11 @@ class Survey:
     def read(self, asked: Experiment, of_ratios: bool = False, seed: int = 0) -> Answer:
         """The map of the pairs that are done. Raises UserError where a recovery is none, and for
         a metric that was not read off."""
-        swept = sorted(self.swept, key=lambda of: of.pair.pair.line)
+        swept = sorted(self.swept, key=lambda of: place(of.pair.pair))
+        return Answer.of(swept, **self.about(asked, of_ratios, seed))
+
+    def about(self, asked: Experiment, of_ratios: bool = False, seed: int = 0) -> dict[str, Any]:
+        """What `Answer.of` takes beside the pairs."""
         sample, model = self.sample, self.sample.model
         site, columns, tokens = SITES[asked.site], sample.columns, sample.tokens
         axes = site.axes
@@ -202,24 +200,21 @@ class Survey:
         elif sample.has_roles:
             axes = tuple("role" if axis == "position" else axis for axis in axes)
         layers = tuple(map(str, range(model.gpt.config.n_layer)))
-        dropped = sorted(
-            (*sample.dropped, *(of.row for of in self.left_out)), key=lambda row: row.line
-        )
-        return Answer.of(
-            swept,
-            experiment=asked,
-            model=model.card,
-            axes=axes,
-            rows=(EMBEDDING, *layers) if asked.embedding else layers,
-            columns=columns,
-            tokens=tokens,
-            keep=self.keep,
-            given=sample.given,
-            dropped=tuple(dropped),
-            left_out=tuple(self.left_out),
-            of_ratios=of_ratios,
-            seed=seed,
-        )
+        dropped = sorted((*sample.dropped, *(of.row for of in self.left_out)), key=place)
+        return {
+            "experiment": asked,
+            "model": model.card,
+            "axes": axes,
+            "rows": (EMBEDDING, *layers) if asked.embedding else layers,
+            "columns": columns,
+            "tokens": tokens,
+            "keep": self.keep,
+            "given": sample.given,
+            "dropped": tuple(dropped),
+            "left_out": tuple(self.left_out),
+            "of_ratios": of_ratios,
+            "seed": seed,
+        }
 
 
 def _why_not(found: Screened, keep: str) -> str:

@@ -174,7 +174,7 @@ def test_whatever_a_file_holds_it_is_refused_in_words(hostile):
 
 def test_a_file_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(pairs, "MOST_BYTES", 1_000_000)
-    assert refusal(b"x" * 3_000_000) == ("my.csv has 3 MB, and at most 1 MB are read: split it.")
+    assert refusal(b"x" * 3_000_000) == ("my.csv has more than the 1 MB that are read: split it.")
 
 
 def test_many_rows_take_seconds_whether_they_are_rows_or_not():
