@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -144,12 +145,19 @@ class Command:
         sample = Sample(
             *self._given, model, asked.bos, options.roles, options.rest, share=options.shard
         )
-        if options.keep != "all":
-            for fraction in sample:
-                on_progress("screened", fraction, len(sample.pairs))
-        survey = Survey(sample, asked, options.keep, metrics, store)
-        for fraction in survey:
-            on_progress("done", fraction, len(survey.pairs))
+        with ExitStack() as stack:
+            cluster = None
+            if options.scheduler is not None:
+                from core.many.cluster import Cluster  # only here, as Dask may not be installed
+
+                cluster = Cluster(options.scheduler, model, options.device)
+                stack.enter_context(cluster)
+            if options.keep != "all":
+                for fraction in cluster.screen(sample) if cluster else sample:
+                    on_progress("screened", fraction, len(sample.pairs))
+            survey = Survey(sample, asked, options.keep, metrics, store)
+            for fraction in cluster.sweep(survey) if cluster else survey:
+                on_progress("done", fraction, len(survey.pairs))
         summing = asked, options.mean_of_ratios, options.samples_seed
         if self._out:
             digests = [(survey.digest(pair), pair) for pair in survey.pairs]

@@ -8,7 +8,7 @@ answer = survey.read(asked)
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core.engine.plan import WORKING_MEMORY
@@ -81,11 +81,22 @@ class Sample:
     def __iter__(self) -> Iterator[float]:
         if self.is_screened:
             return
-        found: list[Screened] = []
-        for some in sweeping.screened(self.pairs, self.model):
-            found += some
+        found: dict[str, Screened] = {}
+        for part in sweeping.screenings(self.by_length, self.model):
+            found |= zip(
+                (of.pair.id for of in part), sweeping.screen(part, self.model), strict=True
+            )
             yield len(found) / len(self.pairs)
-        self.screened = found
+        self.take(found)
+
+    @property
+    def by_length(self) -> list[Fitted]:
+        """The pairs, those of one length together."""
+        return sorted(self.pairs, key=lambda pair: len(pair.clean))
+
+    def take(self, screened: Mapping[str, Screened]) -> None:
+        """Take over what the model says to every pair, by id."""
+        self.screened = [screened[pair.pair.id] for pair in self.pairs]
 
     def chosen(self, keep: str) -> tuple[list[Fitted], list[LeftOut]]:
         """The pairs of a kind of KEEPS, and those left out with what the model says to them. Raises
