@@ -107,7 +107,7 @@ def summarize(
     low, high = np.nanquantile(sampled, (tail, 1 - tail), axis=0)
     effects = (cells - unpatched[:, None]) / whole.mean()  # (n, cells)
     of_pairs = (cells - zero[:, None]) / whole.mean()
-    agreement = (np.sign(effects) == np.sign(effects.mean(axis=0))).mean(axis=0)
+    agreement = (_signs(effects) == _signs(effects.mean(axis=0))).mean(axis=0)
     clean, corrupted = plain[0].tolist()
     return Summary(
         *(part.reshape(shape) for part in (mean, low, high, agreement)),
@@ -117,6 +117,11 @@ def summarize(
         corrupted=corrupted,
         unpatched=clean if base == "clean" else corrupted,
     )
+
+
+def _signs(effects: np.ndarray) -> np.ndarray:
+    """-1, 0 or 1; what may be rounding, which is another in other company, has none."""
+    return np.where(np.abs(effects) > ROUNDING, np.sign(effects), 0)
 
 
 def _check(whole: np.ndarray, of_ratios: bool) -> None:
