@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -153,8 +153,7 @@ class Command:
                 cluster = Cluster(options.scheduler, model, options.device)
                 stack.enter_context(cluster)
             if options.keep != "all":
-                for fraction in cluster.screen(sample) if cluster else sample:
-                    on_progress("screened", fraction, len(sample.pairs))
+                self._screen(sample, cluster.screen(sample) if cluster else sample, on_progress)
             survey = Survey(sample, asked, options.keep, metrics, store)
             for fraction in cluster.sweep(survey) if cluster else survey:
                 on_progress("done", fraction, len(survey.pairs))
@@ -169,6 +168,16 @@ class Command:
                 raise
             about = survey.about(*summing)
             return Unmapped(about["given"], len(survey.pairs), about["dropped"], str(error))
+
+    def _screen(self, sample: Sample, steps: Iterable[float], on_progress: Progress) -> None:
+        """Unless that is done already."""
+        ids = [pair.pair.id for pair in sample.pairs]
+        if self._out and (known := folder.screened(self._out)).keys() == set(ids):
+            sample.take(known)
+        for fraction in steps:
+            on_progress("screened", fraction, len(ids))
+        if self._out:
+            folder.keep_screened(self._out, dict(zip(ids, sample.screened, strict=True)))
 
 
 def merge(options: argparse.Namespace) -> Answer:

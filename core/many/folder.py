@@ -18,11 +18,12 @@ from core.many.answer import Answer
 from core.many.fitting import Fitted
 from core.many.pairs import Share, place
 from core.many.store import Store, plain, restored
-from core.many.values import Swept
+from core.many.values import Screened, Swept
 from core.question.experiment import Experiment
 from core.result import ModelCard
 
 SURVEY = "survey.json"
+SCREENED = "screened.json"  # where pairs are chosen by what the model says to their plain runs
 
 
 _PAIRS = tuple[tuple[str, Fitted], ...]
@@ -84,6 +85,19 @@ def begin(folder: Path, head: Head) -> Store:
     if not (folder / SURVEY).exists():
         output.replace(folder / SURVEY, json.dumps(plain(head), indent=1))
     return kept
+
+
+def keep_screened(folder: Path, screened: dict[str, Screened]) -> None:
+    """What the model says to every pair, by id. Raises UserError."""
+    output.replace(folder / SCREENED, json.dumps(plain(screened)))
+
+
+def screened(folder: Path) -> dict[str, Screened]:
+    """What `keep_screened` has kept in a folder that was begun, or nothing."""
+    try:
+        return restored(dict[str, Screened], json.loads((folder / SCREENED).read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def finish(folder: Path, head: Head, pairs: Sequence[tuple[str, Fitted]], about: dict) -> None:

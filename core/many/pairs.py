@@ -106,7 +106,9 @@ def read(content: bytes, name: str) -> tuple[list[Pair], list[Dropped]]:
             id = _word(row, "id") or (f"{line}.{found[line]}" if found[line] > 1 else str(line))
             pair = _pair(id, line, row, marked)
             if id in lines:
-                raise UserError(f"Line {lines[id]:,} has the id {id} already: ids are unique.")
+                raise UserError(
+                    f"Line {lines[id]:,} has the id {_short(id)} already: ids are unique."
+                )
         except UserError as error:
             dropped.append(Dropped(line, id, str(error)))
         else:
@@ -166,6 +168,10 @@ def _decoded(content: bytes, name: str) -> str:
             " it as UTF-8 (in a spreadsheet: “CSV UTF-8”).",
             "file",
         ) from error
+    if "\0" in text[:1000]:
+        raise UserError(
+            f"{name} is no text, or in UTF-16 without its mark: save it as UTF-8.", "file"
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -283,9 +289,10 @@ def _json_rows(text: str, lines: list[str], name: str) -> _Rows:
         rows = next(same, [(1, row) for row in prompts])
     else:
         raise UserError(f"{name} has no list under “prompts”.", "file")
+    marked = not (isinstance(whole, dict) and "prompts" in whole)
     for line, row in rows:
         if isinstance(row, dict):
-            yield line, _renamed(of_file | row), "prompts" not in whole
+            yield line, _renamed(of_file | row), marked
         else:
             yield line, UserError(f"The row is no object with keys: {_short(row)}."), False
 

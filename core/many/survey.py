@@ -51,6 +51,12 @@ class Sample:
     ):
         self.model = model
         fitted, unfit = fit(given, model.encoder, model.gpt.block_size, bos, reduce, rest)
+        if unfit and not fitted:
+            raise UserError(
+                f"None of {len(unfit):,} pairs can be used with this model. Line"
+                f" {unfit[0].line:,}: {unfit[0].reason}",
+                "file",
+            )
         self.columns, pairs, others = shared_columns(fitted)
         self.has_roles = pairs[0].has_roles
         most = commonest_tokens(pairs)

@@ -161,6 +161,12 @@ def test_a_folder_is_gone_on_with_only_where_it_is_of_the_same(file, tmp_path, c
     )
     assert refusal(capsys, file, "--resume").startswith("--resume needs --out")
     assert refusal(capsys, file, "--shard=1/2").startswith("--shard needs --out")
+    chosen = [file, "--keep=flips", "--out", tmp_path / "chosen"]
+    monkeypatch.undo()
+    assert many(*chosen) == 0
+    for step in ("sweep", "screen"):
+        monkeypatch.setattr(sweeping, step, None)
+    assert many(*chosen, "--resume") == 0
     # How pairs are summed up is no part of what is done of each.
     assert many(*again, "--metric=logit_diff", "--samples-seed=5") == 0
     assert answer(out)["bootstrap"]["seed"] == 5 and answer(out)["metric"] == "logit_diff"
