@@ -94,6 +94,10 @@ class Cluster:
     def close(self) -> None:
         self._client.close(timeout=_PATIENCE)
 
+    def __len__(self) -> int:
+        """How many workers there are now."""
+        return len(self._client.nthreads())
+
     def screen(self, sample: Sample) -> Iterator[float]:
         """As iterating over the sample does."""
         if sample.is_screened:
@@ -184,7 +188,7 @@ class Cluster:
 
     def _check_alive(self, heard: float) -> None:
         is_late = time.monotonic() - heard > _WITHOUT_WORKERS
-        if is_late and not self._client.nthreads():
+        if is_late and not len(self):
             raise UserError(
                 "All workers are lost, and no others came. What was done is kept in --out: start"
                 " others and go on from it with --resume.",

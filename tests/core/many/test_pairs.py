@@ -1,6 +1,7 @@
 """A file of pairs: what is read of it, whatever wrote it, and every row that is not, with why."""
 
 import json
+import time
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -155,6 +156,10 @@ NEEDED = (
             "my.csv is not in UTF-8: line 2 has the byte 0xE9. Save it as UTF-8 (in a spreadsheet:"
             " “CSV UTF-8”).",
         ),
+        (
+            HEADER.encode("utf-16-le"),
+            "my.csv is no text, or in UTF-16 without its mark: save it as UTF-8.",
+        ),
         (b"PK\3\4...", "my.csv is a workbook or an archive: save it as “CSV UTF-8”."),
         (
             b'{"prompts": [',
@@ -182,6 +187,13 @@ def test_many_rows_take_seconds_whether_they_are_rows_or_not():
     found, dropped = given_text(HEADER + rows)
     assert (len(found), len(dropped)) == (1, 20_000)
     assert dropped[-1].line == 20_002
+
+
+def test_a_list_of_many_rows_on_one_line_takes_a_second():
+    row = {"clean": "a", "corrupted": "b", "target": "c", "foil": "d"}
+    content, started = json.dumps([row] * 40_000).encode(), time.process_time()
+    assert len(read(content, "my.json")[0]) == 40_000
+    assert time.process_time() - started < 6
 
 
 def test_json_objects_are_read_one_a_line():
