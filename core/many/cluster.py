@@ -62,7 +62,8 @@ class Cluster:
             raise UserError(
                 "A cluster needs Dask: pip install -r requirements-cluster.txt", "scheduler"
             ) from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is raised
+        for name in ("distributed", "distributed.client"):  # what matters is raised
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         entry, name = model.entry, model.entry.name
         if entry.folder and not entry.checkpoint and name not in models.catalogue():
             name = os.path.abspath(name)  # a folder, and workers may have been started elsewhere
@@ -159,8 +160,8 @@ class Cluster:
             ) from error
         except (OSError, CancelledError, asyncio.CancelledError) as error:
             raise UserError(
-                f"The scheduler was lost ({_line(error)}). What was done is kept in --out: go on"
-                " from it with --resume.",
+                "The scheduler was lost. What was done is kept in --out: go on from it with"
+                " --resume.",
                 "scheduler",
             ) from error
         finally:

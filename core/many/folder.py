@@ -81,10 +81,13 @@ def begin(folder: Path, head: Head) -> Store:
             what = what or f"is share {there.share}, not {head.share}"
         if what:
             raise UserError(f"{folder} {what}: name another folder.", "out")
-    kept = Store(folder)
-    if not (folder / SURVEY).exists():
+    else:  # before anything else: without it the folder is nobody's
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be made: {error.strerror}.", "out") from error
         output.replace(folder / SURVEY, json.dumps(plain(head), indent=1))
-    return kept
+    return Store(folder)
 
 
 def keep_screened(folder: Path, screened: dict[str, Screened]) -> None:
