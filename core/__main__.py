@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 from reprlib import repr as brief  # a person may type thousands of digits
 from typing import NoReturn
 
@@ -23,6 +24,7 @@ from core.checks import bench, verify
 from core.engine import work
 from core.errors import UserError
 from core.many import cli as many_pairs
+from core.many.answer import Answer
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
@@ -46,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         try:
             work.choose_threads()
-            options = _parser().parse_args(arguments)
+            given = sys.argv[1:] if arguments is None else arguments
+            if given[:2] == many_pairs.MERGE.split():
+                given = [many_pairs.MERGE, *given[2:]]
+            options = _parser().parse_args(given)
             return options.run(options)
         finally:
             sys.stdout.flush()
@@ -110,8 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Check patching on a model against plain runs and against published numbers.",
     )
     checks.set_defaults(run=_verify)
-    many = many_pairs.add(commands)
+    many, merge = many_pairs.add(commands, _whole)
     many.set_defaults(run=_many)
+    merge.set_defaults(run=_merge)
     for command in (patch, checks, many):
         command.add_argument(
             "--model",
@@ -210,22 +216,46 @@ def _patch(options: argparse.Namespace) -> int:
 def _many(options: argparse.Namespace) -> int:
     _choose_checkpoint(options)
     files = _files(options)
-    model, started = _load(options, options.dtype), time.perf_counter()
-
-    def draw(fraction: float, pairs: int) -> None:
-        elapsed = time.perf_counter() - started
-        if elapsed > 1 and fraction:
-            rate = fraction * pairs / elapsed
-            left = duration(elapsed / fraction - elapsed)
-            done = f"{int(fraction * pairs):,} of {pairs:,} pairs"
-            _draw_bar(fraction, f"{done}, {rate:.1f} a second, {left} left")
-
-    answered = many_pairs.answer(options, model, draw)
-    if "json" in files:
-        output.write(files["json"], exports.many_json(answered) + "\n")
-    if files.get("json") != "-":
-        print(report_many(answered))
+    asked = many_pairs.Command(options)
+    _print_many(asked.run(_load(options, options.dtype), _Pace()), options.out, files)
     return 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    files = _files(options)
+    _print_many(many_pairs.merge(options), options.out, files)
+    return 0
+
+
+def _print_many(
+    answered: Answer | many_pairs.Unmapped, out: str | None, files: dict[str, str]
+) -> None:
+    said = exports.many_json(answered) + "\n"
+    if out:
+        output.replace(Path(out, "answer.json"), said)
+    if "json" in files:
+        output.write(files["json"], said)
+    if files.get("json") != "-":
+        print(report_many(answered) if isinstance(answered, Answer) else answered.text)
+
+
+class _Pace:
+    """Draws how far pairs are, and how quickly those come that are computed now: what was there
+    before it began is done, and took no time."""
+
+    def __init__(self):
+        self._began: dict[str, tuple[float, float]] = {}  # of a kind of work: when, how far
+
+    def __call__(self, kind: str, fraction: float, pairs: int) -> None:
+        now = time.perf_counter()
+        then, before = self._began.setdefault(kind, (now, fraction))
+        made, elapsed = fraction - before, now - then
+        if fraction == 1:
+            _draw_bar(1, "")
+        elif elapsed > 1 and made:
+            text = f"{int(fraction * pairs):,} of {pairs:,} pairs {kind}, "
+            text += f"{made * pairs / elapsed:.1f} a second, "
+            _draw_bar(fraction, text + f"{duration((1 - fraction) * elapsed / made)} left")
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ def prepare_streams() -> None:
 
 def end(status: int, message: str = "") -> int:
     """The exit status, after a message in one line."""
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     if len(line) > _LONGEST_LINE:
         line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
     for stream in (sys.stdout, sys.stderr):
@@ -34,6 +34,11 @@ def end(status: int, message: str = "") -> int:
         except OSError:  # Python would try once more on its way out, and complain
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return status
+
+
+def printable(text: str) -> str:
+    """What a terminal would act upon, as its escape: a message may hold what is in a file."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def redraw(line: str = "") -> None:
@@ -69,6 +74,19 @@ def _place(path: str) -> object:
     if not os.access(folder, os.W_OK):
         raise UserError(f"cannot write {path}: permission denied.")
     return place
+
+
+def replace(path: Path, content: str | bytes) -> None:
+    """A file, whole or not at all: it is written beside and moved into place. Raises UserError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(str(beside), content)
+        os.replace(beside, path)
+    except (UserError, OSError) as error:
+        with suppress(OSError):
+            beside.unlink()
+        reason = error.__cause__ if isinstance(error, UserError) else error
+        raise UserError(f"cannot write {path}: {reason.strerror}.") from error
 
 
 def write(path: str, content: str | bytes) -> None:

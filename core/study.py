@@ -126,9 +126,7 @@ class PlainRuns:
         )
 
     def token(self, id: int) -> Token:
-        """A vocabulary may be padded with rows that stand for no token."""
-        encoder = self.model.encoder
-        return token(id, encoder) if id in encoder.decoder else Token(id, f"<unused {id}>")
+        return token(id, self.model.encoder)
 
     @property
     def logits_bytes(self) -> int:

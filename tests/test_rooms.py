@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 THE_APP = {"streamlit", "pages", "app", "pandas", "transformers"}
 DRAWING = {"plotly", "matplotlib"}
+CLUSTER = {"distributed", "dask"}  # loaded where --scheduler asks for it, and nowhere else
 TEXTS = {f"core.question.{name}" for name in ("experiment", "tokens", "pair")} | {"mingpt.bpe"}
 MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.checks"}
 
@@ -108,7 +109,7 @@ def loaded(chain: int) -> dict[str, set[str]]:
 def test_nothing_is_loaded_that_a_room_has_no_business_with(chain, room):
     modules = loaded(chain)[room]
     assert room.removesuffix(".py").replace("/", ".") in modules
-    assert not trespasses(modules, LOADED[chain][room] | THE_APP)
+    assert not trespasses(modules, LOADED[chain][room] | THE_APP | CLUSTER)
 
 
 @pytest.mark.parametrize("room", ORDER)
@@ -140,10 +141,10 @@ def test_no_import_escapes_the_rule(source):
     assert trespasses(set(imported("from core import models")), {"core.models"})
 
 
-def test_pairs_are_read_and_fitted_without_torch():
-    (found,) = modules_after("from core.many import fitting, packs, pairs")
+def test_pairs_are_read_and_fitted_and_shards_are_merged_without_torch():
+    (found,) = modules_after("from core.many import fitting, folder, packs, pairs")
     assert not trespasses(found, {"torch", "mingpt.model"} | MODELS | DRAWING | THE_APP)
-    assert "core.many.packs" in found
+    assert {"core.many.packs", "core.many.folder"} <= found
 
 
 def test_what_a_first_visitor_waits_for_has_nothing_slow_in_it():

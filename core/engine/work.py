@@ -34,13 +34,14 @@ _LONG = 3.0  # seconds
 _rates: dict[str, float] = {}  # device -> operations per second
 
 
-def choose_threads() -> None:
+def choose_threads(given: int | None = None) -> None:
     """Give torch one thread for each processor this process may use, or fewer where the environment
-    variable OMP_NUM_THREADS says so; PATCHBOARD_THREADS overrides both. The one place where the
-    number is decided. Raises UserError for a variable that is no number."""
+    variable OMP_NUM_THREADS says so or, in its place, whoever started this process has `given` it
+    fewer; PATCHBOARD_THREADS overrides all. The one place where the number is decided. Raises
+    UserError for a variable that is no number."""
     allowed = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
     own = _threads("PATCHBOARD_THREADS")
-    torch.set_num_threads(own or min(allowed, _threads("OMP_NUM_THREADS") or allowed))
+    torch.set_num_threads(own or min(allowed, given or _threads("OMP_NUM_THREADS") or allowed))
 
 
 def _threads(variable: str) -> int | None:

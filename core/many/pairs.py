@@ -8,9 +8,11 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from reprlib import repr as brief  # a row may hold anything
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from core.errors import UserError
@@ -42,7 +44,7 @@ class Pair:
     """A row of a file. Of several targets (or foils) any one is right; they are texts, or the ids
     of tokens, never both."""
 
-    id: str  # the row's own, or its line
+    id: str  # the row's own, or its line (and which of it: "1.2" is the second of line 1)
     line: int  # of the file, where the row begins; from 1
     clean: str
     corrupted: str
@@ -66,6 +68,21 @@ class Dropped:
     reason: str
 
 
+class Share(NamedTuple):
+    """Every n-th row of a file, from the i-th on: what one of n machines does. Counted from 1."""
+
+    i: int = 1
+    n: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.i}/{self.n}"
+
+
+def place(row: Pair | Dropped) -> tuple[int, int, str]:
+    """What rows are put in the order of their file by; of a line the ids decide."""
+    return row.line, len(row.id), row.id
+
+
 def read(content: bytes, name: str) -> tuple[list[Pair], list[Dropped]]:
     """The pairs of a file, called `name` in messages, and the rows that are none.
 
@@ -79,15 +96,19 @@ def read(content: bytes, name: str) -> tuple[list[Pair], list[Dropped]]:
     pairs: list[Pair] = []
     dropped: list[Dropped] = []
     lines: dict[str, int] = {}  # id -> where it was given first
+    found: Counter[int] = Counter()  # line -> rows on it so far: of JSON there may be many
     for line, row, marked in _rows(_decoded(content, name), name):
         id = ""
+        found[line] += 1
         try:
             if isinstance(row, UserError):
                 raise row
-            id = _word(row, "id") or str(line)
+            id = _word(row, "id") or (f"{line}.{found[line]}" if found[line] > 1 else str(line))
             pair = _pair(id, line, row, marked)
             if id in lines:
-                raise UserError(f"Line {lines[id]:,} has the id {id} already: ids are unique.")
+                raise UserError(
+                    f"Line {lines[id]:,} has the id {_short(id)} already: ids are unique."
+                )
         except UserError as error:
             dropped.append(Dropped(line, id, str(error)))
         else:
@@ -132,8 +153,7 @@ def _decoded(content: bytes, name: str) -> str:
     """The text of a file, its line ends all made "\\n"."""
     if len(content) > MOST_BYTES:
         raise UserError(
-            f"{name} has {len(content) / 1e6:,.0f} MB, and at most {MOST_BYTES / 1e6:,.0f} MB are"
-            " read: split it.",
+            f"{name} has more than the {MOST_BYTES / 1e6:,.0f} MB that are read: split it.",
             "file",
         )
     if content.startswith(b"PK"):
@@ -148,6 +168,10 @@ def _decoded(content: bytes, name: str) -> str:
             " it as UTF-8 (in a spreadsheet: “CSV UTF-8”).",
             "file",
         ) from error
+    if "\0" in text[:1000]:
+        raise UserError(
+            f"{name} is no text, or in UTF-16 without its mark: save it as UTF-8.", "file"
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -265,9 +289,10 @@ def _json_rows(text: str, lines: list[str], name: str) -> _Rows:
         rows = next(same, [(1, row) for row in prompts])
     else:
         raise UserError(f"{name} has no list under “prompts”.", "file")
+    marked = not (isinstance(whole, dict) and "prompts" in whole)
     for line, row in rows:
         if isinstance(row, dict):
-            yield line, _renamed(of_file | row), "prompts" not in whole
+            yield line, _renamed(of_file | row), marked
         else:
             yield line, UserError(f"The row is no object with keys: {_short(row)}."), False
 

@@ -78,8 +78,9 @@ def samples(groups: Sequence[str], count: int = SAMPLES, seed: int = 0) -> np.nd
     names = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     of = np.array([names[key] for key in keys])  # (n,)
     G = len(names)
-    drawn = np.random.default_rng(seed).multinomial(G, np.full(G, 1 / G), size=count)  # (S, G)
-    return drawn[:, of]
+    draw = np.random.default_rng(seed).multinomial
+    rows = (draw(G, np.full(G, 1 / G)).astype(np.uint16)[of] for _ in range(count))
+    return np.stack([*rows])
 
 
 def summarize(
@@ -107,7 +108,7 @@ def summarize(
     low, high = np.nanquantile(sampled, (tail, 1 - tail), axis=0)
     effects = (cells - unpatched[:, None]) / whole.mean()  # (n, cells)
     of_pairs = (cells - zero[:, None]) / whole.mean()
-    agreement = (np.sign(effects) == np.sign(effects.mean(axis=0))).mean(axis=0)
+    agreement = (_signs(effects) == _signs(effects.mean(axis=0))).mean(axis=0)
     clean, corrupted = plain[0].tolist()
     return Summary(
         *(part.reshape(shape) for part in (mean, low, high, agreement)),
@@ -117,6 +118,11 @@ def summarize(
         corrupted=corrupted,
         unpatched=clean if base == "clean" else corrupted,
     )
+
+
+def _signs(effects: np.ndarray) -> np.ndarray:
+    """-1, 0 or 1; what may be rounding, which is another in other company, has none."""
+    return np.where(np.abs(effects) > ROUNDING, np.sign(effects), 0)
 
 
 def _check(whole: np.ndarray, of_ratios: bool) -> None:
@@ -139,6 +145,10 @@ def _check(whole: np.ndarray, of_ratios: bool) -> None:
 def _ratio(weights: np.ndarray, numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
     """Of each sample the sum of numerators over that of denominators: (S, n), (n, cells), (n,) ->
     (S, cells); NaN where the two runs hardly differ over a whole sample."""
-    below = weights @ denominators / weights.sum(axis=1)  # (S,)
-    below = np.where(np.abs(below) < SMALLEST_DIFFERENCE, np.nan, below)
-    return weights @ numerators / weights.sum(axis=1, keepdims=True) / below[:, None]
+    found = []
+    for part in np.array_split(weights, max(1, weights.size >> 23)):  # else it is gigabytes
+        part = part / part.sum(axis=1, keepdims=True)
+        below = part @ denominators
+        below = np.where(np.abs(below) < SMALLEST_DIFFERENCE, np.nan, below)
+        found.append(part @ numerators / below[:, None])
+    return np.concatenate(found)

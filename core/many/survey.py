@@ -8,8 +8,8 @@ answer = survey.read(asked)
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from core.engine.sweep import sizes_of
 from core.engine.work import run_work, seconds_for
@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.many import sweeping
 from core.many.answer import KEEPS, Answer
 from core.many.fitting import Fitted, commonest_tokens, fit, shared_columns
-from core.many.pairs import Dropped, Pair
+from core.many.pairs import Dropped, Pair, Share, place
 from core.many.store import Store, digest
 from core.many.values import LeftOut, Screened, Swept
 from core.models import LoadedModel
@@ -26,14 +26,6 @@ from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import token
 from core.result import EMBEDDING
-
-
-class Share(NamedTuple):
-    """Every n-th row of a file, from the i-th on: what one of n machines does. Counted from 1."""
-
-    i: int = 1
-    n: int = 1
-
 
 ALL = Share()
 
@@ -58,17 +50,25 @@ class Sample:
     ):
         self.model = model
         fitted, unfit = fit(given, model.encoder, model.gpt.block_size, bos, reduce, rest)
+        if unfit and not fitted:
+            raise UserError(
+                f"None of {len(unfit):,} pairs can be used with this model. Line"
+                f" {unfit[0].line:,}: {unfit[0].reason}",
+                "file",
+            )
         self.columns, pairs, others = shared_columns(fitted)
         self.has_roles = pairs[0].has_roles
         most = commonest_tokens(pairs)
         self.tokens = tuple((token(id, model.encoder), count) for id, count in most)
         # Of all rows every share finds the same columns, and every row is in one share.
-        lines = sorted(row.line for rows in (given, dropped) for row in rows)
-        own = set(lines[share.i - 1 :: share.n])
-        self.given = len(own)
-        self.pairs = sorted((p for p in pairs if p.pair.line in own), key=lambda p: p.pair.line)
-        left_out = (row for rows in (dropped, unfit, others) for row in rows if row.line in own)
-        self.dropped = tuple(sorted(left_out, key=lambda row: row.line))
+        rows = sorted((*given, *dropped), key=place)[share.i - 1 :: share.n]
+        own = {row.id for row in rows if isinstance(row, Pair)}
+        self.given = len(rows)
+        self.pairs = sorted((p for p in pairs if p.pair.id in own), key=lambda p: place(p.pair))
+        left_out = [row for row in rows if isinstance(row, Dropped)]
+        left_out += [row for row in (*unfit, *others) if row.id in own]
+        self.dropped = tuple(sorted(left_out, key=place))
+        self.share = share
         self.screened: list[Screened] = []
 
     @property
@@ -86,15 +86,26 @@ class Sample:
     def __iter__(self) -> Iterator[float]:
         if self.is_screened:
             return
-        found: list[Screened] = []
-        for some in sweeping.screened(self.pairs, self.model):
-            found += some
+        found: dict[str, Screened] = {}
+        for part in sweeping.screenings(self.by_length, self.model):
+            found |= zip(
+                (of.pair.id for of in part), sweeping.screen(part, self.model), strict=True
+            )
             yield len(found) / len(self.pairs)
-        self.screened = found
+        self.take(found)
+
+    @property
+    def by_length(self) -> list[Fitted]:
+        """The pairs, those of one length together."""
+        return sorted(self.pairs, key=lambda pair: len(pair.clean))
+
+    def take(self, screened: Mapping[str, Screened]) -> None:
+        """Take over what the model says to every pair, by id."""
+        self.screened = [screened[pair.pair.id] for pair in self.pairs]
 
     def chosen(self, keep: str) -> tuple[list[Fitted], list[LeftOut]]:
         """The pairs of a kind of KEEPS, and those left out with what the model says to them. Raises
-        UserError where none is left."""
+        UserError where none is left of all rows."""
         if keep == "all":
             return self.pairs, []
         for _ in self:
@@ -106,7 +117,7 @@ class Sample:
                 left_out.append(LeftOut(row, pair, found))
             else:
                 kept.append(pair)
-        if not kept:
+        if not kept and self.share == ALL:  # another share may have some
             raise UserError(
                 f"None of {len(self.pairs):,} usable pairs is one of the {KEEPS[keep]}: keep all of"
                 " them, or ask a model that shows the behaviour.",
@@ -153,9 +164,10 @@ class Survey:
         return sum(grid.nbytes for of in self.swept for grid in of.values.grids.values())
 
     def __iter__(self) -> Iterator[float]:
-        todo = self._todo()
+        todo = self.todo()
         done, total = len(self.swept), len(self.pairs)
-        yield done / total
+        if total:  # a share may have none
+            yield done / total
         for batch in sweeping.batches(todo, self.sample.model, self.sweep):
             steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics)
             while True:
@@ -167,15 +179,16 @@ class Survey:
             done += len(batch)
         yield 1.0
 
-    def _todo(self) -> list[Fitted]:
-        """The pairs that are not swept yet, nor in the store."""
-        there = {of.pair.pair.line for of in self.swept}
-        todo = [pair for pair in self.pairs if pair.pair.line not in there]
+    def todo(self) -> list[Fitted]:
+        """The pairs that are not swept yet, nor in the store, of which those that are are taken
+        over."""
+        there = {of.pair.pair.id for of in self.swept}
+        todo = [pair for pair in self.pairs if pair.pair.id not in there]
         if not self._store:
             return todo
-        known = {pair.pair.line: self._store.find(pair, self.digest(pair)) for pair in todo}
+        known = {pair.pair.id: self._store.find(pair, self.digest(pair)) for pair in todo}
         self.swept += [swept for swept in known.values() if swept]
-        return [pair for pair in todo if not known[pair.pair.line]]
+        return [pair for pair in todo if not known[pair.pair.id]]
 
     def add(self, swept: Sequence[Swept]) -> None:
         """Take over pairs that are done."""
@@ -192,7 +205,13 @@ class Survey:
     ) -> Answer:
         """The map of the pairs that are done. Raises UserError where a recovery is none, and for
         a metric that was not read off."""
-        swept = sorted(self.swept, key=lambda of: of.pair.pair.line)
+        swept = sorted(self.swept, key=lambda of: place(of.pair.pair))
+        return Answer.of(swept, **self.about(asked, of_ratios, seed, draws))
+
+    def about(
+        self, asked: Experiment, of_ratios: bool = False, seed: int = 0, draws: str = "groups"
+    ) -> dict[str, Any]:
+        """What `Answer.of` takes beside the pairs."""
         sample, model = self.sample, self.sample.model
         site, columns, tokens = SITES[asked.site], sample.columns, sample.tokens
         axes = site.axes
@@ -201,25 +220,22 @@ class Survey:
         elif sample.has_roles:
             axes = tuple("role" if axis == "position" else axis for axis in axes)
         layers = tuple(map(str, range(model.gpt.config.n_layer)))
-        dropped = sorted(
-            (*sample.dropped, *(of.row for of in self.left_out)), key=lambda row: row.line
-        )
-        return Answer.of(
-            swept,
-            experiment=asked,
-            model=model.card,
-            axes=axes,
-            rows=(EMBEDDING, *layers) if asked.embedding else layers,
-            columns=columns,
-            tokens=tokens,
-            keep=self.keep,
-            given=sample.given,
-            dropped=tuple(dropped),
-            left_out=tuple(self.left_out),
-            of_ratios=of_ratios,
-            seed=seed,
-            draws=draws,
-        )
+        dropped = sorted((*sample.dropped, *(of.row for of in self.left_out)), key=place)
+        return {
+            "experiment": asked,
+            "model": model.card,
+            "axes": axes,
+            "rows": (EMBEDDING, *layers) if asked.embedding else layers,
+            "columns": columns,
+            "tokens": tokens,
+            "keep": self.keep,
+            "given": sample.given,
+            "dropped": tuple(dropped),
+            "left_out": tuple(self.left_out),
+            "of_ratios": of_ratios,
+            "seed": seed,
+            "draws": draws,
+        }
 
 
 def _why_not(found: Screened, keep: str) -> str:

@@ -35,15 +35,18 @@ BATCH_WORK = 3e11
 PACK_MEMORY = 96 << 20
 
 
-def screened(pairs: Sequence[Fitted], model: LoadedModel) -> Iterator[list[Screened]]:
-    """What the model says to both plain runs of each pair, in turn, in lists of some. Those of one
-    length that follow one another are run together."""
+def screen(batch: Sequence[Fitted], model: LoadedModel) -> list[Screened]:
+    """What the model says to both plain runs of pairs of one length."""
+    return _screened(batch, _recorded(batch, model), model)
+
+
+def screenings(pairs: Sequence[Fitted], model: LoadedModel) -> Iterator[list[Fitted]]:
+    """The pairs in turn, in parts that are screened together."""
     sizes = sizes_of(model.gpt)
     for T, same in groupby(pairs, key=lambda pair: len(pair.clean)):
         takes = 2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize)
         costs = 2 * run_work(sizes.L, sizes.C, sizes.M, T, 0, 0, T)
-        for batch in _parts(list(same), takes, costs):
-            yield _screened(batch, _recorded(batch, model), model)
+        yield from _parts(list(same), takes, costs)
 
 
 def batches(

@@ -40,6 +40,9 @@ def _escaped(char: str) -> str:
 
 
 def token(id: int, encoder: Encoder) -> Token:
+    """A vocabulary may be padded with ids that stand for no token."""
+    if id not in encoder.decoder:
+        return Token(id, f"<unused {id}>")
     return Token(id, encoder.token_bytes(id).decode("utf-8", errors="backslashreplace"))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from core.many.answer import Answer
 from core.many.summary import LEVEL
+from core.output import printable
 from core.question.metrics import METRICS
 from core.result import Ranked, Result
 from core.views.words import averaged, number, probability, summary, width_of, wording
@@ -70,7 +71,7 @@ def _left_out(answer: Answer, most: int = 20) -> Iterator[str]:
     if rows:
         yield f"\n{len(rows):,} left out:"
     for row in rows[:most]:
-        yield f"  line {row.line:,} ({row.id}): {row.reason}"
+        yield f"  line {row.line:,} ({printable(_clip(row.id, 40))}): {printable(row.reason)}"
     if len(rows) > most:
         yield f"  and {len(rows) - most:,} more (--json names all)"
 
@@ -115,5 +116,5 @@ def _aligned(column: Sequence[str]) -> list[str]:
     return [" " * (width - width_of(cell)) + cell for cell in column]
 
 
-def _clip(label: str) -> str:
-    return label if len(label) <= _LONGEST_PIECE else label[: _LONGEST_PIECE - 1] + "…"
+def _clip(label: str, most: int = _LONGEST_PIECE) -> str:
+    return label if len(label) <= most else label[: most - 1] + "…"

@@ -14,7 +14,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from core.__main__ import main
+from core.__main__ import _Pace, main
 from core.engine import work
 from core.views.exports import from_json, read_grid_csv
 from mingpt.bpe import load_encoder
@@ -301,18 +301,26 @@ def test_a_number_of_threads_that_is_none_is_a_mistake(capsys, monkeypatch, vari
 
 
 @pytest.mark.parametrize(
-    ("own", "openmp", "expected"),
-    [("", "", 4), ("", " 3,2 ", 3), ("", "64", 4), ("6", "3", 6), (" 1 ", "", 1)],
+    ("own", "openmp", "given", "expected"),
+    [
+        ("", "", None, 4),
+        ("", " 3,2 ", None, 3),
+        ("", "64", None, 4),
+        ("6", "3", 1, 6),
+        (" 1 ", "", None, 1),
+        ("", "1", 3, 3),
+        ("", "", 64, 4),
+    ],
 )
 def test_threads_are_as_many_as_processors_or_what_the_environment_says(
-    monkeypatch, own, openmp, expected
+    monkeypatch, own, openmp, given, expected
 ):
     chosen = []
     monkeypatch.setattr("torch.set_num_threads", chosen.append)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 2, 4, 6}, raising=False)
     monkeypatch.setenv("PATCHBOARD_THREADS", own)
     monkeypatch.setenv("OMP_NUM_THREADS", openmp)
-    work.choose_threads()
+    work.choose_threads(given)
     assert chosen == [expected]
 
 
@@ -323,6 +331,27 @@ def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(
     monkeypatch.setattr("core.study.Study.__iter__", None)
     text = mistake(capsys, patch(model_folder, metric="recovery"))
     assert text.startswith("Recovery divides by the difference")
+
+
+def test_the_rate_of_pairs_is_that_of_those_computed_now(monkeypatch):
+    now, drawn = 100.0, []
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    monkeypatch.setattr("core.__main__._draw_bar", lambda fraction, text: drawn.append(text))
+    pace = _Pace()
+    for kind, seconds, fraction in [
+        ("screened", 0, 0.5),
+        ("done", 50, 0.5),  # which were there already
+        ("done", 10, 0.6),
+        ("done", 10, 0.8),
+        ("done", 10, 1.0),
+    ]:
+        now += seconds
+        pace(kind, fraction, 1000)
+    assert drawn == [
+        "600 of 1,000 pairs done, 10.0 a second, 40 s left",
+        "800 of 1,000 pairs done, 15.0 a second, 13 s left",
+        "",
+    ]
 
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess:

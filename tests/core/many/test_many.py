@@ -16,6 +16,7 @@ from core.many.pairs import Pair, write
 from core.many.store import VALUES, Store
 from core.many.survey import Sample, Share, Survey
 from core.question.experiment import Experiment
+from tests import builders
 from tests.builders import finished
 
 METRICS = ("logit_diff", "target_prob", "kl")
@@ -126,6 +127,14 @@ def test_screening_says_what_both_plain_runs_say(model, pairs):
         assert found[:6] == pytest.approx(again[:6], abs=1e-4) and found[6:] == again[6:]
 
 
+def test_a_vocabulary_may_be_padded_with_ids_without_a_token():
+    model = builders.loaded_model(padding=400)
+    pair = Pair("1", 1, builders.CLEAN, builders.CORRUPTED, (" Lee",), (" Poe",))
+    sample = Sample([pair], [], model)
+    (said,) = sweeping.screen(sample.pairs, model)
+    assert said.clean_top.text == f"<unused {said.clean_top.id}>"
+
+
 def test_the_rank_of_several_is_that_of_the_best():
     logits = torch.tensor([1.0, 3.0, 2.0, 3.0, 0.0])
     ranks = {ids: sweeping._rank(logits, ids) for ids in [(1,), (3,), (2,), (4, 0), (0, 3)]}
@@ -134,7 +143,7 @@ def test_the_rank_of_several_is_that_of_the_best():
 
 def test_pairs_are_chosen_by_what_the_model_says_and_the_others_named(model, pairs):
     sample = sample_of(pairs[:2], model)
-    flipping, *_ = next(sweeping.screened(pairs, model))
+    flipping, *_ = sweeping.screen(pairs[:1], model)
     still = flipping._replace(corrupted_difference=-1.0, target_rank=7)
     sample.screened = [flipping, still]
     for keep, reason in (
@@ -227,6 +236,10 @@ def test_the_command_prints_a_map_and_its_json_is_the_sums_over_pairs(
     ("more", "says"),
     [
         (["/nowhere/at/all.csv"], "/nowhere/at/all.csv cannot be read: No such file"),
+        (["/dev/null"], "/dev/null is empty. A row needs clean"),
+        (["/dev/zero"], "/dev/zero has more than the 50 MB that are read: split it."),
+        (["/"], "/ cannot be read: Is a directory"),
+        (["FILE", "--samples-seed=-1"], "'-1' is no whole number"),
         (["FILE", "--site=head_z", "--window=1"], "Only resid_post has window"),
         (["FILE", "--keep=some"], "invalid choice: 'some'"),
     ],
@@ -236,3 +249,21 @@ def test_a_mistake_is_one_line(pairs, tmp_path, capsys, more, says):
     file.write_text(write([pairs[0].pair]), encoding="utf-8")
     assert main(["many", *(str(file) if part == "FILE" else part for part in more)]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_what_a_file_holds_is_neither_evaluated_nor_acted_upon_by_a_terminal(
+    pairs, tmp_path, capsys
+):
+    file = tmp_path / "pairs.csv"
+    good = pairs[0].pair
+    formula = Pair("=1+1", 2, "=1+1", "=2", good.target, good.foil)
+    red = replace(good, id="\x1b[31m" + "9" * 100_000, target=("\x1b[31m",))
+    file.write_text(write([formula, red]), encoding="utf-8")
+    assert main(["many", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("patchboard: None of 2 pairs can be used with this model. Line 2: The")
+    file.write_text(write([good, formula, red]), encoding="utf-8")
+    assert main(["many", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "line 3 (=1+1): The" in printed and "(\\x1b[31m999" in printed
+    assert "\x1b" not in said + printed and len(printed) < 10_000

@@ -1,6 +1,7 @@
 """A file of pairs: what is read of it, whatever wrote it, and every row that is not, with why."""
 
 import json
+import time
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -155,6 +156,10 @@ NEEDED = (
             "my.csv is not in UTF-8: line 2 has the byte 0xE9. Save it as UTF-8 (in a spreadsheet:"
             " “CSV UTF-8”).",
         ),
+        (
+            HEADER.encode("utf-16-le"),
+            "my.csv is no text, or in UTF-16 without its mark: save it as UTF-8.",
+        ),
         (b"PK\3\4...", "my.csv is a workbook or an archive: save it as “CSV UTF-8”."),
         (
             b'{"prompts": [',
@@ -174,7 +179,7 @@ def test_whatever_a_file_holds_it_is_refused_in_words(hostile):
 
 def test_a_file_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(pairs, "MOST_BYTES", 1_000_000)
-    assert refusal(b"x" * 3_000_000) == ("my.csv has 3 MB, and at most 1 MB are read: split it.")
+    assert refusal(b"x" * 3_000_000) == ("my.csv has more than the 1 MB that are read: split it.")
 
 
 def test_many_rows_take_seconds_whether_they_are_rows_or_not():
@@ -182,6 +187,13 @@ def test_many_rows_take_seconds_whether_they_are_rows_or_not():
     found, dropped = given_text(HEADER + rows)
     assert (len(found), len(dropped)) == (1, 20_000)
     assert dropped[-1].line == 20_002
+
+
+def test_a_list_of_many_rows_on_one_line_takes_a_second():
+    row = {"clean": "a", "corrupted": "b", "target": "c", "foil": "d"}
+    content, started = json.dumps([row] * 40_000).encode(), time.process_time()
+    assert len(read(content, "my.json")[0]) == 40_000
+    assert time.process_time() - started < 6
 
 
 def test_json_objects_are_read_one_a_line():
@@ -200,6 +212,8 @@ def test_json_objects_are_read_one_a_line():
     listed, _ = given_text(json.dumps([row, row], indent=1))
     assert [pair.clean for pair in listed] == ["a b"] * 2
     assert [pair.line for pair in listed] == [2, 11]
+    on_one_line, _ = given_text(json.dumps([row] * 3))
+    assert [(pair.id, pair.line) for pair in on_one_line] == [("1", 1), ("1.2", 1), ("1.3", 1)]
 
 
 def test_auto_circuits_json_is_read_as_it_is():
