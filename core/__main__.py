@@ -29,7 +29,7 @@ from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.study import Study
-from core.views import exports
+from core.views import exports, many_files
 from core.views.colour_bar import VIEWS
 from core.views.terminal import report, report_many
 from core.views.words import duration
@@ -232,7 +232,9 @@ def _print_many(
 ) -> None:
     said = exports.many_json(answered) + "\n"
     if out:
-        output.replace(Path(out, "answer.json"), said)
+        made = many_files.files(answered) if isinstance(answered, Answer) else {}
+        for name, make in ({"answer.json": lambda: said} | made).items():
+            output.replace(Path(out, name), make())
     if "json" in files:
         output.write(files["json"], said)
     if files.get("json") != "-":

@@ -171,7 +171,8 @@ class Command:
             if options.shard == Share():
                 raise
             about = survey.about(*summing)
-            return Unmapped(about["given"], len(survey.pairs), about["dropped"], str(error))
+            why = str(error) if survey.pairs else "none of its rows is used."
+            return Unmapped(about["given"], len(survey.pairs), about["dropped"], why)
 
     def _screen(self, sample: Sample, steps: Iterable[float], on_progress: Progress) -> None:
         """Unless that is done already."""

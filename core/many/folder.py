@@ -122,20 +122,17 @@ def merge(folders: Sequence[Path], out: Path | None = None) -> Answer:
             raise UserError(f"{folder} is not finished: run its command again with --resume.")
         found += _values(folder, rest["pairs"])
         abouts.append(rest["about"])
-    whole, *others = abouts
-    joined = {name: [*whole[name]] for name in ("dropped", "left_out")}
-    for about, (folder, *_) in zip(others, shards[1:], strict=True):
-        about["metric"], whole["metric"] = (of["experiment"].metric for of in (about, whole))
-        for name in sorted(whole.keys() - {"experiment", "model", "given", *joined}):
-            if about[name] != whole[name]:
+    whole, shared = abouts[0], _shared(abouts[0])
+    for about, folder in zip(abouts, folders, strict=True):
+        for name, value in _shared(about).items():
+            if value != shared[name]:
                 raise UserError(f"{folder} has another {name} than {folders[0]}.")
-        whole["given"] += about["given"]
-        for name, rows in joined.items():
-            rows += about[name]
-    joined["dropped"].sort(key=place)
-    joined["left_out"].sort(key=lambda of: place(of.row))
-    whole |= {name: tuple(rows) for name, rows in joined.items()}
-    whole.pop("metric", None)
+    dropped, left_out = ([row for of in abouts for row in of[n]] for n in ("dropped", "left_out"))
+    whole["given"] = sum(about["given"] for about in abouts)
+    whole["dropped"] = tuple(sorted(dropped, key=place))
+    whole["left_out"] = tuple(sorted(left_out, key=lambda of: place(of.row)))
+    if not found:
+        raise UserError(f"None of {whole['given']:,} pairs is used: {whole['dropped'][0].reason}")
     found.sort(key=lambda of: place(of[1].pair.pair))
     if out:
         head = shards[0][1]._replace(share=Share())
@@ -144,6 +141,13 @@ def merge(folders: Sequence[Path], out: Path | None = None) -> Answer:
             values.add(digest, swept)
         finish(out, head, [(digest, swept.pair) for digest, swept in found], whole)
     return Answer.of([swept for _, swept in found], **whole)
+
+
+def _shared(about: dict[str, Any]) -> dict[str, Any]:
+    """What shards have in common; a model may have another name on another machine."""
+    own = {"experiment", "model", "given", "dropped", "left_out"}
+    common = {name: value for name, value in about.items() if name not in own}
+    return common | {"metric": about["experiment"].metric}
 
 
 def _check_shares(heads: dict[Path, Head], folders: Sequence[Path]) -> None:
