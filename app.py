@@ -14,15 +14,15 @@ WITH_INPUTS = {
 }
 page = st.navigation(
     [
-        st.Page("pages/patching/patch.py", title="Patch", icon=":material/grid_on:", default=True),
-        st.Page("pages/patching/many.py", title="Many pairs", icon=":material/stacks:"),
-        st.Page("pages/reading/components.py", title="Components", icon=":material/category:"),
-        st.Page("pages/reading/lens.py", title="Lens", icon=":material/search:"),
-        st.Page("pages/reading/compare.py", title="Compare", icon=":material/balance:"),
-        st.Page("pages/learn/how_it_works.py", title="How it works", icon=":material/menu_book:"),
-        st.Page("pages/learn/training.py", title="Training", icon=":material/movie:"),
-        st.Page("pages/learn/tokens.py", title="Tokens", icon=":material/abc:"),
-        st.Page("pages/learn/is_it_right.py", title="Is it right?", icon=":material/check:"),
+        st.Page("pages/patching/patch.py", title="Patch", default=True),
+        st.Page("pages/patching/many.py", title="Many pairs"),
+        st.Page("pages/reading/components.py", title="Components"),
+        st.Page("pages/reading/lens.py", title="Lens"),
+        st.Page("pages/reading/compare.py", title="Compare"),
+        st.Page("pages/learn/how_it_works.py", title="How it works"),
+        st.Page("pages/learn/training.py", title="Training"),
+        st.Page("pages/learn/tokens.py", title="Tokens"),
+        st.Page("pages/learn/is_it_right.py", title="Is it right?"),
     ],
     position="top",
 )

@@ -7,7 +7,6 @@ for fraction in survey:
 answer = survey.read(asked)
 """
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from core.question.tokens import token
 from core.result import EMBEDDING
 
 ALL = Share()
+_SECONDS_A_PAIR = 0.004  # for what is no product: measured, and most of it with a small model
 
 
 class Sample:
@@ -148,7 +148,6 @@ class Survey:
         self.pairs, self.left_out = sample.chosen(keep)
         self.swept: list[Swept] = []
         self._store = store
-        self._adding = threading.Lock()
 
     @property
     def estimate(self) -> tuple[float, int]:
@@ -156,7 +155,8 @@ class Survey:
         model = self.sample.model
         operations = sweeping.work_of(self.pairs, model, self.sweep)
         seconds = seconds_for(operations, model.gpt.lm_head.weight.device.type)
-        return seconds, 2 * sweeping.BATCH_MEMORY + 2 * sweeping.PACK_MEMORY
+        seconds += _SECONDS_A_PAIR * len(self.pairs)
+        return seconds, sweeping.memory_of(self.pairs, model, self.sweep)
 
     @property
     def nbytes(self) -> int:

@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from core.engine.plan import first_difference, plan_of
+from core.engine.plan import Plan, chunks, first_difference, largest, plan_of
 from core.engine.runs import Run, record, run_bytes
 from core.engine.sweep import Sweep, sizes_of, together
 from core.engine.work import run_work
@@ -56,15 +56,27 @@ def batches(
     as BATCH_MEMORY and BATCH_WORK have room for, but one at the least."""
     by_length = sorted(pairs, key=lambda pair: len(pair.clean))
     for _, same in groupby(by_length, key=lambda pair: len(pair.clean)):
-        plans = [(pair, *_plans(pair, model, asked)) for pair in same]
-        takes = max(nbytes for _, _, nbytes in plans)
-        costs = max(operations for _, operations, _ in plans)
-        yield from _parts([pair for pair, *_ in plans], takes, costs)
+        pairs = list(same)
+        plans = {_plan(pair, model, asked) for pair in pairs}
+        takes = max(2 * run_bytes(*_run_sizes(plan)) + plan.states_bytes for plan in plans)
+        yield from _parts(pairs, takes, max(map(_work, plans)))
 
 
 def work_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
     """Floating-point operations of the plain runs and the sweeps of pairs, at the least."""
-    return sum(_plans(pair, model, asked)[0] for pair in pairs)
+    return sum(_work(_plan(pair, model, asked)) for pair in pairs)
+
+
+def memory_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
+    """The most bytes that a batch of pairs takes above the weights: the plain runs and the states
+    of its pairs, and the largest pack of their rows."""
+    most = 0
+    for batch in batches(pairs, model, asked):
+        plans = [_plan(pair, model, asked) for pair in batch]
+        runs = 2 * len(batch) * run_bytes(*_run_sizes(plans[0]))
+        states = sum(plan.states_bytes for plan in plans)
+        most = max(most, runs + states + sum(largest(chunks(plans, PACK_MEMORY))))
+    return most
 
 
 def sweep(
@@ -81,15 +93,21 @@ def sweep(
     return [Swept(*of) for of in zip(batch, screened, values, strict=True)]
 
 
-def _plans(pair: Fitted, model: LoadedModel, asked: Experiment) -> tuple[int, int]:
-    """Of a pair's plain runs and sweep the operations, and the bytes they take up in a batch."""
-    sizes, T = sizes_of(model.gpt), len(pair.clean)
+def _plan(pair: Fitted, model: LoadedModel, asked: Experiment) -> Plan:
     is_patched = sides(asked.direction)[1] in SIDES  # an ablation changes the text from its start
     differ = first_difference(pair.clean, pair.corrupted) if is_patched else 0
-    plan = plan_of(sizes, T, differ, asked.site, asked.embedding, asked.window)
-    operations = plan.work + 2 * run_work(sizes.L, sizes.C, sizes.M, T, 0, 0, T)
-    nbytes = 2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize) + plan.states_bytes
-    return operations, nbytes
+    what = asked.site, asked.embedding, asked.window
+    return plan_of(sizes_of(model.gpt), len(pair.clean), differ, *what)
+
+
+def _run_sizes(plan: Plan) -> tuple[int, int, int, int]:
+    return plan.sizes.L, plan.T, plan.sizes.C, plan.sizes.itemsize
+
+
+def _work(plan: Plan) -> int:
+    """Operations of a sweep and its plain runs."""
+    L, C, M, _, _ = plan.sizes
+    return plan.work + 2 * run_work(L, C, M, plan.T, 0, 0, plan.T)
 
 
 @torch.inference_mode()

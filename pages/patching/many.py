@@ -26,12 +26,15 @@ from pages.parts.pairs import Given
 _MAP_EVERY = 0.8  # seconds
 _BEGUN = "begun_pairs"  # of which pairs a person has asked for a map
 _CHOSEN = "chosen_pair"  # the line of one
+_OPENS = "opens_pair"  # by itself, on the page of one pair
 _TABLE, _STRIP = "pairs_farthest", "pairs_strip"
 _FARTHEST = 200  # pairs of a table
 _PATCH = "pages/patching/patch.py"
 
 
 def page() -> None:
+    if st.session_state.pop(_OPENS, False):
+        st.switch_page(_PATCH)
     html.show(html.title("Does it hold for many sentences?"))
     left, right = st.columns((7, 3), gap="medium")
     with right:
@@ -274,8 +277,13 @@ def _one_pair(found: Answer, at: tuple[int, int], of: Swept, on: Shelf) -> None:
         if max(len(pair.target), len(pair.foil)) > 1:
             html.show(html.note("By itself it is asked for the first of its targets and foils."))
         by_itself = alone(pair, found.experiment, encoder)
-        if st.button("Open this pair by itself", on_click=experiment.put, args=(by_itself,)):
-            st.switch_page(_PATCH)
+        st.button("Open this pair by itself", on_click=_open, args=(by_itself,))
+
+
+def _open(by_itself: Experiment) -> None:
+    """As a callback: with the experiment the chosen cell goes, and what is drawn below it."""
+    experiment.put(by_itself)
+    st.session_state[_OPENS] = True
 
 
 def _groups(found: Answer) -> None:
@@ -332,6 +340,12 @@ def _screening(sample: Sample, survey: Survey) -> None:
     html.show(html.text(screened_says(sample.given, rows, sample.dropped)))
     figure = many_figures.screening(rows)
     st.plotly_chart(figure, key="screening", config=answer.MODEBAR)
+    html.show(
+        html.caption(
+            "LD is logit(foil) - logit(target): below 0 the target is ahead, above 0 the foil. Of"
+            " several targets or foils a logit is the log-sum-exp: that of any one of them."
+        )
+    )
     with st.expander(f"All {sample.given:,} pairs as a table"):
         st.dataframe(many_figures.screening_table(rows, sample.dropped), hide_index=True)
 

@@ -30,12 +30,14 @@ def pytest_collection_modifyitems(items) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(pytestconfig, tmp_path_factory) -> Iterator[Server]:
+def server(pytestconfig, tmp_path_factory, browser) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("home")
     write_slow_model(home / "models" / "slow")
     builders.write_model_folder(home / "models" / driver.NAME_OF_MARKUP)
     server = Server(pytestconfig.rootpath, home)
     server.wait_until_up()
+    first = Visit(server, browser.new_page())  # of whom `pages.parts.first_visit` tells
+    first.open().page.close()
     yield server
     server.stop()
     assert "Traceback" not in server.log.read_text(), server.log.read_text()

@@ -17,6 +17,7 @@ ASKED = replace(
 HEADINGS = {
     "/": "Which activation carries the answer?",
     "/components": "Which component?",
+    "/many": "Does it hold for many sentences?",
     "/lens": "What was it going to say?",
     "/compare": "How do two answers compare?",
     "/how_it_works": "How it works",

@@ -138,7 +138,7 @@ def test_of_heads_by_role_the_map_is_of_one_role(open_app):
     ("file", "says"),
     [
         ("clean,target\na,b", "what was pasted has no column corrupted and no column foil"),
-        (pairs.write([WRONG]), "None of 1 pairs can be used with this model. Line 2: The texts must have"),
+        (pairs.write([WRONG]), "None of 1 pairs can be used with this model. Line 2: The texts"),
         (pairs.write([replace(pair, target=(" she",)) for pair in MADE]), None),
     ],
 )
