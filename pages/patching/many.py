@@ -29,6 +29,7 @@ _CHOSEN = "chosen_pair"  # the line of one
 _OPENS = "opens_pair"  # by itself, on the page of one pair
 _TABLE, _STRIP = "pairs_farthest", "pairs_strip"
 _FARTHEST = 200  # pairs of a table
+_REASONS = 3  # why pairs cannot be used that are told at once
 _PATCH = "pages/patching/patch.py"
 
 
@@ -115,7 +116,7 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
                     _still(read(), key=f"map_at_{fraction}")
 
         with progress:
-            label = f"Run {len(survey.pairs):,} pairs"
+            label = f"Run {len(survey.pairs):,} pair{'s' * (len(survey.pairs) > 1)}"
             finished = running.drive(surveyed, draw_partly, label, every=_MAP_EVERY)
         if not finished:
             return
@@ -338,6 +339,10 @@ def _screening(sample: Sample, survey: Survey) -> None:
         for pair, found in zip(sample.pairs, sample.screened, strict=True)
     ]
     html.show(html.text(screened_says(sample.given, rows, sample.dropped)))
+    for row in sample.dropped[:_REASONS]:
+        html.show(html.caption(f"Line {row.line:,}: {row.reason}"))
+    if len(sample.dropped) > _REASONS:
+        html.show(html.caption(f"{len(sample.dropped) - _REASONS:,} more are in the table."))
     figure = many_figures.screening(rows)
     st.plotly_chart(figure, key="screening", config=answer.MODEBAR)
     html.show(
