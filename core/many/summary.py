@@ -106,9 +106,10 @@ def summarize(
     sampled = _ratio(weights, cells - zero[:, None], whole)  # (S, cells)
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(sampled, (tail, 1 - tail), axis=0)
-    effects = (cells - unpatched[:, None]) / whole.mean()  # (n, cells)
+    moved = cells - unpatched[:, None]  # (n, cells)
+    effects = moved / whole.mean()
     of_pairs = (cells - zero[:, None]) / whole.mean()
-    agreement = (_signs(effects) == _signs(effects.mean(axis=0))).mean(axis=0)
+    agreement = (_signs(moved) == _signs(moved.mean(axis=0))).mean(axis=0)
     clean, corrupted = plain[0].tolist()
     return Summary(
         *(part.reshape(shape) for part in (mean, low, high, agreement)),
