@@ -28,8 +28,8 @@ class Pack:
     """The rows of a chunk of runs, of the sweeps that `plans` are of."""
 
     def __init__(self, chunk: Chunk, plans: list[Plan], device: torch.device):
-        # Of each sweep the runs that begin together lie together.
-        runs = sorted(chunk.runs, key=lambda run: (run[1].start, run[0]))
+        # Of each sweep the runs that begin together lie together, as they do in the chunk.
+        runs = sorted(chunk.runs, key=lambda run: run[1].start)
         self.cells = [cell for _, cell in runs]
         self.sweeps = sorted({sweep for sweep, _ in runs})  # the numbers of those in the chunk
         self.start = self.cells[0].start  # the block before which the first run begins
@@ -73,7 +73,8 @@ class Pack:
         if is_last:
             wanted = self.ends[:N]
         base = self.base[:N] if len(self.sweeps) > 1 else None
-        return suffix.Rows(self.run[:R], self.position[:R], base, N, self._first, new, wanted)
+        rows = self.run[:R], self.position[:R]
+        return suffix.Rows(*rows, base, N, before, self._first, new, wanted)
 
     def joining(self, block: int) -> Iterator[tuple[int, slice]]:
         """The runs that begin before `block`, as a slice of them for each sweep."""

@@ -37,6 +37,7 @@ class Rows(NamedTuple):
     position: torch.Tensor  # (R,)
     base: torch.Tensor | None  # (N,) which base each run belongs to; None where there is but one
     runs: int  # N
+    before: int  # how many of them were under way before this block
     first: int  # no run begins before this position
     new: torch.Tensor | slice  # the R' rows that differ from the base already before this block
     wanted: torch.Tensor | slice  # the R'' rows of which the stream after the block is wanted
@@ -83,18 +84,30 @@ def _attend(
 ) -> torch.Tensor:
     """What attention adds to the stream of the rows that are wanted, (R'', C); x (R', C) are the
     new rows after LayerNorm."""
-    N, (_, _, H, T, D) = rows.runs, bases.shape
-    qkv = _linear(attn.c_attn, x, buffer)  # (R', 3 C)
-    places = buffer[qkv.numel() :][: 3 * N * T * H * D].view(3, N, H, T, D)
-    if rows.base is None:
+    N, first, (_, _, H, T, D) = rows.runs, rows.first, bases.shape
+    qkv = _linear(attn.c_attn, x, buffer).unflatten(-1, (3, H, D))  # (R', 3, H, D)
+    places = buffer[qkv.numel() :]
+    kv = places[: 2 * N * T * H * D].view(2, N, H, T, D)
+    q = places[kv.numel() :][: N * (T - first) * H * D].view(N, H, T - first, D)
+    _copy_bases(kv, bases[1:], rows.base)
+    # Of the runs that join, all queries but one are the base's. Of the others those before their p
+    # are whatever the buffer holds: nobody reads what comes of them.
+    of_joining = rows.base if rows.base is None else rows.base[rows.before :]
+    _copy_bases(q[None, rows.before :], bases[:1, :, :, first:], of_joining)
+    run, position = rows.run[rows.new], rows.position[rows.new]
+    q[run, :, position - first] = qkv[:, 0]
+    kv[:, run, :, position] = qkv[:, 1:]
+    z = _mix(q, *kv, attn.scale)  # (N, H, S, D)
+    z = z[rows.run[rows.wanted], :, rows.position[rows.wanted] - first]  # (R'', H, D)
+    return attn.c_proj(z.flatten(1))
+
+
+def _copy_bases(places: torch.Tensor, bases: torch.Tensor, base: torch.Tensor | None) -> None:
+    """Into the places (K, N, H, S, D) of N runs what their bases (K, P, H, S, D) have."""
+    if base is None:
         places.copy_(bases)
     else:
-        torch.index_select(bases, 1, rows.base, out=places)
-    places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv.unflatten(-1, (3, H, D))
-    q, k, v = places
-    z = _mix(q[:, :, rows.first :], k, v, attn.scale)  # (N, H, S, D)
-    z = z[rows.run[rows.wanted], :, rows.position[rows.wanted] - rows.first]  # (R'', H, D)
-    return attn.c_proj(z.flatten(1))
+        torch.index_select(bases, 1, base, out=places)
 
 
 def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
