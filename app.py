@@ -9,6 +9,7 @@ st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 WITH_INPUTS = {
     "Patch": "Which activation carries the answer?",
     "Components": "Which component?",
+    "Follow it back": "What feeds it?",
     "Lens": "What was it going to say?",
     "Compare": "How do two answers compare?",
 }
@@ -17,6 +18,7 @@ page = st.navigation(
         st.Page("pages/patching/patch.py", title="Patch", default=True),
         st.Page("pages/patching/many.py", title="Many pairs"),
         st.Page("pages/reading/components.py", title="Components"),
+        st.Page("pages/reading/follow.py", title="Follow it back"),
         st.Page("pages/reading/lens.py", title="Lens"),
         st.Page("pages/reading/compare.py", title="Compare"),
         st.Page("pages/learn/how_it_works.py", title="How it works"),

@@ -23,15 +23,17 @@ from core import models, output
 from core.checks import bench, verify
 from core.engine import work
 from core.errors import UserError
+from core.following import Follow
 from core.many import cli as many_pairs
 from core.many.answer import Answer
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
+from core.result import FROZEN
 from core.study import Study
 from core.views import exports, many_files
 from core.views.colour_bar import VIEWS
-from core.views.terminal import report, report_many
+from core.views.terminal import report, report_many, report_paths
 from core.views.words import duration
 from mingpt.hub import Progress
 
@@ -81,17 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Patch every layer and position of one text pair and print the grid.",
     )
     patch.set_defaults(run=_patch)
-    patch.add_argument("--clean", required=True, metavar="TEXT")
-    patch.add_argument("--corrupted", required=True, metavar="TEXT")
-    patch.add_argument("--target", required=True, metavar="TOKEN", help='e.g. " Jones"')
-    patch.add_argument("--foil", required=True, metavar="TOKEN", help='e.g. " Smith"')
-    patch.add_argument("--metric", default="logit_diff", help=", ".join(METRICS))
-    patch.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
+    _ask_for_pair(patch)
     patch.add_argument("--site", default="resid_post", help=", ".join(SITES))
     patch.add_argument(
         "--window", type=_whole, default=0, help="how many layers on either side are patched too"
     )
-    patch.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric; or -")
@@ -109,6 +105,25 @@ def _parser() -> argparse.ArgumentParser:
         " assignment (layers alone, foil - target, one sequential scale)",
     )
 
+    paths = commands.add_parser(
+        "paths",
+        help="path patching: what every head and MLP sends directly into a receiver",
+        description="Patch the direct path of every sender into one receiver and print the map.",
+    )
+    paths.set_defaults(run=_paths)
+    _ask_for_pair(paths)
+    paths.add_argument(
+        "--to",
+        required=True,
+        metavar="RECEIVER",
+        help="logits; a head's query, key or value as 9.6.q, .k or .v, all three as 9.6; an MLP's"
+        " input as mlp3; at one position: 9.6.q@4",
+    )
+    frozen = "; ".join(f"{name}: {says}" for name, says in FROZEN.items())
+    paths.add_argument("--frozen", default="all", choices=FROZEN, help=frozen)
+    paths.add_argument("--json", metavar="FILE", help="the map; - for standard output alone")
+    paths.add_argument("--csv", metavar="FILE", help="a line for each sender; or -")
+
     checks = commands.add_parser(
         "verify",
         help="check a model's numbers against plain runs and published ones",
@@ -118,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     many, merge = many_pairs.add(commands, _whole)
     many.set_defaults(run=_many)
     merge.set_defaults(run=_merge)
-    for command in (patch, checks, many):
+    for command in (patch, paths, checks, many):
         command.add_argument(
             "--model",
             default="teaching",
@@ -177,10 +192,25 @@ def _choose_checkpoint(options: argparse.Namespace) -> None:
         options.model = models.at_checkpoint(options.model, options.step, options.seed)
 
 
+def _ask_for_pair(command: argparse.ArgumentParser) -> None:
+    """Two texts, the tokens that compete, and how to patch and to measure."""
+    command.add_argument("--clean", required=True, metavar="TEXT")
+    command.add_argument("--corrupted", required=True, metavar="TEXT")
+    command.add_argument("--target", required=True, metavar="TOKEN", help='e.g. " Jones"')
+    command.add_argument("--foil", required=True, metavar="TOKEN", help='e.g. " Smith"')
+    command.add_argument("--metric", default="logit_diff", help=", ".join(METRICS))
+    command.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
+    command.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
+
+
+def _experiment(options: argparse.Namespace) -> Experiment:
+    names = {field.name for field in fields(Experiment)}
+    return Experiment(**{key: v for key, v in vars(options).items() if key in names})
+
+
 def _patch(options: argparse.Namespace) -> int:
     _choose_checkpoint(options)
-    names = {field.name for field in fields(Experiment)}
-    experiment = Experiment(**{key: v for key, v in vars(options).items() if key in names})
+    experiment = _experiment(options)
     files = _files(options)
     pictures = [kind for kind in _PICTURES if kind in files]
     if len(SITES[experiment.site].axes) > 2:
@@ -210,6 +240,22 @@ def _patch(options: argparse.Namespace) -> int:
         output.write(files["json"], exports.to_json(result) + "\n")
     if "-" not in files.values():
         print(report(result))
+    return 0
+
+
+def _paths(options: argparse.Namespace) -> int:
+    _choose_checkpoint(options)
+    experiment = _experiment(options)
+    files = _files(options)
+    follow = Follow(experiment, _load(options, options.dtype), [options.to], options.frozen)
+    _with_progress(follow)
+    (path_map,) = follow.read(experiment).values()
+    if "csv" in files:
+        output.write(files["csv"], exports.paths_csv(path_map))
+    if "json" in files:
+        output.write(files["json"], exports.paths_json(path_map) + "\n")
+    if "-" not in files.values():
+        print(report_paths(path_map))
     return 0
 
 

@@ -140,13 +140,41 @@ class Map:
 
 
 @dataclass(frozen=True, eq=False)
-class Result(Map):
-    """One experiment's answer, under every metric that could be read."""
+class OfOnePair(Map):
+    """A map of one text pair."""
 
     clean: tuple[Token, ...]
     corrupted: tuple[Token, ...]
     target: Token
     foil: Token
+
+
+@dataclass(frozen=True, eq=False)
+class PathMap(OfOnePair):
+    """What each sender does along its direct path into one receiver, with all else between them
+    frozen. A grid has a row for each layer, and a column for each head and, last, the MLP; NaN for
+    senders that come too late."""
+
+    receiver: str  # as `core.question.receivers` writes it
+    frozen: str  # a key of FROZEN
+    embedding: dict[str, float]  # metric -> its value for the embedding as the sender
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*map(str, range(self.values.shape[1] - 1)), "MLP")
+
+
+# What is held at the unpatched run's values between a sender and a receiver.
+FROZEN = {
+    "all": "all heads and MLPs between them frozen",
+    "heads": "the heads between them frozen, the MLPs recomputed",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Result(OfOnePair):
+    """One experiment's answer, under every metric that could be read."""
+
     top: dict[str, tuple[Ranked, ...]]  # "clean", "corrupted" -> the 20 likeliest next tokens
     seconds: dict[str, float]  # what was done -> how long it took: "load", "sweep" and the like
     at_position: int | None = None  # of a map that `at` made: which position it is of

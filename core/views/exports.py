@@ -23,9 +23,19 @@ from core.many.answer import Answer
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
-from core.result import EMBEDDING, Baseline, Map, ModelCard, Moved, Ranked, Result
+from core.result import (
+    EMBEDDING,
+    Baseline,
+    Map,
+    ModelCard,
+    Moved,
+    OfOnePair,
+    PathMap,
+    Ranked,
+    Result,
+)
 from core.views.sentences import predicts
-from core.views.words import formula, quoted, replaced, summary, wording
+from core.views.words import formula, quoted, replaced, sender, summary, wording
 
 if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
     from core.reading.attribution import Attribution
@@ -93,6 +103,46 @@ def to_json(result: Result, shown: Result | None = None, chosen: Chosen | None =
 def many_json(answer: Answer) -> str:
     """The answer to many pairs, as `Answer.to_dict` says it."""
     return json.dumps(answer.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def paths_json(path_map: PathMap) -> str:
+    """What every sender does along its direct path into a receiver, under the experiment's metric;
+    senders that come too late are null."""
+    metric = path_map.experiment.metric
+    values = [[None if v != v else v for v in row] for row in path_map.values.tolist()]
+    return json.dumps(
+        {
+            "experiment": path_map.experiment.to_dict(),
+            "model": asdict(path_map.model),
+            "tokens": {side: [asdict(t) for t in getattr(path_map, side)] for side in _SIDES},
+            "receiver": path_map.receiver,
+            "frozen": path_map.frozen,
+            "metric": metric,
+            "in_words": {"patched": summary(path_map), "metric": wording(path_map)},
+            "heads": [row[:-1] for row in values],
+            "mlps": [row[-1] for row in values],
+            "embedding": path_map.embedding[metric],
+            "clean_value": path_map.plain(metric, "clean"),
+            "corrupted_value": path_map.plain(metric, "corrupted"),
+        },
+        ensure_ascii=False,
+        allow_nan=False,
+        indent=1,
+    )
+
+
+def paths_csv(path_map: PathMap) -> str:
+    """The same in long form, a line for each sender and a column for each metric."""
+    asked = what_of(path_map)
+    lines = [("receiver", "frozen", "sender", *path_map.grids, *asked)]
+    senders = [("embedding", list(path_map.embedding.values()))]
+    for row, column in np.ndindex(path_map.values.shape):
+        values = [grid[row, column].item() for grid in path_map.grids.values()]
+        shown = ["" if value != value else value for value in values]
+        senders.append((sender(path_map, row, column), shown))
+    of = path_map.receiver, path_map.frozen
+    lines += [(*of, name, *values, *asked.values()) for name, values in senders]
+    return csv_of(lines)
 
 
 def from_json(text: str) -> Result:
@@ -280,7 +330,7 @@ def what_of(shown: Map) -> dict[str, str | int]:
         "window": experiment.window,
         "model": named(shown.model.name),
     }
-    if isinstance(shown, Result):
+    if isinstance(shown, OfOnePair):
         asked |= {of: json.dumps(getattr(shown, of).text, ensure_ascii=False) for of in _CONTENDERS}
     return asked
 

@@ -25,7 +25,7 @@ from core.many.answer import Answer
 from core.question.experiment import DIRECTIONS
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.result import Map
+from core.result import Map, PathMap
 from core.views.colour_bar import Painting, paint
 from core.views.colours import on_paper
 from core.views.words import (
@@ -116,6 +116,8 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     metric = METRICS[experiment.metric]
     asks = DIRECTIONS[experiment.direction].asks.split(": ")[1]
     after = f"after patching the {SITES[experiment.site].title.lower()}"
+    if isinstance(result, PathMap):
+        after = f"after patching the paths into {result.receiver}"
 
     def said(text: str, marked: bool = False) -> _Words:
         return [(word, marked) for word in text.split(" ")]

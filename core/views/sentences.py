@@ -6,9 +6,9 @@ import numpy as np
 
 from core.question.metrics import MATTERS
 from core.question.tokens import Token
-from core.result import EMBEDDING, Result, SmokeTest
+from core.result import EMBEDDING, PathMap, Result, SmokeTest
 from core.views.doubts import matters
-from core.views.words import layer_name, number, short, wording
+from core.views.words import layer_name, number, sender, short, wording
 
 
 def predicts(test: SmokeTest | None) -> str:
@@ -99,6 +99,21 @@ def learnt_pairs(losses: dict[int, float], since: int, bigrams: float) -> str:
         f" nats, which is no worse than the {bigrams:.2f} of a table that counts pairs of words. At"
         f" step {first:,} it was {losses[first]:.2f}, in the end it is {losses[last]:.2f}."
     )
+
+
+def sends(path_map: PathMap, most: int = 3) -> str:
+    """Which senders do most along their direct paths into a receiver, by how much."""
+    metric = path_map.experiment.metric
+    moved = np.nan_to_num(path_map.values - path_map.plain(metric))
+    order = [np.unravel_index(i, moved.shape) for i in np.abs(moved).ravel().argsort()[::-1]]
+    named = [
+        f"{sender(path_map, *at)} ({'+' * bool(moved[at] > 0)}{number(metric, moved[at])})"
+        for at in order[:most]
+        if abs(moved[at]) >= matters(path_map)
+    ]
+    if not named:
+        return f"No sender does much along its path into {path_map.receiver}."
+    return f"Most into {path_map.receiver}: {', '.join(named)}."
 
 
 def nothing_moves(result: Result) -> str | None:

@@ -8,7 +8,7 @@ from core.many.answer import Answer
 from core.many.summary import LEVEL
 from core.output import printable
 from core.question.metrics import METRICS
-from core.result import Ranked, Result
+from core.result import PathMap, Ranked, Result
 from core.views.words import averaged, number, probability, summary, width_of, wording
 
 _LONGEST_PIECE = 12
@@ -34,6 +34,29 @@ def report(result: Result) -> str:
         f"{result.model.name} ({result.model.fingerprint})" + (seconds and f": {seconds}"),
     ]
     return "\n\n".join(parts)
+
+
+def report_paths(path_map: PathMap) -> str:
+    """Everything `python -m core paths` prints."""
+    metric = path_map.experiment.metric
+    baseline = path_map.baselines[metric]
+    cells = [["layer", *path_map.columns]]
+    for row, label in enumerate(path_map.rows):
+        values = path_map.values[row]
+        cells.append([label, *("" if v != v else f"{v:z.3f}" for v in values)])
+    lines = zip(*map(_aligned, zip(*cells, strict=True)), strict=True)
+    return "\n".join(
+        [
+            f"{METRICS[metric].title}: {wording(path_map)}",
+            f"clean run {number(metric, baseline.clean)}, corrupted run"
+            f" {number(metric, baseline.corrupted)}; {summary(path_map)}",
+            "",
+            *("  ".join(line).rstrip() for line in lines),
+            "",
+            f"the embedding {number(metric, path_map.embedding[metric])};"
+            f" {path_map.model.name} ({path_map.model.fingerprint})",
+        ]
+    )
 
 
 def report_many(answer: Answer) -> str:

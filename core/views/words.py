@@ -11,7 +11,7 @@ from core.many.answer import KEEPS, Answer
 from core.many.summary import LEVEL, SAMPLES
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
-from core.result import Map, Result
+from core.result import FROZEN, Map, OfOnePair, PathMap, Result
 
 _LONGEST_LABEL = 24
 _LONGEST_TICK = 14
@@ -51,7 +51,7 @@ def plain(text: str) -> str:
 def formula(of: Map, metric: str, name: Callable[[Token], str] = label) -> str:
     """A metric as a formula with both tokens spelled out; of many pairs each has its own."""
     tokens = {"target": "target", "foil": "foil"}
-    if isinstance(of, Result):
+    if isinstance(of, OfOnePair):
         tokens = {"target": name(of.target), "foil": name(of.foil)}
     return METRICS[metric].formula.format(**tokens)
 
@@ -88,6 +88,12 @@ def marks_mean(answer: Answer) -> str:
 def summary(result: Map) -> str:
     """What was patched, with what and into what."""
     experiment = result.experiment
+    if isinstance(result, PathMap):
+        return (
+            f"what every sender adds to {result.receiver} along its direct path,"
+            f" {FROZEN[result.frozen]}: {result.patched_with} into the {result.unpatched} run"
+            f" ({experiment.direction})"
+        )
     window = f", a window of {experiment.window} on either side" if experiment.window else ""
     return (
         f"{experiment.site}{at_position(result)}{window}: {result.patched_with} into the"
@@ -100,7 +106,14 @@ def at_position(result: Map) -> str:
     if isinstance(result, Answer):
         _, at = result.at_column or (0, "")
         return f" at {'position ' * at.isdigit()}{at}" if at else ""
-    return "" if result.at_position is None else f" at position {result.at_position}"
+    at = getattr(result, "at_position", None)
+    return "" if at is None else f" at position {at}"
+
+
+def sender(path_map: PathMap, row: int, column: int) -> str:
+    """A sender as it is written: "9.6" or "mlp3"."""
+    layer, name = path_map.rows[row], path_map.columns[column]
+    return f"mlp{layer}" if name == "MLP" else f"{layer}.{name}"
 
 
 def replaced(result: Result, row: int, column: int) -> str:
@@ -196,6 +209,8 @@ def _run_label(result: Map, run: range, between: str) -> str:
         is_token = result.axes[1] == "position"
         said = result.tokens[run[0]][0].label if is_token else visible(result.columns[run[0]])
         return short(said.replace("·", " ") if not is_token else said, _LONGEST_TICK)
+    if isinstance(result, PathMap):
+        return result.columns[run[0]]
     if result.axes[1] != "position":
         return str(run[0])
     sides = ("".join(side[p].label for p in run) for side in (result.clean, result.corrupted))

@@ -1,0 +1,81 @@
+"""What senders do along their paths into a receiver -> Plotly figures."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.result import PathMap
+from core.views.colour_bar import paint
+from core.views.colours import BLUE, GREY, rgba
+from core.views.heatmaps import CHARACTER, NARROWEST, SIDE_BY_SIDE, dressed, grid_of_layers
+from core.views.words import formula, number, plotly_text, sender, wording
+
+_TOO_LATE = "comes too late for this receiver"
+
+
+def heatmap(path_map: PathMap, reach: float | None = None, clickable: bool = True) -> go.Figure:
+    """Layers down, heads and the MLP across; a click's first fields are row and column. `reach` is
+    that of `heatmaps.heatmap`."""
+    narrowest = SIDE_BY_SIDE if reach else NARROWEST
+    painting = paint(path_map, reach=reach)
+    return grid_of_layers(
+        painting,
+        f"{path_map.receiver}: {wording(path_map)}",
+        painting.marks(narrowest / CHARACTER),
+        _fields(path_map),
+        [
+            f"<b>%{{customdata[2]}} into {plotly_text(path_map.receiver)}</b>",
+            f"<b>{plotly_text(formula(path_map, path_map.experiment.metric))}:"
+            " %{customdata[3]}</b>",
+            f"change against the {path_map.unpatched} run: %{{customdata[4]}}",
+        ],
+        clickable,
+        narrowest,
+    )
+
+
+def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:
+    """Of each head what it does along its direct path into the logits against another effect of
+    it, (layers, heads): what it does in all, or direct logit attribution."""
+    metric = paths.experiment.metric
+    direct, whole = (paths.values - paths.plain(metric))[:, :-1], other
+    figure = go.Figure()
+    low, high = (f(f(direct), f(whole)) for f in (np.min, np.max))
+    line = {"color": rgba(GREY), "dash": "dot"}
+    figure.add_scatter(x=[low, high], y=[low, high], mode="lines", line=line, hoverinfo="skip")
+    rows, columns = np.indices(direct.shape)
+    figure.add_scatter(
+        x=direct.ravel(),
+        y=whole.ravel(),
+        mode="markers",
+        marker={"color": rgba(BLUE, 0.65), "size": 8},
+        customdata=[
+            [f"{layer}.{head}", number(metric, d), number(metric, w)]
+            for layer, head, d, w in zip(
+                *(of.ravel().tolist() for of in (rows, columns, direct, whole)), strict=True
+            )
+        ],
+        hovertemplate="<b>%{customdata[0]}</b><br>direct %{customdata[1]}"
+        f"<br>{called} %{{customdata[2]}}<extra></extra>",
+    )
+    figure.update_xaxes(title="direct effect on the logits", fixedrange=True, nticks=6)
+    figure.update_yaxes(title=called, fixedrange=True)
+    figure.update_layout(
+        height=340, margin={"t": 20, "l": 10, "r": 10, "b": 10}, showlegend=False, dragmode=False
+    )
+    return dressed(figure)
+
+
+def _fields(path_map: PathMap) -> np.ndarray:
+    metric, values = path_map.experiment.metric, path_map.values
+    base = path_map.plain(metric)
+
+    def said(value: float) -> list[str]:
+        if value != value:
+            return [_TOO_LATE, "none"]
+        return [number(metric, value), number(metric, value - base)]
+
+    fields = [
+        [str(row), str(column), sender(path_map, row, column), *said(values[row, column])]
+        for row, column in np.ndindex(values.shape)
+    ]
+    return np.array(fields, dtype=object).reshape(*values.shape, -1)
