@@ -1,0 +1,312 @@
+"""Path patching: what comes of a sender's patch along its direct path into one receiver, exact.
+
+A sender is a head's z, an MLP's output or the embedding, at all positions; a receiver is what the
+last position is unembedded from, a head's query, key or value, or an MLP's input (Wang et al.
+2022; Goldowsky-Dill et al. 2023). The plain way takes two hooked runs for each sender. Three facts
+make that cheap, without any approximation:
+
+- The stream is a sum. With all between them held at the base's, a sender changes what the receiver
+  reads, before its LayerNorm, by exactly the change of what it adds to the stream. With the heads
+  alone held, the change passes through the MLPs between, which work position by position.
+- A head's new query, key or value changes the stream by what this one head adds to it, from the
+  first position on that it reaches; from there on all senders' runs go through the blocks as one
+  matrix (`core.engine.suffix`).
+- Before the first position at which the texts differ nothing changes.
+
+Shapes: T tokens, L layers, C channels, H heads of D = C / H channels; N senders; W positions of
+the receiver's input, and S positions from the first of them to the end.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+
+from core.engine import plan, suffix
+from core.engine.layer import Ablated, Layer
+from core.engine.runs import Run, check_ready, not_finite
+from core.engine.sweep import sizes_of
+from core.question.receivers import Receiver
+from mingpt.model import GPT
+
+Frozen = Literal["all", "heads"]
+
+
+class Paths:
+    """`source`'s activations sent into `receiver` on `base`, one sender at a time.
+
+    `source` is a run of as many tokens, or "zero" or "mean" to ablate, as in a `Sweep`. `frozen`
+    says what is held at the base's values between the two: "all", or only the "heads".
+
+    Of each sender's run the last position after the final LayerNorm: `heads` (L, H, C), `mlps`
+    (L, C) and `embedding` (C,), NaN where it is not known yet and, for good, of senders that come
+    too late for the receiver. Iterating computes them, and yields the fraction of the work that is
+    done; whoever stops iterating cancels. Raises UserError for a model in training mode and, while
+    iterating, for numbers that are not finite; ValueError for texts of unequal length, and for a
+    receiver that the model or the text does not have.
+    """
+
+    def __init__(
+        self,
+        model: GPT,
+        base: Run,
+        source: Run | str,
+        receiver: Receiver,
+        frozen: Frozen = "all",
+    ):
+        check_ready(model)
+        if frozen not in ("all", "heads"):
+            raise ValueError(f'frozen is "all" or "heads", not {frozen!r}')
+        self.sizes, self.T = sizes_of(model), len(base.ids)
+        _check(receiver, self.sizes, self.T)
+        self.model, self.base, self.source = model, base, source
+        self.receiver, self.frozen = receiver, frozen
+        differ = 0 if isinstance(source, str) else plan.first_difference(base.ids, source.ids)
+        self.positions = _positions(receiver, differ, self.T, self.sizes.L)
+        # Senders in the order in which the network computes them, so that those which come before
+        # the receiver are the first: the embedding, then of each layer the heads and the MLP.
+        L, H = self.sizes.L, self.sizes.H
+        self.layer = L if receiver.layer is None else receiver.layer
+        self.senders = 1 + self.layer * (H + 1) + (H if receiver.kind == "mlp" else 0)
+        self._states = base.state.new_full((1 + L * (H + 1), len(base.state)), torch.nan)
+        if not self.positions:
+            self._states[: self.senders] = base.state
+
+    @property
+    def embedding(self) -> torch.Tensor:
+        return self._states[0]
+
+    @property
+    def heads(self) -> torch.Tensor:
+        return self._by_layer[:, :-1]
+
+    @property
+    def mlps(self) -> torch.Tensor:
+        return self._by_layer[:, -1]
+
+    @property
+    def _by_layer(self) -> torch.Tensor:
+        return self._states[1:].view(self.sizes.L, self.sizes.H + 1, -1)
+
+    def __iter__(self) -> Iterator[float]:
+        return together([self])
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """How many rows go through MLPs on their way, and how many through blocks after it."""
+        W, H = len(self.positions), self.sizes.H
+        if not W:
+            return 0, 0
+        before = sum(1 + layer * (H + 1) + H for layer in range(self.layer))
+        S = self.T - self.positions[0]
+        after = self.senders * S * max(1, self.sizes.L - self.layer)
+        return (W * before if self.frozen == "heads" else 0), after
+
+    def group(self) -> tuple:
+        """What paths have in common of which the same arrives at the receivers."""
+        source = self.source if isinstance(self.source, str) else id(self.source)
+        return id(self.base), source, self.frozen, self.layer, self.senders, self.positions
+
+    def chunks(self, budget: int) -> list[range]:
+        """The senders in parts whose rows take up `budget` bytes at the most, but one at least."""
+        (_, C, M, H, itemsize), T, W = self.sizes, self.T, len(self.positions)
+        S = T - self.positions[0]
+        R = max(S, W)
+        numbers = R * C + W * C + suffix.buffer_size(R, 1, T, C, M)
+        bytes_each = itemsize * numbers + suffix.step_bytes(R, 1, T - S, T, C, H, itemsize)
+        some = max(1, budget // bytes_each)
+        return [range(self.senders)[i : i + some] for i in range(0, self.senders, some)]
+
+    def inside(self, layer: int) -> tuple[Layer, Layer | Ablated]:
+        """What base and source hold inside a layer."""
+        base = self.base.layer(self.model, layer)
+        if isinstance(self.source, str):
+            return base, Ablated(base, self.source)
+        return base, self.source.layer(self.model, layer)
+
+
+def together(paths: Sequence[Paths], budget: int | None = None) -> Iterator[float]:
+    """Compute paths of one model, and yield the fraction of all their work that is done. What
+    arrives at several receivers at the same place (a head's query, key and value) is computed
+    once. `budget` is that of `plan.chunks`."""
+    budget = plan.WORKING_MEMORY if budget is None else budget
+    groups: dict[tuple, list[Paths]] = {}
+    for each in paths:
+        if each.positions:
+            groups.setdefault(each.group(), []).append(each)
+    total = sum(
+        group[0].rows[0] * 2 / 3 + sum(each.rows[1] for each in group) for group in groups.values()
+    )
+    done = 0.0
+    for group in groups.values():
+        yield done / total
+        for step in _group(group, budget):
+            done += step
+            yield min(done / total, 1.0)
+    yield 1.0
+
+
+def _group(group: list[Paths], budget: int) -> Iterator[float]:
+    """Compute paths into receivers at one place, and yield how many rows each step took through a
+    block, an MLP being two thirds of one."""
+    with torch.inference_mode():
+        changes = _Changes(group[0])
+    for layer in range(len(changes.z)):
+        with torch.inference_mode():
+            changes.gather(layer)
+        yield 0.0
+    for chunk in group[0].chunks(budget):
+        arrived = yield from changes.arriving(chunk)
+        for each in group:
+            with torch.inference_mode():
+                x, changed = _received(each, arrived)
+            for layer in range(each.layer + (each.receiver.kind != "logits"), each.sizes.L):
+                yield float(len(chunk) * (each.T - each.positions[0]))
+                with torch.inference_mode():
+                    x = _step(each, layer, x, changed)
+                    changed = x.shape[1]
+            with torch.inference_mode():
+                ends = each.model.transformer.ln_f(x[:, -1])
+                if not ends.isfinite().all():
+                    raise not_finite(ends.dtype, "a patch")
+                each._states[chunk.start : chunk.stop] = ends
+            yield float(len(chunk) * (each.T - each.positions[0]))
+
+
+class _Changes:
+    """How the source's activations of all senders differ from the base's at the positions of a
+    receiver's input, and what that makes of it."""
+
+    def __init__(self, of: Paths):
+        self._of = of
+        W, (L, C, *_) = len(of.positions), of.sizes
+        self._at = slice(of.positions.start, of.positions.stop)
+        new = of.base.resid.new_empty
+        heads_in = min(L, of.layer + (of.receiver.kind == "mlp"))
+        self.z = new(heads_in, W, C)
+        self.mlp_out = new(of.layer, W, C)
+        self.mid = new(of.layer if of.frozen == "heads" else 0, W, C)  # the base's
+
+    def gather(self, layer: int) -> None:
+        base, source = self._of.inside(layer)
+        self.z[layer] = (source.z - base.z)[:, self._at].transpose(0, 1).flatten(1)
+        if layer < len(self.mlp_out):
+            self.mlp_out[layer] = (source.mlp_out - base.mlp_out)[self._at]
+        if layer < len(self.mid):
+            self.mid[layer] = base.resid_mid[self._at]
+
+    def _heads(self, layer: int) -> torch.Tensor:
+        """What each head's change adds to the stream, (H, W, C)."""
+        weight = self._of.model.transformer.h[layer].attn.c_proj.weight  # (C, H D)
+        z, H = self.z[layer], self._of.sizes.H
+        return z.unflatten(-1, (H, -1)).transpose(0, 1) @ weight.unflatten(-1, (H, -1)).permute(
+            1, 2, 0
+        )
+
+    def arriving(self, chunk: range) -> Iterator[float]:
+        """The change of the stream at the receiver's input for some senders, (N, W, C)."""
+        of, H = self._of, self._of.sizes.H
+        with torch.inference_mode():
+            d = self.z.new_empty(len(chunk), self.z.shape[1], self.z.shape[2])
+            if 0 in chunk:
+                base, source = of.inside(0)
+                d[0] = (source.resid_pre - base.resid_pre)[self._at]
+        for layer in range(len(self.z)):
+            first = 1 + layer * (H + 1)
+            mlp = first + H
+            begin, end = max(first, chunk.start), min(mlp, chunk.stop)
+            if begin < end:
+                with torch.inference_mode():
+                    heads = self._heads(layer)[begin - first : end - first]
+                    d[begin - chunk.start : end - chunk.start] = heads
+            under_way = d[: max(0, end - chunk.start)]
+            if layer < len(self.mid) and len(under_way):
+                yield 2 / 3 * len(under_way) * d.shape[1]
+                with torch.inference_mode():
+                    base = of.base.layer(of.model, layer)
+                    after = base.after_mlp(under_way + self.mid[layer])
+                    torch.sub(after, base.resid_post[self._at], out=under_way)
+            if mlp in chunk and layer < len(self.mlp_out):
+                d[mlp - chunk.start] = self.mlp_out[layer]
+        return d
+
+
+def _received(of: Paths, arrived: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """The stream after the receiver's layer if its input has changed by `arrived` (N, W, C), from
+    its first position to the end, (N, S, C), and at how many of these it has changed."""
+    receiver, base, layer = of.receiver, of.base, of.layer
+    first, stop = of.positions.start, of.positions.stop
+    if receiver.kind == "logits":
+        return base.resid[layer, first:stop] + arrived, 1
+    inside, block = base.layer(of.model, layer), of.model.transformer.h[layer]
+    if receiver.kind == "mlp":
+        mlp_out = block.mlp(block.ln_2(inside.resid_mid[first:stop] + arrived))
+        new = inside.resid_mid[first:stop] + mlp_out
+    else:
+        if receiver.kind != "q":
+            stop = of.T
+        new = inside.after_mlp(_resid_mid(of, arrived, inside, stop))
+    if stop == of.T:
+        return new, new.shape[1]
+    x = base.resid[layer + 1, first:].repeat(len(arrived), 1, 1)
+    x[:, : stop - first] = new
+    return x, stop - first
+
+
+def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer, stop: int) -> torch.Tensor:
+    """The stream before the MLP of the layer if one head's query, key or value has changed, from
+    the first position where it has to `stop`: (N, S, C)."""
+    head, first = of.receiver.head, of.positions.start
+    at = slice(first, of.positions.stop)
+    attn = inside.block.attn
+    x = inside.block.ln_1(inside.resid_pre[at] + arrived)
+    parts = {"q": inside.q[head], "k": inside.k[head], "v": inside.v[head]}  # (T, D) each
+    D = inside.q.shape[-1]
+
+    def z() -> torch.Tensor:
+        q, k, v = (x.view(-1, 1, *x.shape[-2:])[:, :, :stop] for x in parts.values())
+        N = max(len(part) for part in (q, k, v))
+        q, k, v = (part.expand(N, -1, -1, -1) for part in (q[:, :, first:], k, v))
+        return suffix.mix(q, k, v, attn.scale)[:, 0]  # (N, S, D)
+
+    before = z()
+    for part in of.receiver.kind:
+        number = "qkv".index(part) * len(attn.c_proj.weight) + head * D
+        rows = slice(number, number + D)
+        new = parts[part].repeat(len(x), 1, 1)
+        new[:, at] = x @ attn.c_attn.weight[rows].T + attn.c_attn.bias[rows]
+        parts[part] = new
+    change = (z() - before) @ attn.c_proj.weight[:, head * D : (head + 1) * D].T
+    return change.add_(inside.resid_mid[first:stop])
+
+
+def _step(of: Paths, layer: int, x: torch.Tensor, changed: int) -> torch.Tensor:
+    """The stream (N, S, C) after a block, of the last one that of the last position."""
+    N, S, C = x.shape
+    device, R = x.device, N * S
+    run = torch.arange(N, device=device).repeat_interleave(S)
+    position = torch.arange(of.T - S, of.T, device=device).repeat(N)
+    new = slice(R) if changed == S else (position < of.T - S + changed).nonzero()[:, 0]
+    is_last = layer == of.sizes.L - 1
+    wanted = torch.arange(1, N + 1, device=device) * S - 1 if is_last else slice(R)
+    rows = suffix.Rows(run, position, None, N, of.T - S, new, wanted)
+    buffer = x.new_empty(suffix.buffer_size(R, N, of.T, C, of.sizes.M))
+    bases = of.base.qkv[layer][:, None]
+    x = suffix.step(of.model.transformer.h[layer], x.view(R, C), rows, bases, buffer)
+    return x.view(N, -1, C)
+
+
+def _positions(receiver: Receiver, differ: int, T: int, L: int) -> range:
+    """Those at which the receiver's input can change, and a change of it the last position."""
+    first, stop = differ, T
+    if receiver.position is not None:
+        first, stop = max(first, receiver.position), receiver.position + 1
+    if receiver.kind == "logits" or (receiver.layer == L - 1 and receiver.kind in ("q", "mlp")):
+        first = max(first, T - 1)  # nothing else is read
+    return range(first, max(first, stop))
+
+
+def _check(receiver: Receiver, sizes: plan.Sizes, T: int) -> None:
+    given = (receiver.layer, sizes.L), (receiver.head, sizes.H), (receiver.position, T)
+    if any(number is not None and not 0 <= number < size for number, size in given):
+        raise ValueError(f"there is no {receiver} in this model and text")
