@@ -27,7 +27,7 @@ from core.engine.layer import Ablated, Layer
 from core.engine.runs import Run, check_ready, not_finite
 from core.engine.sweep import sizes_of
 from core.question.receivers import Receiver
-from mingpt.model import GPT
+from mingpt.model import GPT, merge_heads, split_heads
 
 Frozen = Literal["all", "heads"]
 
@@ -68,13 +68,13 @@ class Paths:
         L, H = self.sizes.L, self.sizes.H
         self.layer = L if receiver.layer is None else receiver.layer
         self.senders = 1 + self.layer * (H + 1) + (H if receiver.kind == "mlp" else 0)
-        self._states = base.state.new_full((1 + L * (H + 1), len(base.state)), torch.nan)
+        self.states = base.state.new_full((1 + L * (H + 1), len(base.state)), torch.nan)
         if not self.positions:
-            self._states[: self.senders] = base.state
+            self.states[: self.senders] = base.state
 
     @property
     def embedding(self) -> torch.Tensor:
-        return self._states[0]
+        return self.states[0]
 
     @property
     def heads(self) -> torch.Tensor:
@@ -86,7 +86,7 @@ class Paths:
 
     @property
     def _by_layer(self) -> torch.Tensor:
-        return self._states[1:].view(self.sizes.L, self.sizes.H + 1, -1)
+        return self.states[1:].view(self.sizes.L, self.sizes.H + 1, -1)
 
     def __iter__(self) -> Iterator[float]:
         return together([self])
@@ -149,88 +149,92 @@ def together(paths: Sequence[Paths], budget: int | None = None) -> Iterator[floa
 def _group(group: list[Paths], budget: int) -> Iterator[float]:
     """Compute paths into receivers at one place, and yield how many rows each step took through a
     block, an MLP being two thirds of one."""
-    with torch.inference_mode():
-        changes = _Changes(group[0])
+    changes = _Changes(group[0])
     for layer in range(len(changes.z)):
-        with torch.inference_mode():
-            changes.gather(layer)
+        changes.gather(layer)
         yield 0.0
     for chunk in group[0].chunks(budget):
-        arrived = yield from changes.arriving(chunk)
+        arriving = changes.embedding(chunk)
+        for layer in range(len(changes.z)):
+            yield changes.join(layer, chunk, arriving)
         for each in group:
-            with torch.inference_mode():
-                x, changed = _received(each, arrived)
-            for layer in range(each.layer + (each.receiver.kind != "logits"), each.sizes.L):
-                yield float(len(chunk) * (each.T - each.positions[0]))
-                with torch.inference_mode():
-                    x = _step(each, layer, x, changed)
-                    changed = x.shape[1]
-            with torch.inference_mode():
-                ends = each.model.transformer.ln_f(x[:, -1])
-                if not ends.isfinite().all():
-                    raise not_finite(ends.dtype, "a patch")
-                each._states[chunk.start : chunk.stop] = ends
-            yield float(len(chunk) * (each.T - each.positions[0]))
+            rows = float(len(chunk) * (each.T - each.positions[0]))
+            x, changed = _received(each, arriving)
+            for layer in range(each.layer + 1, each.sizes.L):
+                yield rows
+                x = _step(each, layer, x, changed)
+                changed = x.shape[1]
+            _read(each, chunk, x)
+            yield rows
 
 
 class _Changes:
     """How the source's activations of all senders differ from the base's at the positions of a
     receiver's input, and what that makes of it."""
 
+    @torch.inference_mode()
     def __init__(self, of: Paths):
         self._of = of
         W, (L, C, *_) = len(of.positions), of.sizes
         self._at = slice(of.positions.start, of.positions.stop)
         new = of.base.resid.new_empty
-        heads_in = min(L, of.layer + (of.receiver.kind == "mlp"))
-        self.z = new(heads_in, W, C)
+        self.z = new(min(L, of.layer + (of.receiver.kind == "mlp")), W, C)
         self.mlp_out = new(of.layer, W, C)
         self.mid = new(of.layer if of.frozen == "heads" else 0, W, C)  # the base's
 
+    @torch.inference_mode()
     def gather(self, layer: int) -> None:
         base, source = self._of.inside(layer)
-        self.z[layer] = (source.z - base.z)[:, self._at].transpose(0, 1).flatten(1)
+        self.z[layer] = merge_heads((source.z - base.z)[None, :, self._at])[0]
         if layer < len(self.mlp_out):
             self.mlp_out[layer] = (source.mlp_out - base.mlp_out)[self._at]
         if layer < len(self.mid):
             self.mid[layer] = base.resid_mid[self._at]
 
-    def _heads(self, layer: int) -> torch.Tensor:
-        """What each head's change adds to the stream, (H, W, C)."""
-        weight = self._of.model.transformer.h[layer].attn.c_proj.weight  # (C, H D)
-        z, H = self.z[layer], self._of.sizes.H
-        return z.unflatten(-1, (H, -1)).transpose(0, 1) @ weight.unflatten(-1, (H, -1)).permute(
-            1, 2, 0
-        )
+    @torch.inference_mode()
+    def embedding(self, chunk: range) -> torch.Tensor:
+        """Room for the changes of the stream by some senders, (N, W, C), with the embedding's."""
+        changes = self.z.new_empty(len(chunk), *self.z.shape[1:])
+        if 0 in chunk:
+            base, source = self._of.inside(0)
+            changes[0] = (source.resid_pre - base.resid_pre)[self._at]
+        return changes
 
-    def arriving(self, chunk: range) -> Iterator[float]:
-        """The change of the stream at the receiver's input for some senders, (N, W, C)."""
-        of, H = self._of, self._of.sizes.H
-        with torch.inference_mode():
-            d = self.z.new_empty(len(chunk), self.z.shape[1], self.z.shape[2])
-            if 0 in chunk:
-                base, source = of.inside(0)
-                d[0] = (source.resid_pre - base.resid_pre)[self._at]
-        for layer in range(len(self.z)):
-            first = 1 + layer * (H + 1)
-            mlp = first + H
-            begin, end = max(first, chunk.start), min(mlp, chunk.stop)
-            if begin < end:
-                with torch.inference_mode():
-                    heads = self._heads(layer)[begin - first : end - first]
-                    d[begin - chunk.start : end - chunk.start] = heads
-            under_way = d[: max(0, end - chunk.start)]
-            if layer < len(self.mid) and len(under_way):
-                yield 2 / 3 * len(under_way) * d.shape[1]
-                with torch.inference_mode():
-                    base = of.base.layer(of.model, layer)
-                    after = base.after_mlp(under_way + self.mid[layer])
-                    torch.sub(after, base.resid_post[self._at], out=under_way)
-            if mlp in chunk and layer < len(self.mlp_out):
-                d[mlp - chunk.start] = self.mlp_out[layer]
-        return d
+    @torch.inference_mode()
+    def join(self, layer: int, chunk: range, changes: torch.Tensor) -> float:
+        """Take changes (N, W, C) of the stream before a layer through it, and put in those of the
+        senders in it. Gives how many rows of a block that took."""
+        of, block = self._of, self._of.model.transformer.h[layer]
+        first = 1 + layer * (of.sizes.H + 1)
+        mlp = first + of.sizes.H
+        begin, end = max(first, chunk.start), min(mlp, chunk.stop)
+        if begin < end:
+            z = split_heads(self.z[layer][None], of.sizes.H)[0]  # (H, W, D)
+            weight = split_heads(block.attn.c_proj.weight[None], of.sizes.H)[0]  # (H, C, D)
+            added = z @ weight.mT  # (H, W, C)
+            changes[begin - chunk.start : end - chunk.start] = added[begin - first : end - first]
+        passing = changes[: max(0, end - chunk.start)]
+        work = 0.0
+        if layer < len(self.mid) and len(passing):
+            base = of.base.layer(of.model, layer)
+            after = base.after_mlp(passing + self.mid[layer])
+            torch.sub(after, base.resid_post[self._at], out=passing)
+            work = 2 / 3 * passing.shape[0] * passing.shape[1]
+        if mlp in chunk and layer < len(self.mlp_out):
+            changes[mlp - chunk.start] = self.mlp_out[layer]
+        return work
 
 
+@torch.inference_mode()
+def _read(of: Paths, chunk: range, x: torch.Tensor) -> None:
+    """Keep what the runs of some senders, whose stream after the last block is x, end in."""
+    ends = of.model.transformer.ln_f(x[:, -1])
+    if not ends.isfinite().all():
+        raise not_finite(ends.dtype, "a patch")
+    of.states[chunk.start : chunk.stop] = ends
+
+
+@torch.inference_mode()
 def _received(of: Paths, arrived: torch.Tensor) -> tuple[torch.Tensor, int]:
     """The stream after the receiver's layer if its input has changed by `arrived` (N, W, C), from
     its first position to the end, (N, S, C), and at how many of these it has changed."""
@@ -280,6 +284,7 @@ def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer, stop: int) -> to
     return change.add_(inside.resid_mid[first:stop])
 
 
+@torch.inference_mode()
 def _step(of: Paths, layer: int, x: torch.Tensor, changed: int) -> torch.Tensor:
     """The stream (N, S, C) after a block, of the last one that of the last position."""
     N, S, C = x.shape
