@@ -18,7 +18,7 @@ the receiver's input, and S positions from the first of them to the end.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -30,6 +30,7 @@ from core.question.receivers import Receiver
 from mingpt.model import GPT, merge_heads, split_heads
 
 Frozen = Literal["all", "heads"]
+FROZEN: tuple[Frozen, ...] = get_args(Frozen)
 
 
 class Paths:
@@ -55,7 +56,7 @@ class Paths:
         frozen: Frozen = "all",
     ):
         check_ready(model)
-        if frozen not in ("all", "heads"):
+        if frozen not in FROZEN:
             raise ValueError(f'frozen is "all" or "heads", not {frozen!r}')
         self.sizes, self.T = sizes_of(model), len(base.ids)
         _check(receiver, self.sizes, self.T)
