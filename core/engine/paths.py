@@ -27,7 +27,7 @@ from core.engine.layer import Ablated, Layer
 from core.engine.runs import Run, check_ready, not_finite
 from core.engine.sweep import sizes_of
 from core.question.receivers import Receiver
-from mingpt.model import GPT, merge_heads, split_heads
+from mingpt.model import GPT, Block, merge_heads, split_heads
 
 Frozen = Literal["all", "heads"]
 FROZEN: tuple[Frozen, ...] = get_args(Frozen)
@@ -99,8 +99,7 @@ class Paths:
         if not W:
             return 0, 0
         before = sum(1 + layer * (H + 1) + H for layer in range(self.layer))
-        S = self.T - self.positions[0]
-        after = self.senders * S * max(1, self.sizes.L - self.layer)
+        after = self.senders * self._S * max(1, self.sizes.L - self.layer)
         return (W * before if self.frozen == "heads" else 0), after
 
     def group(self) -> tuple:
@@ -108,14 +107,21 @@ class Paths:
         source = self.source if isinstance(self.source, str) else id(self.source)
         return id(self.base), source, self.frozen, self.layer, self.senders, self.positions
 
+    @property
+    def buffer_size(self) -> int:
+        """How many numbers the largest tensors hold for each sender (see `core.engine.suffix`)."""
+        return suffix.buffer_size(self._S, 1, self.T, self.sizes.C, self.sizes.M)
+
+    @property
+    def _S(self) -> int:
+        return self.T - self.positions.start
+
     def chunks(self, budget: int) -> list[range]:
-        """The senders in parts whose rows take up `budget` bytes at the most, but one at least."""
-        (_, C, M, H, itemsize), T, W = self.sizes, self.T, len(self.positions)
-        S = T - self.positions[0]
-        R = max(S, W)
-        numbers = R * C + W * C + suffix.buffer_size(R, 1, T, C, M)
-        bytes_each = itemsize * numbers + suffix.step_bytes(R, 1, T - S, T, C, H, itemsize)
-        some = max(1, budget // bytes_each)
+        """The senders in parts that take up `budget` bytes at the most, but one at least."""
+        (_, C, _, H, itemsize), S = self.sizes, self._S
+        own = (S + len(self.positions)) * C + self.buffer_size  # its stream, and what arrives
+        own = itemsize * own + suffix.step_bytes(S, 1, self.positions.start, self.T, C, H, itemsize)
+        some = max(1, budget // own)
         return [range(self.senders)[i : i + some] for i in range(0, self.senders, some)]
 
     def inside(self, layer: int) -> tuple[Layer, Layer | Ablated]:
@@ -150,20 +156,21 @@ def together(paths: Sequence[Paths], budget: int | None = None) -> Iterator[floa
 def _group(group: list[Paths], budget: int) -> Iterator[float]:
     """Compute paths into receivers at one place, and yield how many rows each step took through a
     block, an MLP being two thirds of one."""
-    changes = _Changes(group[0])
+    changes, chunks = _Changes(group[0]), group[0].chunks(budget)
+    buffer = group[0].base.state.new_empty(group[0].buffer_size * len(chunks[0]))
     for layer in range(len(changes.z)):
         changes.gather(layer)
         yield 0.0
-    for chunk in group[0].chunks(budget):
+    for chunk in chunks:
         arriving = changes.embedding(chunk)
         for layer in range(len(changes.z)):
-            yield changes.join(layer, chunk, arriving)
+            yield changes.join(layer, chunk, arriving, buffer)
         for each in group:
-            rows = float(len(chunk) * (each.T - each.positions[0]))
-            x, changed = _received(each, arriving)
+            rows = float(len(chunk) * each._S)
+            x, changed = _received(each, arriving, buffer)
             for layer in range(each.layer + 1, each.sizes.L):
                 yield rows
-                x = _step(each, layer, x, changed)
+                x = _step(each, layer, x, changed, buffer)
                 changed = x.shape[1]
             _read(each, chunk, x)
             yield rows
@@ -202,7 +209,7 @@ class _Changes:
         return changes
 
     @torch.inference_mode()
-    def join(self, layer: int, chunk: range, changes: torch.Tensor) -> float:
+    def join(self, layer: int, chunk: range, changes: torch.Tensor, buffer: torch.Tensor) -> float:
         """Take changes (N, W, C) of the stream before a layer through it, and put in those of the
         senders in it. Gives how many rows of a block that took."""
         of, block = self._of, self._of.model.transformer.h[layer]
@@ -217,9 +224,8 @@ class _Changes:
         passing = changes[: max(0, end - chunk.start)]
         work = 0.0
         if layer < len(self.mid) and len(passing):
-            base = of.base.layer(of.model, layer)
-            after = base.after_mlp(passing + self.mid[layer])
-            torch.sub(after, base.resid_post[self._at], out=passing)
+            after = _after_mlp(block, passing + self.mid[layer], buffer)
+            torch.sub(after, of.base.resid[layer + 1, self._at], out=passing)
             work = 2 / 3 * passing.shape[0] * passing.shape[1]
         if mlp in chunk and layer < len(self.mlp_out):
             changes[mlp - chunk.start] = self.mlp_out[layer]
@@ -236,7 +242,7 @@ def _read(of: Paths, chunk: range, x: torch.Tensor) -> None:
 
 
 @torch.inference_mode()
-def _received(of: Paths, arrived: torch.Tensor) -> tuple[torch.Tensor, int]:
+def _received(of: Paths, arrived: torch.Tensor, buffer: torch.Tensor) -> tuple[torch.Tensor, int]:
     """The stream after the receiver's layer if its input has changed by `arrived` (N, W, C), from
     its first position to the end, (N, S, C), and at how many of these it has changed."""
     receiver, base, layer = of.receiver, of.base, of.layer
@@ -245,12 +251,12 @@ def _received(of: Paths, arrived: torch.Tensor) -> tuple[torch.Tensor, int]:
         return base.resid[layer, first:stop] + arrived, 1
     inside, block = base.layer(of.model, layer), of.model.transformer.h[layer]
     if receiver.kind == "mlp":
-        mlp_out = block.mlp(block.ln_2(inside.resid_mid[first:stop] + arrived))
-        new = inside.resid_mid[first:stop] + mlp_out
+        new = inside.resid_mid[first:stop] + arrived
+        new = _after_mlp(block, new, buffer).sub_(arrived)  # which the MLP alone sees
     else:
         if receiver.kind != "q":
             stop = of.T
-        new = inside.after_mlp(_resid_mid(of, arrived, inside, stop))
+        new = _after_mlp(block, _resid_mid(of, arrived, inside, stop), buffer)
     if stop == of.T:
         return new, new.shape[1]
     x = base.resid[layer + 1, first:].repeat(len(arrived), 1, 1)
@@ -286,7 +292,9 @@ def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer, stop: int) -> to
 
 
 @torch.inference_mode()
-def _step(of: Paths, layer: int, x: torch.Tensor, changed: int) -> torch.Tensor:
+def _step(
+    of: Paths, layer: int, x: torch.Tensor, changed: int, buffer: torch.Tensor
+) -> torch.Tensor:
     """The stream (N, S, C) after a block, of the last one that of the last position."""
     N, S, C = x.shape
     device, R = x.device, N * S
@@ -296,10 +304,15 @@ def _step(of: Paths, layer: int, x: torch.Tensor, changed: int) -> torch.Tensor:
     is_last = layer == of.sizes.L - 1
     wanted = torch.arange(1, N + 1, device=device) * S - 1 if is_last else slice(R)
     rows = suffix.Rows(run, position, None, N, of.T - S, new, wanted)
-    buffer = x.new_empty(suffix.buffer_size(R, N, of.T, C, of.sizes.M))
     bases = of.base.qkv[layer][:, None]
     x = suffix.step(of.model.transformer.h[layer], x.view(R, C), rows, bases, buffer)
     return x.view(N, -1, C)
+
+
+def _after_mlp(block: Block, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
+    """The stream after a block from that before its MLP, x (N, S, C), overwritten."""
+    mlp_out = suffix.mlp(block.mlp, block.ln_2(x).flatten(0, 1), buffer)
+    return x.add_(mlp_out.view_as(x))
 
 
 def _positions(receiver: Receiver, differ: int, T: int, L: int) -> range:
