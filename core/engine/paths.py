@@ -21,11 +21,13 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import torch
+from torch.nn import functional as F
 
 from core.engine import plan, suffix
 from core.engine.layer import Ablated, Layer
 from core.engine.runs import Run, check_ready, not_finite
 from core.engine.sweep import sizes_of
+from core.engine.work import run_work
 from core.question.receivers import Receiver
 from mingpt.model import GPT, Block, merge_heads, split_heads
 
@@ -68,7 +70,7 @@ class Paths:
         # the receiver are the first: the embedding, then of each layer the heads and the MLP.
         L, H = self.sizes.L, self.sizes.H
         self.layer = L if receiver.layer is None else receiver.layer
-        self.senders = 1 + self.layer * (H + 1) + (H if receiver.kind == "mlp" else 0)
+        self.senders: int = 1 + self.layer * (H + 1) + (H if receiver.kind == "mlp" else 0)
         self.states = base.state.new_full((1 + L * (H + 1), len(base.state)), torch.nan)
         if not self.positions:
             self.states[: self.senders] = base.state
@@ -93,14 +95,39 @@ class Paths:
         return together([self])
 
     @property
-    def rows(self) -> tuple[int, int]:
-        """How many rows go through MLPs on their way, and how many through blocks after it."""
-        W, H = len(self.positions), self.sizes.H
-        if not W:
-            return 0, 0
-        before = sum(1 + layer * (H + 1) + H for layer in range(self.layer))
-        after = self.senders * self._S * max(1, self.sizes.L - self.layer)
-        return (W * before if self.frozen == "heads" else 0), after
+    def reach(self) -> range:
+        """The positions at which the stream after the receiver's layer changes; of the last layer
+        what is read of them."""
+        start, stop = self.positions.start, self.positions.stop
+        if self.receiver.kind in ("k", "v", "qkv"):  # which later queries attend to
+            stop = self.T
+        return range(self.T - 1 if self.layer == self.sizes.L - 1 else start, stop)
+
+    @property
+    def passing(self) -> int:
+        """How many rows go through MLPs between senders and receiver."""
+        if self.frozen == "all":
+            return 0
+        H = self.sizes.H
+        return len(self.positions) * sum((layer + 1) * (H + 1) for layer in range(self.layer))
+
+    @property
+    def rows(self) -> int:
+        """How many go through a block, the receiver's or a later one."""
+        S = self.T - self.reach.start
+        return self.senders * S * max(1, self.sizes.L - self.layer) if self.positions else 0
+
+    @property
+    def work(self) -> int:
+        """Floating-point operations, at the least (see `core.engine.work`)."""
+        if not self.positions:
+            return 0
+        (L, C, M, _, _), new = self.sizes, len(self.reach)
+        after = 0
+        if self.receiver.kind != "logits":
+            after = 4 * C * M * new
+            after += run_work(L, C, M, self.T, self.layer + 1, self.reach.start, new)
+        return 4 * C * M * self.passing + self.senders * after
 
     def group(self) -> tuple:
         """What paths have in common of which the same arrives at the receivers."""
@@ -142,7 +169,7 @@ def together(paths: Sequence[Paths], budget: int | None = None) -> Iterator[floa
         if each.positions:
             groups.setdefault(each.group(), []).append(each)
     total = sum(
-        group[0].rows[0] * 2 / 3 + sum(each.rows[1] for each in group) for group in groups.values()
+        group[0].passing * 2 / 3 + sum(each.rows for each in group) for group in groups.values()
     )
     done = 0.0
     for group in groups.values():
@@ -166,7 +193,7 @@ def _group(group: list[Paths], budget: int) -> Iterator[float]:
         for layer in range(len(changes.z)):
             yield changes.join(layer, chunk, arriving, buffer)
         for each in group:
-            rows = float(len(chunk) * each._S)
+            rows = float(len(chunk) * (each.T - each.reach.start))
             x, changed = _received(each, arriving, buffer)
             for layer in range(each.layer + 1, each.sizes.L):
                 yield rows
@@ -245,50 +272,46 @@ def _read(of: Paths, chunk: range, x: torch.Tensor) -> None:
 def _received(of: Paths, arrived: torch.Tensor, buffer: torch.Tensor) -> tuple[torch.Tensor, int]:
     """The stream after the receiver's layer if its input has changed by `arrived` (N, W, C), from
     its first position to the end, (N, S, C), and at how many of these it has changed."""
-    receiver, base, layer = of.receiver, of.base, of.layer
-    first, stop = of.positions.start, of.positions.stop
-    if receiver.kind == "logits":
-        return base.resid[layer, first:stop] + arrived, 1
+    base, layer, at = of.base, of.layer, slice(of.positions.start, of.positions.stop)
+    if of.receiver.kind == "logits":
+        return base.resid[layer, at] + arrived, 1
     inside, block = base.layer(of.model, layer), of.model.transformer.h[layer]
-    if receiver.kind == "mlp":
-        new = inside.resid_mid[first:stop] + arrived
-        new = _after_mlp(block, new, buffer).sub_(arrived)  # which the MLP alone sees
+    if of.receiver.kind == "mlp":
+        x = block.ln_2(inside.resid_mid[at] + arrived).flatten(0, 1)
+        new = suffix.mlp(block.mlp, x, buffer).view_as(arrived).add_(inside.resid_mid[at])
     else:
-        if receiver.kind != "q":
-            stop = of.T
-        new = _after_mlp(block, _resid_mid(of, arrived, inside, stop), buffer)
-    if stop == of.T:
+        new = _after_mlp(block, _resid_mid(of, arrived, inside), buffer)
+    if of.reach.stop == of.T:
         return new, new.shape[1]
-    x = base.resid[layer + 1, first:].repeat(len(arrived), 1, 1)
-    x[:, : stop - first] = new
-    return x, stop - first
+    x = base.resid[layer + 1, of.reach.start :].repeat(len(arrived), 1, 1)
+    x[:, : new.shape[1]] = new
+    return x, new.shape[1]
 
 
-def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer, stop: int) -> torch.Tensor:
-    """The stream before the MLP of the layer if one head's query, key or value has changed, from
-    the first position where it has to `stop`: (N, S, C)."""
-    head, first = of.receiver.head, of.positions.start
-    at = slice(first, of.positions.stop)
+def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer) -> torch.Tensor:
+    """The stream before the MLP of the layer, where the change of one head's query, key or value
+    reaches: (N, reach, C)."""
+    head, reach = of.receiver.head, of.reach
+    at = slice(of.positions.start, of.positions.stop)
     attn = inside.block.attn
-    x = inside.block.ln_1(inside.resid_pre[at] + arrived)
-    parts = {"q": inside.q[head], "k": inside.k[head], "v": inside.v[head]}  # (T, D) each
     D = inside.q.shape[-1]
+    parts = [part[head][None, None] for part in (inside.q, inside.k, inside.v)]  # (1, 1, T, D)
 
     def z() -> torch.Tensor:
-        q, k, v = (x.view(-1, 1, *x.shape[-2:])[:, :, :stop] for x in parts.values())
-        N = max(len(part) for part in (q, k, v))
-        q, k, v = (part.expand(N, -1, -1, -1) for part in (q[:, :, first:], k, v))
-        return suffix.mix(q, k, v, attn.scale)[:, 0]  # (N, S, D)
+        N = max(map(len, parts))
+        q, k, v = (part[:, :, : reach.stop].expand(N, -1, -1, -1) for part in parts)
+        return suffix.mix(q[:, :, reach.start :], k, v, attn.scale)[:, 0]  # (N, reach, D)
 
     before = z()
-    for part in of.receiver.kind:
-        number = "qkv".index(part) * len(attn.c_proj.weight) + head * D
-        rows = slice(number, number + D)
-        new = parts[part].repeat(len(x), 1, 1)
-        new[:, at] = x @ attn.c_attn.weight[rows].T + attn.c_attn.bias[rows]
-        parts[part] = new
+    x = inside.block.ln_1(inside.resid_pre[at] + arrived)
+    for kind in of.receiver.kind:
+        number = "qkv".index(kind)
+        row = number * len(attn.c_proj.weight) + head * D  # of query, key, value side by side
+        new = F.linear(x, attn.c_attn.weight[row : row + D], attn.c_attn.bias[row : row + D])
+        parts[number] = parts[number].repeat(len(x), 1, 1, 1)
+        parts[number][:, 0, at] = new
     change = (z() - before) @ attn.c_proj.weight[:, head * D : (head + 1) * D].T
-    return change.add_(inside.resid_mid[first:stop])
+    return change.add_(inside.resid_mid[reach.start : reach.stop])
 
 
 @torch.inference_mode()
