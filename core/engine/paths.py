@@ -135,19 +135,42 @@ class Paths:
         return id(self.base), source, self.frozen, self.layer, self.senders, self.positions
 
     @property
-    def buffer_size(self) -> int:
-        """How many numbers the largest tensors hold for each sender (see `core.engine.suffix`)."""
-        return suffix.buffer_size(self._S, 1, self.T, self.sizes.C, self.sizes.M)
+    def memory(self) -> tuple[int, int]:
+        """What the tensors take above the weights and the plain runs, in bytes: what stays to the
+        end of all steps, and what is made in one of them."""
+        (_, C, _, H, itemsize), T, W = self.sizes, self.T, len(self.positions)
+        if not W:
+            return self.states.nbytes, 0
+        N = len(self.chunks(plan.WORKING_MEMORY)[0])
+        mlp = 3 * itemsize * N * W * C + 8 * self.sizes.M * min(suffix.ROWS_IN_CACHE, N * W)
+        changes = itemsize * W * C * (3 if self.frozen == "heads" else 2) * self.layer
+        stays = self.states.nbytes + changes + itemsize * N * (self.buffer_size + W * C)
+        inside = 4 * itemsize * T * C + (4 + 3 * itemsize) * H * T**2  # of base and source
+        return stays, max(inside, mlp, N * self._step_bytes)
 
     @property
-    def _S(self) -> int:
-        return self.T - self.positions.start
+    def buffer_size(self) -> int:
+        """How many numbers the largest tensors hold for each sender (see `core.engine.suffix`)."""
+        S = self.T - self.positions.start
+        return suffix.buffer_size(S, 1, self.T, self.sizes.C, self.sizes.M)
+
+    @property
+    def _step_bytes(self) -> int:
+        """What the rest of a step takes for each sender, its stream included."""
+        (_, C, _, H, itemsize), first = self.sizes, self.positions.start
+        S, D = self.T - first, C // H
+        # At the receiver the stream and what its LayerNorm and its MLP put out; or one head's
+        # queries, keys and values, and its scores.
+        here = 3 * itemsize * S * C + (4 * itemsize * D + 8 * S) * self.T
+        if self.layer >= self.sizes.L - 1:  # there is no later block
+            return here
+        later = itemsize * S * C + suffix.step_bytes(S, 1, first, self.T, C, H, itemsize)
+        return max(here, later)
 
     def chunks(self, budget: int) -> list[range]:
         """The senders in parts that take up `budget` bytes at the most, but one at least."""
-        (_, C, _, H, itemsize), S = self.sizes, self._S
-        own = (S + len(self.positions)) * C + self.buffer_size  # its stream, and what arrives
-        own = itemsize * own + suffix.step_bytes(S, 1, self.positions.start, self.T, C, H, itemsize)
+        arriving = len(self.positions) * self.sizes.C
+        own = self.sizes.itemsize * (arriving + self.buffer_size) + self._step_bytes
         some = max(1, budget // own)
         return [range(self.senders)[i : i + some] for i in range(0, self.senders, some)]
 

@@ -27,7 +27,7 @@ from mingpt.model import MLP, Block, CausalSelfAttention
 
 # How many rows go through all operations of the activation before the next rows do: these stay in
 # the processor's cache meanwhile.
-_ROWS_IN_CACHE = 64
+ROWS_IN_CACHE = 64
 
 
 class Rows(NamedTuple):
@@ -137,7 +137,7 @@ def activate_(act: nn.Module, x: torch.Tensor) -> None:
     is_tanh_gelu = isinstance(act, nn.GELU) and act.approximate == "tanh"
     c = 2 * math.sqrt(2 / math.pi)
     constant = x.new_tensor(c, dtype=torch.float)
-    for rows in x.split(_ROWS_IN_CACHE):
+    for rows in x.split(ROWS_IN_CACHE):
         if not is_tanh_gelu:
             rows.copy_(act(rows))
             continue
