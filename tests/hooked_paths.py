@@ -5,6 +5,7 @@ from itertools import product
 import torch
 from transformers import GPT2LMHeadModel
 
+from core.engine.paths import Paths
 from core.question.receivers import Receiver
 from tests.hooked_gpt2 import Edit, Hooked, ablated, put
 
@@ -76,3 +77,14 @@ def _patched(hooked: Hooked, base, receiver: Receiver, held: list[Edit]) -> torc
     return hooked.run(
         base, [(site, layer, put(at, hooked.kept(base, site, held)[layer])) for site in sites]
     )
+
+
+def by_sender(paths: Paths) -> dict[Sender, torch.Tensor]:
+    """Our last states of all senders, those that come too late too."""
+    L, H = paths.heads.shape[:2]
+    heads = {
+        ("head_z", layer, head): paths.heads[layer, head]
+        for layer, head in product(range(L), range(H))
+    }
+    mlps = {("mlp_out", layer, None): paths.mlps[layer] for layer in range(L)}
+    return {("resid_pre", 0, None): paths.embedding, **heads, **mlps}

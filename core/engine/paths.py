@@ -122,12 +122,15 @@ class Paths:
         """Floating-point operations, at the least (see `core.engine.work`)."""
         if not self.positions:
             return 0
-        (L, C, M, _, _), new = self.sizes, len(self.reach)
+        (L, C, M, _, _), new, T = self.sizes, len(self.reach), self.T
+        inside = 2 * C**2 * T + 4 * C * T**2  # what attention puts out on one run, all weights
+        before = self.layer * (2 * inside + 2 * C**2 * len(self.positions))
         after = 0
         if self.receiver.kind != "logits":
             after = 4 * C * M * new
-            after += run_work(L, C, M, self.T, self.layer + 1, self.reach.start, new)
-        return 4 * C * M * self.passing + self.senders * after
+            after += run_work(L, C, M, T, self.layer + 1, self.reach.start, new)
+            before += inside
+        return before + 4 * C * M * self.passing + self.senders * after
 
     def group(self) -> tuple:
         """What paths have in common of which the same arrives at the receivers."""

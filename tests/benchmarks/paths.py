@@ -7,8 +7,6 @@ The texts differ at the position in the middle. Each round runs all in turn in t
 grids must agree to 1e-4 before a ratio is printed. A map is so short that each round takes some.
 """
 
-import torch
-
 from core.checks import bench
 from core.engine.paths import FROZEN, Paths, together
 from core.engine.runs import record
@@ -27,7 +25,7 @@ from tests.benchmarks.peers import (
 )
 from tests.builders import swept
 from tests.hooked_gpt2 import hugging_face
-from tests.hooked_paths import hooked_paths
+from tests.hooked_paths import by_sender, hooked_paths
 
 
 def main() -> None:
@@ -43,21 +41,16 @@ def main() -> None:
     receivers = [Receiver(part, layer, head) for part in "qkv"]
     direction = Unembedding(ours.lm_head.weight).difference(TARGET, FOIL)
 
-    def paths(frozen: str) -> torch.Tensor:
-        """The metric of all senders that come before, into query, key and value: (3, senders)."""
+    def paths(frozen: str) -> list[Paths]:
         found = [Paths(ours, base, source, receiver, frozen) for receiver in receivers]
         for _ in together(found):
             pass
-        return torch.stack([each.states[: each.senders] @ direction for each in found])
+        return found
 
-    def hooks(frozen: str) -> torch.Tensor:
-        args = base.ids, source.ids
-        return torch.stack(
-            [
-                difference(torch.stack([*hooked_paths(theirs, *args, receiver, frozen).values()]))
-                for receiver in receivers
-            ]
-        )
+    def hooks(frozen: str) -> list[dict]:
+        return [
+            hooked_paths(theirs, base.ids, source.ids, receiver, frozen) for receiver in receivers
+        ]
 
     times: dict[str, list[float]] = {"a residual map": []}
     for _ in range(options.rounds):
@@ -68,10 +61,11 @@ def main() -> None:
                 times.setdefault(f"q, k and v, {frozen} frozen", []).append(seconds)
     for frozen in FROZEN:
         seconds, expected = timed(lambda frozen=frozen: hooks(frozen))
-        times[f"the same with hooks, {frozen}"] = [seconds]
-        # Their senders are the embedding, all heads, all MLPs.
-        apart = (paths(frozen).sort().values - expected.sort().values).abs().max().item()
-        assert apart <= TOLERANCE, f"{frozen}: values are {apart:.1e} apart"
+        times[f"the same with hooks, {frozen} frozen"] = [seconds]
+        for found, logits in zip(map(by_sender, paths(frozen)), expected, strict=True):
+            for sender, value in logits.items():
+                apart = abs(difference(value) - found[sender] @ direction)
+                assert apart <= TOLERANCE, f"{frozen} frozen, {sender}: {apart:.1e} apart"
     tell(options, times, "a residual map")
     print(f"all grids agree to {TOLERANCE:.0e}")
 

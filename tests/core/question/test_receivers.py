@@ -54,10 +54,9 @@ MORE = ["9.6.q@1.5", "9.6.q@+1", "-1.6", "9.6.q 9.7.q", "resid3", "<b>" * 99, "1
 
 @pytest.mark.parametrize("text", NONE + MORE)
 def test_what_is_none_is_told_the_forms_there_are(text):
-    with pytest.raises(
-        UserError, match="is no receiver: write logits, .* 9.6.q, .* mlp3; "
-    ) as told:
+    with pytest.raises(UserError, match="is no receiver: write logits, a head's query") as told:
         parse(text, 12, 12, 15)
+    assert all(form in str(told.value) for form in ("9.6.q,", "9.6.k", "9.6.v", "9.6,", "mlp3;"))
     assert told.value.field == "receiver" and len(str(told.value)) < 300
 
 
