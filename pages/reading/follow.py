@@ -5,12 +5,12 @@ from functools import partial
 
 import numpy as np
 import streamlit as st
-from core.question.receivers import Receiver
 
 from core.errors import UserError
 from core.following import Follow
 from core.question import receivers
 from core.question.experiment import Experiment
+from core.question.receivers import Receiver
 from core.result import FROZEN, PathMap
 from core.views import exports, names, path_maps
 from core.views.colours import reach
