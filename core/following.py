@@ -41,9 +41,7 @@ class Follow:
         plain: PlainRuns | None = None,
     ):
         if frozen not in FROZEN:
-            raise UserError(
-                f"There is no {frozen!r} to freeze: choose {', '.join(FROZEN)}.", "frozen"
-            )
+            raise UserError(f"frozen is {' or '.join(FROZEN)}, not {frozen!r}.", "frozen")
         self.plain = plain or PlainRuns(experiment, model)
         self.model, self.frozen, self.direction = model, frozen, experiment.direction
         config = model.gpt.config

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from core.result import PathMap
 from core.views.colour_bar import paint
 from core.views.colours import BLUE, GREY, rgba
+from core.views.doubts import matters
 from core.views.heatmaps import CHARACTER, NARROWEST, SIDE_BY_SIDE, dressed, grid_of_layers
 from core.views.words import formula, number, plotly_text, sender, wording
 
@@ -33,13 +34,21 @@ def heatmap(path_map: PathMap, reach: float | None = None, clickable: bool = Tru
     )
 
 
+def reach(path_map: PathMap) -> float:
+    """How far the strongest sender moves the metric; at least as far as what matters. Paths do a
+    part of what the run that is put in does, so that its value would leave them pale."""
+    moved = np.abs(path_map.values - path_map.plain(path_map.experiment.metric))
+    return max(float(np.nanmax(moved)), matters(path_map))
+
+
 def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:
     """Of each head what it does along its direct path into the logits against another effect of
     it, (layers, heads): what it does in all, or direct logit attribution."""
     metric = paths.experiment.metric
     direct, whole = (paths.values - paths.plain(metric))[:, :-1], other
     figure = go.Figure()
-    low, high = (f(f(direct), f(whole)) for f in (np.min, np.max))
+    both = np.concatenate([direct.ravel(), whole.ravel()])
+    low, high = float(both.min()), float(both.max())
     line = {"color": rgba(GREY), "dash": "dot"}
     figure.add_scatter(x=[low, high], y=[low, high], mode="lines", line=line, hoverinfo="skip")
     rows, columns = np.indices(direct.shape)

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import UserError
 from core.following import Follow
@@ -13,7 +14,6 @@ from core.question.experiment import Experiment
 from core.question.receivers import Receiver
 from core.result import FROZEN, PathMap
 from core.views import exports, names, path_maps
-from core.views.colours import reach
 from core.views.run_figures import attention_map
 from core.views.sentences import sends
 from core.views.words import sender, summary
@@ -22,6 +22,10 @@ from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
 _RECEIVER = "trail_receiver"  # a widget
+_BETWEEN = {
+    "all": "all heads and MLPs frozen",
+    "heads": "heads frozen, MLPs recomputed",
+}
 _PARTS = ("q", "k", "v")
 _AGAINST = ("Its effect in all", "Direct logit attribution")
 
@@ -29,15 +33,6 @@ _AGAINST = ("Its effect in all", "Direct logit attribution")
 def page() -> None:
     given = frame.given()
     inputs.choices(given, "metric", "direction")
-    st.segmented_control(
-        "Between sender and receiver",
-        FROZEN,
-        format_func=lambda name: FROZEN[name].capitalize(),
-        required=True,
-        key=trail.FROZEN_KEY,
-        help="What is held as it is on the unpatched run, so that only the direct path carries the"
-        " patch. Wang et al. (2022) freeze the heads alone.",
-    )
     if given:
         with frame.answer_part("rest"):
             _follow(replace(given[0], site="resid_post", embedding=False, window=0), given[1])
@@ -69,9 +64,10 @@ def _follow(wanted: Experiment, on: Shelf) -> None:
     except UserError as error:
         html.show(html.problem(str(error)))
         return
-    _maps(maps)
+    beside = _maps(maps)
     if receiver.kind == "logits":
-        _against(wanted, on, maps[0])
+        with beside:
+            _against(wanted, on, maps[0])
     elif receiver.head is not None:
         _attention(plain, receiver)
     _downloads(maps)
@@ -85,8 +81,7 @@ def _into(receiver: Receiver) -> list[str]:
 
 
 def _crumbs() -> None:
-    """The trail, each step a way back, and the last one to be typed over."""
-    st.markdown("What feeds it? **Click a sender to ask what feeds that.**")
+    """The trail, each step a way back, the last one to be typed over; and what is frozen."""
     *before, last = trail.steps()
     with st.container(horizontal=True, vertical_alignment="bottom", key="trail"):
         for number, step in enumerate(before):
@@ -99,20 +94,31 @@ def _crumbs() -> None:
             )
         st.session_state[_RECEIVER] = last
         st.text_input(
-            "Receiver",
+            "What feeds",
             key=_RECEIVER,
             on_change=lambda: trail.replace_last(st.session_state[_RECEIVER]),
-            width=180,
+            width=150,
             help="logits, a head such as 4.3 or its 4.3.q, 4.3.k or 4.3.v, the input of an MLP such"
             " as mlp2; at one position as 4.3.q@9.",
         )
+        st.selectbox(
+            "Between them",
+            FROZEN,
+            format_func=_BETWEEN.get,
+            key=trail.FROZEN_KEY,
+            width=330,
+            help="What is held as it is on the unpatched run, so that only the direct path carries"
+            " the patch. Wang et al. (2022) freeze the heads alone.",
+        )
 
 
-def _maps(maps: list[PathMap]) -> None:
-    """Side by side on one scale; a click on a sender goes on from there."""
-    within = max(map(reach, maps)) if len(maps) > 1 else None
-    html.show(html.text(" ".join(map(sends, maps))))
-    for column, path_map in zip(st.columns(len(maps)), maps, strict=True):
+def _maps(maps: list[PathMap]) -> DeltaGenerator:
+    """Side by side on one scale; a click on a sender goes on from there. Gives what is beside a
+    single one."""
+    within = max(map(path_maps.reach, maps))
+    html.show(html.text(f"{' '.join(map(sends, maps))} Click a sender to ask what feeds it."))
+    columns = st.columns([6, 4] if len(maps) == 1 else len(maps))
+    for column, path_map in zip(columns, maps, strict=False):
         with column:
             key = f"paths_{path_map.receiver}"
             st.plotly_chart(
@@ -124,6 +130,7 @@ def _maps(maps: list[PathMap]) -> None:
                 alt="Heatmap of what each head and MLP sends; its numbers are in the CSV file.",
             )
     html.show(html.caption(f"{summary(maps[0])[:1].upper()}{summary(maps[0])[1:]}."))
+    return columns[-1]
 
 
 def _take_click(key: str, path_map: PathMap) -> None:
@@ -135,7 +142,6 @@ def _take_click(key: str, path_map: PathMap) -> None:
 
 def _against(wanted: Experiment, on: Shelf, paths: PathMap) -> None:
     """Of each head what it does directly beside what it does in all."""
-    st.subheader("Directly, and in all")
     swept = frame.swept(replace(wanted, site="head_z"), on)
     if swept is None:
         return
@@ -149,19 +155,17 @@ def _against(wanted: Experiment, on: Shelf, paths: PathMap) -> None:
             for side in (total.other, total.unpatched)
         )
         others[_AGAINST[1]] = put_in - into
-    figures, says = st.columns((6, 4), gap="large", vertical_alignment="center")
-    with says:
-        chosen = st.radio("Beside the direct effect", others, key="direct_against")
-        st.markdown(
-            "A head on the diagonal does directly all that it does. Beside it, others carry on"
-            " what it does, or repair it."
-            if chosen == _AGAINST[0]
-            else "Direct logit attribution reads the same path without running it: it takes the"
-            " final LayerNorm’s scale as it is on each run."
-        )
-    with figures:
-        figure = path_maps.direct_against(paths, others[chosen], chosen.lower())
-        st.plotly_chart(figure, key="direct_and_total", config=answer.MODEBAR)
+    chosen = st.radio("Beside the direct effect", others, key="direct_against", horizontal=True)
+    figure = path_maps.direct_against(paths, others[chosen], chosen.lower())
+    st.plotly_chart(figure, key="direct_and_total", config=answer.MODEBAR)
+    says = (
+        "On the diagonal a head does directly all that it does. Off it, others carry on what it"
+        " does, or repair it."
+        if chosen == _AGAINST[0]
+        else "Attribution reads the same path without running it, with the scale of the final"
+        " LayerNorm as it is on each run."
+    )
+    html.show(html.caption(says))
 
 
 def _attention(plain, receiver: Receiver) -> None:

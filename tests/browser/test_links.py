@@ -18,6 +18,7 @@ HEADINGS = {
     "/": "Which activation carries the answer?",
     "/components": "Which component?",
     "/many": "Does it hold for many sentences?",
+    "/follow": "What feeds it?",
     "/lens": "What was it going to say?",
     "/compare": "How do two answers compare?",
     "/how_it_works": "How it works",

@@ -26,6 +26,7 @@ PAGES = {
     "patch": "pages/patching/patch.py",
     "many": "pages/patching/many.py",
     "components": "pages/reading/components.py",
+    "follow": "pages/reading/follow.py",
     "lens": "pages/reading/lens.py",
     "compare": "pages/reading/compare.py",
     "how it works": "pages/learn/how_it_works.py",

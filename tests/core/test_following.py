@@ -1,0 +1,125 @@
+"""Following an answer back on the teaching model: numbers, files and the command."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core import models
+from core.__main__ import main
+from core.errors import UserError
+from core.following import Follow
+from core.question.experiment import Experiment
+from core.question.receivers import parse
+from core.study import SIDES, sides
+from core.views import exports, path_maps
+from core.views.names import stem
+from core.views.pictures import picture
+from core.views.sentences import sends
+from core.views.terminal import report_paths
+from tests.hooked_gpt2 import hugging_face
+from tests.hooked_paths import hooked_paths
+
+ASKED = Experiment(
+    "When Mary and John went to the store, John gave a drink to",
+    "When Mary and John went to the store, Mary gave a drink to",
+    " Mary",
+    " John",
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.load(models.TEACHING, device="cpu")
+
+
+def followed(model, asked=ASKED, into=("6.3.q",), frozen="all", **options):
+    follow = Follow(asked, model, into, frozen)
+    for _ in follow:
+        pass
+    return follow.read(asked, **options)
+
+
+@pytest.mark.parametrize("direction", ["denoise", "noise", "zero"])
+@pytest.mark.parametrize("frozen", ["all", "heads"])
+def test_a_map_is_what_hooks_on_another_model_say(model, direction, frozen):
+    asked = replace(ASKED, direction=direction)
+    found = followed(model, asked, ("4.3.v",), frozen)["4.3.v"]
+    ids = {side: tuple(model.encoder.encode(getattr(ASKED, side))) for side in SIDES}
+    base, source = (ids.get(of, of) for of in sides(direction))
+    receiver = parse("4.3.v", 8, 4, len(base))
+    logits = hooked_paths(hugging_face(model.gpt), base, source, receiver, frozen)
+    target, foil = (model.encoder.encode(token)[0] for token in (ASKED.target, ASKED.foil))
+    for (site, layer, head), of in logits.items():
+        expected = (of[foil] - of[target]).item()
+        if site == "resid_pre":
+            assert found.embedding["logit_diff"] == pytest.approx(expected, abs=1e-3)
+        else:
+            column = 4 if head is None else head
+            assert found.values[layer, column] == pytest.approx(expected, abs=1e-3)
+    assert len(logits) == 1 + 4 * 5
+    assert np.isnan(found.values[4:]).all()  # they come too late
+
+
+def test_the_circuit_of_the_example_is_found_in_three_steps(model):
+    """Who gets the drink: 6.3 writes the answer, its query comes from 4.3, whose value is the name
+    that 0.1 has read."""
+    for into, sender in (("logits", "6.3"), ("6.3.q", "4.3"), ("4.3.v", "0.1")):
+        assert sends(followed(model, into=(into,))[into]).startswith(
+            f"Most into {into}: {sender} ("
+        )
+    assert "No sender does much" in sends(followed(model, into=("6.3.k",))["6.3.k"])
+
+
+def test_what_is_no_receiver_and_no_way_to_freeze_says_so(model):
+    with pytest.raises(UserError, match="frozen is all or heads, not 'mlps'"):
+        Follow(ASKED, model, ["logits"], "mlps")
+    with pytest.raises(UserError, match="There is no layer 12: this model's layers are 0 to 7"):
+        Follow(ASKED, model, ["12.0.q"])
+
+
+def test_files_and_pictures_say_receiver_frozen_parts_direction_and_sign(model):
+    found = followed(model)["6.3.q"]
+    said = json.loads(exports.paths_json(found))
+    assert (said["receiver"], said["frozen"], said["metric"]) == ("6.3.q", "all", "logit_diff")
+    np.testing.assert_allclose(np.array(said["heads"][:6]), found.values[:6, :4], rtol=1e-6)
+    assert said["heads"][6] == [None] * 4 and said["mlps"][7] is None and len(said["mlps"]) == 8
+    lines = list(csv.DictReader(io.StringIO(exports.paths_csv(found).lstrip("\ufeff"))))
+    by_sender = {line["sender"]: line for line in lines}
+    assert float(by_sender["4.3"]["logit_diff"]) == pytest.approx(float(found.values[4, 3]))
+    assert by_sender["mlp7"]["logit_diff"] == "" and len(lines) == 8 * 5 + 1
+    svg = picture(found, "svg").decode()
+    words = " ".join(svg.split())
+    for piece in ("6.3.q", "frozen", "denoise", "Mary", "MLP"):
+        assert piece in words
+    assert "all heads and MLPs between them frozen" in report_paths(found)
+    assert stem(found).startswith("patchboard-teaching-Mary-John-paths-6_3_q-all-denoise")
+    others = (followed(model, frozen="heads")["6.3.q"], followed(model, into=("6.3.k",))["6.3.k"])
+    assert len({stem(of) for of in (found, *others)}) == 3
+
+
+def test_a_figure_names_each_sender_and_says_which_come_too_late(model):
+    found = followed(model)["6.3.q"]
+    fields = {of[2]: of for of in path_maps.heatmap(found).data[-1].customdata}
+    assert list(fields["4.3"][:2]) == ["4", "3"]
+    assert float(fields["4.3"][3]) == pytest.approx(float(found.values[4, 3]), abs=1e-4)
+    change = float(found.values[4, 3]) - found.plain("logit_diff")
+    assert float(fields["4.3"][4]) == pytest.approx(change, abs=1e-3)
+    assert fields["mlp6"][3] == "comes too late for this receiver"
+    assert path_maps.reach(found) == pytest.approx(abs(change), rel=1e-5)
+
+
+def test_the_command_prints_a_map_or_its_json_alone(model, capsys):
+    texts = ["--clean", ASKED.clean, "--corrupted", ASKED.corrupted]
+    asked = ["paths", *texts, "--target= Mary", "--foil= John", "--to=6.3.q"]
+    assert main(asked) == 0
+    assert "what every sender adds to 6.3.q along its direct path" in capsys.readouterr().out
+    assert main([*asked, "--frozen=heads", "--json=-"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    expected = followed(model, frozen="heads")["6.3.q"].values[:6, :4]
+    np.testing.assert_allclose(said["heads"][:6], expected, rtol=1e-5)
+    assert main([*asked[:-1], "--to=6.9"]) == 2
+    assert "There is no head 9" in capsys.readouterr().err
