@@ -27,7 +27,7 @@ from mingpt.model import MLP, Block, CausalSelfAttention
 
 # How many rows go through all operations of the activation before the next rows do: these stay in
 # the processor's cache meanwhile.
-_ROWS_IN_CACHE = 64
+ROWS_IN_CACHE = 64
 
 
 class Rows(NamedTuple):
@@ -52,7 +52,7 @@ def step(
     `buffer_size` numbers or more, to write the largest tensors to.
     """
     x = x[rows.wanted].add_(_attend(block.attn, block.ln_1(x[rows.new]), rows, bases, buffer))
-    return x.add_(_mlp(block.mlp, block.ln_2(x), buffer))
+    return x.add_(mlp(block.mlp, block.ln_2(x), buffer))
 
 
 def buffer_size(R: int, N: int, T: int, C: int, M: int) -> int:
@@ -92,12 +92,12 @@ def _attend(
         torch.index_select(bases, 1, rows.base, out=places)
     places[:, rows.run[rows.new], :, rows.position[rows.new]] = qkv.unflatten(-1, (3, H, D))
     q, k, v = places
-    z = _mix(q[:, :, rows.first :], k, v, attn.scale)  # (N, H, S, D)
+    z = mix(q[:, :, rows.first :], k, v, attn.scale)  # (N, H, S, D)
     z = z[rows.run[rows.wanted], :, rows.position[rows.wanted] - rows.first]  # (R'', H, D)
     return attn.c_proj(z.flatten(1))
 
 
-def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+def mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
     """softmax(scale q k^T) v, causal, of the last S positions: queries (N, H, S, D), keys and
     values (N, H, T, D) -> (N, H, S, D).
 
@@ -114,11 +114,11 @@ def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> tor
     return (scores.softmax(1).transpose(1, 2) @ v).view(shape).to(dtype)
 
 
-def _mlp(mlp: MLP, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
+def mlp(layer: MLP, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     """What the MLP adds to the stream, (R, C), from the rows after LayerNorm."""
-    hidden = _linear(mlp.c_fc, x, buffer)  # (R, M)
-    activate_(mlp.act, hidden)
-    return mlp.c_proj(hidden)
+    hidden = _linear(layer.c_fc, x, buffer)  # (R, M)
+    activate_(layer.act, hidden)
+    return layer.c_proj(hidden)
 
 
 def _linear(layer: nn.Linear, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
@@ -137,7 +137,7 @@ def activate_(act: nn.Module, x: torch.Tensor) -> None:
     is_tanh_gelu = isinstance(act, nn.GELU) and act.approximate == "tanh"
     c = 2 * math.sqrt(2 / math.pi)
     constant = x.new_tensor(c, dtype=torch.float)
-    for rows in x.split(_ROWS_IN_CACHE):
+    for rows in x.split(ROWS_IN_CACHE):
         if not is_tanh_gelu:
             rows.copy_(act(rows))
             continue
