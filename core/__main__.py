@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -30,10 +30,12 @@ from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.result import FROZEN
+from core.sets import Sets
+from core.steps import Outcome, Steps
 from core.study import Study
 from core.views import exports, many_files
 from core.views.colour_bar import VIEWS
-from core.views.terminal import report, report_many, report_paths
+from core.views.terminal import report, report_many, report_paths, report_set
 from core.views.words import duration
 from mingpt.hub import Progress
 
@@ -124,6 +126,22 @@ def _parser() -> argparse.ArgumentParser:
     paths.add_argument("--json", metavar="FILE", help="the map; - for standard output alone")
     paths.add_argument("--csv", metavar="FILE", help="a line for each sender; or -")
 
+    sets = commands.add_parser(
+        "set",
+        help="how much of the answer a set of components carries, and whether it needs it",
+        description="Put a set of components into the other run, all at once, and grade it.",
+    )
+    sets.set_defaults(run=_set)
+    _ask_for_pair(sets)
+    sets.add_argument(
+        "--components",
+        metavar="SET",
+        help='e.g. "9.9 9.6 mlp0 resid3@8 attn2@-1 embedding"; without it, one is searched for:'
+        " each time the head or MLP that adds most",
+    )
+    sets.add_argument("--most", type=_whole, default=20, help="components of a searched set")
+    sets.add_argument("--json", metavar="FILE", help="all of it; - for standard output alone")
+
     checks = commands.add_parser(
         "verify",
         help="check a model's numbers against plain runs and published ones",
@@ -133,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     many, merge = many_pairs.add(commands, _whole)
     many.set_defaults(run=_many)
     merge.set_defaults(run=_merge)
-    for command in (patch, paths, checks, many):
+    for command in (patch, paths, sets, checks, many):
         command.add_argument(
             "--model",
             default="teaching",
@@ -257,6 +275,37 @@ def _paths(options: argparse.Namespace) -> int:
     if "-" not in files.values():
         print(report_paths(path_map))
     return 0
+
+
+def _set(options: argparse.Namespace) -> int:
+    _choose_checkpoint(options)
+    files = _files(options)
+    question = Sets(_experiment(options), _load(options, options.dtype))
+    if options.components is None:
+        candidates = [one for one in question.everything if one.kind != "embedding"]
+        curve = _drawn(question.greedy(candidates, options.most))
+        chosen = question.parse(" ".join(curve.components))
+    else:
+        chosen = question.parse(options.components)
+        curve = _drawn(question.curve(chosen))
+    graded = _drawn(question.grade(chosen))
+    without = _drawn(question.minimality(chosen))
+    if "json" in files:
+        output.write(files["json"], exports.set_json(question.experiment, graded, curve, without))
+    if files.get("json") != "-":
+        print(report_set(graded, curve, without))
+    return 0
+
+
+def _drawn(steps: Steps[Outcome]) -> Outcome:
+    """Take all steps, drawing a bar: what came out."""
+    outcome: list[Outcome] = []
+
+    def fractions() -> Iterator[float]:
+        outcome.append((yield from steps))
+
+    _with_progress(fractions())
+    return outcome[0]
 
 
 def _many(options: argparse.Namespace) -> int:

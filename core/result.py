@@ -185,3 +185,53 @@ class Result(OfOnePair):
         position = range(len(self.clean))[position]
         grids = {metric: grid[:, :, position] for metric, grid in self.grids.items()}
         return replace(self, axes=self.axes[:2], grids=grids, at_position=position)
+
+
+# What is asked of a set S, each an exact run, and which run it is put into.
+ASKED_OF_SETS = {
+    "sufficient": "only S from the clean run, put into the corrupted one: does it bring the"
+    " answer back?",
+    "necessary": "S from the corrupted run, put into the clean one: does the answer fall?",
+    "complement": "everything but S from the clean run, S as on the corrupted one: does the answer"
+    " come back without it?",
+}
+ENOUGH = 0.9  # of the difference between the plain runs
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What a set of components does, under one metric. A share is how far towards the clean run a
+    run is: 0 on the corrupted run, 1 on the clean one. A cell of the stream is the sum of all that
+    comes before, and no part of everything: a set with one has no complement."""
+
+    components: tuple[str, ...]
+    metric: str
+    plain: Baseline
+    values: dict[str, float | None]  # a key of ASKED_OF_SETS -> the metric
+    shares: dict[str, float | None]
+    sum_of_singles: float  # of the shares of S's members, each put in alone
+
+    def to_dict(self) -> dict:
+        """As `python -m core set --json` writes it."""
+        return {
+            "components": list(self.components),
+            "metric": self.metric,
+            **self.values,
+            "shares": self.shares,
+            "sum_of_singles": self.sum_of_singles,
+            "clean_value": self.plain.clean,
+            "corrupted_value": self.plain.corrupted,
+        }
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Components added one by one, and how far the answer is back with so many."""
+
+    components: tuple[str, ...]  # in the order in which they are added
+    shares: tuple[float, ...]  # with none, with the first, and so on
+
+    @property
+    def enough(self) -> int | None:
+        """How many bring ENOUGH of the answer back, if any number does."""
+        return next((i for i, share in enumerate(self.shares) if share >= ENOUGH), None)

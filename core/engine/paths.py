@@ -42,11 +42,12 @@ class Paths:
     says what is held at the base's values between the two: "all", or only the "heads".
 
     Of each sender's run the last position after the final LayerNorm: `heads` (L, H, C), `mlps`
-    (L, C) and `embedding` (C,), NaN where it is not known yet and, for good, of senders that come
-    too late for the receiver. Iterating computes them, and yields the fraction of the work that is
-    done; whoever stops iterating cancels. Raises UserError for a model in training mode and, while
-    iterating, for numbers that are not finite; ValueError for texts of unequal length, and for a
-    receiver that the model or the text does not have.
+    (L, C) and `embedding` (C,), views of `states`, of which the first `senders` come in time; NaN
+    where it is not known yet and, for good, of senders that come too late for the receiver.
+    Iterating computes them, and yields the fraction of the work that is done; whoever stops
+    iterating cancels. Raises UserError for a model in training mode and, while iterating, for
+    numbers that are not finite; ValueError for texts of unequal length, and for a receiver that
+    the model or the text does not have.
     """
 
     def __init__(

@@ -25,8 +25,7 @@ _FORMS = (
 _WRITTEN = re.compile(
     r"(?:(?P<logits>logits)"
     r"|(?:mlp(?P<mlp>[0-9]{1,9})|(?P<layer>[0-9]{1,9})\.(?P<head>[0-9]{1,9})(?:\.(?P<part>[qkv]))?)"
-    r"(?:@(?P<position>-?[0-9]{1,9}))?)",
-    re.ASCII,
+    r"(?:@(?P<position>-?[0-9]{1,9}))?)"
 )
 
 

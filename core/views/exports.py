@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ from core.question.tokens import Token
 from core.result import (
     EMBEDDING,
     Baseline,
+    Curve,
+    Graded,
     Map,
     ModelCard,
     Moved,
@@ -143,6 +145,27 @@ def paths_csv(path_map: PathMap) -> str:
     of = path_map.receiver, path_map.frozen
     lines += [(*of, name, *values, *asked.values()) for name, values in senders]
     return csv_of(lines)
+
+
+def set_json(
+    experiment: Experiment, graded: Graded, curve: Curve, without: Mapping[str, float]
+) -> str:
+    """A set of components, graded; how far the answer is back with its first members; and how much
+    each of them is missed."""
+    return (
+        json.dumps(
+            {
+                "experiment": experiment.to_dict(),
+                **graded.to_dict(),
+                "curve": {"components": curve.components, "shares": curve.shares},
+                "missed": dict(without),
+            },
+            ensure_ascii=False,
+            allow_nan=False,
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 def from_json(text: str) -> Result:

@@ -170,7 +170,7 @@ def test_a_receiver_that_is_not_there(gpt, receiver):
 def test_other_things_that_cannot_be(gpt):
     base, source = record(gpt, *texts(6, 1))
     far = replace(source, resid=source.resid.clone().fill_(torch.inf))
-    with pytest.raises(ValueError, match=r"frozen is .all. or .heads., not 'mlps'"):
+    with pytest.raises(ValueError, match='frozen is "all" or "heads", not \'mlps\''):
         Paths(gpt, base, source, Receiver("logits"), "mlps")
     with pytest.raises(UserError, match="The model's numbers are not finite after a patch; the we"):
         done(Paths(gpt, base, far, Receiver("logits")))
