@@ -129,14 +129,23 @@ class Plan:
         """What the sweep's tensors take above the weights and the plain runs, in bytes: what stays
         to its end (the states, a chunk's stream and its largest tensors), and what is made between:
         the largest step, and the streams that are patched in."""
-        (_, C, M, H, itemsize), T = self.sizes, self.T
         stream, buffer, step = largest(chunks([self]))
-        lanes = H if "head" in self.site.axes else 1
-        patched = itemsize * lanes * T * C  # the streams after a layer, one for each head
-        # Making the next ones takes twice as much, an MLP some rows at a time, and patterns.
-        rows = min(layer.ROWS_AT_ONCE, lanes * T)
-        making = 2 * patched + itemsize * 2 * (C + M) * rows + 4 * 3 * H * T * T
-        return self.states_bytes + stream + buffer, patched + max(step, making)
+        stays = self.states_bytes + stream + buffer
+        return stays, self.patched_bytes + max(step, self.making_bytes)
+
+    @property
+    def patched_bytes(self) -> int:
+        """What the streams after a layer take that are patched in, one for each head."""
+        lanes = self.sizes.H if "head" in self.site.axes else 1
+        return self.sizes.itemsize * lanes * self.T * self.sizes.C
+
+    @property
+    def making_bytes(self) -> int:
+        """What making the next of these takes: twice as much, an MLP some rows at a time, and
+        patterns."""
+        (_, C, M, H, itemsize), T = self.sizes, self.T
+        rows = min(layer.ROWS_AT_ONCE, self.patched_bytes // (itemsize * C))
+        return 2 * self.patched_bytes + itemsize * 2 * (C + M) * rows + 4 * 3 * H * T * T
 
 
 plan_of = lru_cache(maxsize=64)(Plan)  # the same for all pairs of one shape, its cells with it

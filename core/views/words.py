@@ -247,8 +247,8 @@ def duration(seconds: float) -> str:
 
 
 def size(nbytes: float) -> str:
-    """Of memory or files: "5 MB", "1.2 GB"; never less than a MB."""
-    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 0.9995e9 else f"{max(1, nbytes / 1e6):.0f} MB"
+    """Of memory or files: "5 MB", "1.2 GB"."""
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 0.9995e9 else f"{nbytes / 1e6:.0f} MB"
 
 
 def short(text: str, longest: int = _LONGEST_LABEL) -> str:

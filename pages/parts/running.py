@@ -38,7 +38,8 @@ def drive(
         place.empty()
     match job.state:
         case State.ASKS:
-            takes = f"about {words.duration(job.seconds)} and {words.size(job.memory)} of memory"
+            memory = words.size(max(job.memory, 1e6))
+            takes = f"about {words.duration(job.seconds)} and {memory} of memory"
             _offer(place, job, f"This takes {takes} here.", label)
         case State.STOPPED:
             _offer(place, job, f"Stopped at {job.fraction:.0%}.", "Go on")

@@ -91,7 +91,7 @@ def _surveyed(given: Given, sample: Sample, asked: Experiment, on: Shelf) -> Job
 def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> None:
     sample: Sample = sampled.of
     with left:
-        above, progress, chart = st.container(), st.container(), st.empty()
+        above, progress, chart, screening = st.container(), st.container(), st.empty(), st.empty()
     try:
         with progress:
             if not running.drive(sampled, label="Look at the pairs"):
@@ -101,7 +101,7 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
         with above:
             column = _beyond(asked, sample)
         if not survey.swept:
-            with chart.container():
+            with screening.container():
                 _screening(sample, survey)
 
         def read() -> Answer:
@@ -111,6 +111,7 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
 
         def draw_partly(fraction: float) -> None:
             if survey.swept:
+                screening.empty()
                 with chart.container():
                     html.show(html.text(f"So far {len(survey.swept):,} pairs."))
                     _still(read(), key=f"map_at_{fraction}")
@@ -128,6 +129,7 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
         return
     with above:
         html.show(html.text(says(found)))
+    screening.empty()
     with chart.container():
         _map(found)
     with left:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from core.many import packs, pairs
-from tests.browser.driver import PHONE
+from tests.browser.driver import PATIENCE, PHONE
 
 PACK = packs.PACKS["teaching-surname"]
 # Of a strip, where each pair's dot is in the window, and which pair it is.
@@ -32,7 +32,7 @@ MAPS_SEEN = """() => {
 
 def run(page) -> None:
     page.get_by_role("button", name="Run").click()
-    expect(page.get_by_role("button", name="All of it: ZIP")).to_be_visible()
+    expect(page.get_by_role("button", name="All of it: ZIP")).to_be_visible(timeout=2 * PATIENCE)
 
 
 def test_a_map_grows_and_the_pair_that_disagrees_is_two_clicks_away(visit, tmp_path):
