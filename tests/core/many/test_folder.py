@@ -124,7 +124,8 @@ def test_shards_in_any_order_are_what_one_machine_says(file, tmp_path, monkeypat
     folders = [tmp_path / str(i) for i in range(1, 16)]
     for i, folder in enumerate(folders, start=1):
         assert many(*given, f"--shard={i}/15", "--out", folder) == 0
-    assert "0 used of 0 given, and has no map of its own" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "0 used of 0 given, and has no map of its own: none of its rows is used." in said
     monkeypatch.setattr("core.models.load", None)
     mixed = [*folders[7:], *folders[6::-1]]
     assert many("merge", "--out", tmp_path / "merged", *mixed) == 0
@@ -188,7 +189,12 @@ def test_shards_that_are_not_all_of_one_survey_are_named(file, tmp_path, capsys)
     ):
         assert many(file, "--out", folder, *more) == 0
     assert many("merge", one, two) == 0
+    none = tmp_path / "none.csv"
+    none.write_text("".join(file.read_text().splitlines(keepends=True)[:2]))  # it does not flip
+    for i in (1, 2):
+        assert many(none, "--keep=flips", f"--shard={i}/2", "--out", tmp_path / f"none{i}") == 0
     for folders, says in (
+        ([tmp_path / "none1", tmp_path / "none2"], "None of 1 pairs is used: does not flip: LD"),
         ([one], "Of 2 shares 1 are not here: 2/2."),
         ([one, two, one], f"{one} and {one} are both share 1/2."),
         ([one, other], f"{other} is of another direction: noise, not denoise, as {one} is."),
