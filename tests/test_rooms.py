@@ -18,7 +18,18 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["card", "models", "presets", "study", "following", "many", "views", "checks", "__main__"]
+ORDER += [
+    "card",
+    "models",
+    "presets",
+    "study",
+    "following",
+    "sets",
+    "many",
+    "views",
+    "checks",
+    "__main__",
+]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -41,6 +52,7 @@ LOADED = [
         "core/presets.py": DRAWING,
         "core/study.py": DRAWING | {"core.views"},
         "core/following.py": DRAWING | {"core.views"},
+        "core/sets.py": DRAWING | {"core.views"},
         "core/many": DRAWING | {"core.views"},
         "core/checks": DRAWING | {"core.views"},
         "core/__main__.py": {"torch._dynamo"},
