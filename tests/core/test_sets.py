@@ -87,7 +87,7 @@ def test_a_set_of_cells_leaves_to_the_others_what_is_not_in_them(loaded):
 
 
 @pytest.mark.parametrize("direction", ["denoise", "noise", "mean"])
-@pytest.mark.parametrize("metric", ["logit_diff", "target_logit_change"])
+@pytest.mark.parametrize("metric", ["logit_diff", "recovery"])
 def test_the_strongest_first_and_a_curve_that_grows_by_them(loaded, direction, metric):
     asked = experiment(direction=direction, metric=metric)
     sets = Sets(asked, loaded)
