@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from core.engine import plan
 from core.engine.joint import Joint
@@ -141,13 +142,24 @@ def test_a_set_is_the_same_in_whatever_company(case, monkeypatch, budget):
         assert len(fractions) > 2 * len(sets)
 
 
-def test_what_sets_share_is_run_once(case):
+def test_what_sets_share_is_run_once(case, monkeypatch):
     model, base, source = case
     heads = [of for of in everything(4, 3) if of.kind == "head"]
     curve = Joint(model, base, source, [heads[: k + 1] for k in range(12)])
     # After layer l there are 3 (l + 1) runs of 7 rows, of the 12 that there are in the end.
     assert curve.rows == 7 * (3 + 6 + 9 + 12)
-    assert 0 < curve.work < 12 * Joint(model, base, source, [heads]).work
+    # A run that begins has the base's queries, keys and values.
+    alone = Joint(model, base, source, [(of,) for of in heads])
+    for joint in (curve, alone):
+        with FlopCounterMode(display=False) as counter:
+            done(joint)
+        assert joint.work < counter.get_total_flops() < 1.2 * joint.work
+    # What goes together is what is alike, in whatever order it is asked for.
+    monkeypatch.setattr(plan, "WORKING_MEMORY", 70_000)
+    sets = [heads[: k + 1] for k in range(12)]
+    turned = [sets[5 * k % 12] for k in range(12)]
+    one, other = (Joint(model, base, source, of) for of in (sets, turned))
+    assert one.rows == other.rows > curve.rows
     nothing = Joint(model, base, source, [()])
     assert (nothing.rows, nothing.work, list(nothing)) == (0, 0, [1.0])
 
