@@ -29,7 +29,7 @@ from core.many.answer import Answer
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.result import FROZEN
+from core.result import ENOUGH, FROZEN
 from core.sets import Sets
 from core.steps import Outcome, Steps
 from core.study import Study
@@ -282,18 +282,16 @@ def _set(options: argparse.Namespace) -> int:
     files = _files(options)
     question = Sets(_experiment(options), _load(options, options.dtype))
     if options.components is None:
-        candidates = [one for one in question.everything if one.kind != "embedding"]
-        curve = _drawn(question.greedy(candidates, options.most))
+        curve = _drawn(question.greedy(question.everything, options.most, ENOUGH))
         chosen = question.parse(" ".join(curve.components))
     else:
         chosen = question.parse(options.components)
         curve = _drawn(question.curve(chosen))
-    graded = _drawn(question.grade(chosen))
-    without = _drawn(question.minimality(chosen))
+    grade = _drawn(question.grade(chosen))
     if "json" in files:
-        output.write(files["json"], exports.set_json(question.experiment, graded, curve, without))
+        output.write(files["json"], exports.set_json(grade, curve) + "\n")
     if files.get("json") != "-":
-        print(report_set(graded, curve, without))
+        print(report_set(grade, curve))
     return 0
 
 

@@ -185,3 +185,58 @@ class Result(OfOnePair):
         position = range(len(self.clean))[position]
         grids = {metric: grid[:, :, position] for metric, grid in self.grids.items()}
         return replace(self, axes=self.axes[:2], grids=grids, at_position=position)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A patched run's metric, and which share it went of the way from the run that was patched to
+    the other plain run: 0 is the former, 1 the latter, None where the two hardly differ."""
+
+    value: float
+    share: float | None
+
+
+# What is asked of a set S, each an exact run.
+ASKED_OF_SETS = {
+    "sufficient": "S from the clean run, put into the corrupted one: does the answer come back?",
+    "necessary": "S from the corrupted run, put into the clean one: does the answer fall?",
+    "complement": "all heads and MLPs but S from the corrupted run, put into the clean one: is"
+    " anything else needed?",
+}
+
+
+@dataclass(frozen=True)
+class Grade:
+    """How much a set of components explains (`core.sets.Sets.grade` says what each run is)."""
+
+    experiment: Experiment
+    components: tuple[str, ...]  # as `core.question.components` writes them
+    baseline: Baseline
+    sufficient: Effect | None  # None of an ablation
+    necessary: Effect
+    complement: Effect
+    joint: Effect  # the set in the experiment's direction
+    alone: tuple[Effect, ...]  # each member alone, in that direction
+    sum_of_alone: Effect  # what that would come to if there were no redundancy and no interplay
+    without: tuple[Effect, ...]  # all but each member, in that direction
+
+
+ENOUGH = 0.9  # the share at which an answer counts as back
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What sets do that grow component by component; `effects[k]` is of the first k."""
+
+    experiment: Experiment
+    components: tuple[str, ...]
+    effects: tuple[Effect, ...]
+
+    def smallest(self, share: float = ENOUGH) -> int | None:
+        """How many components are the first to reach a share, None if none does."""
+        sizes = (
+            size
+            for size, effect in enumerate(self.effects)
+            if effect.share is not None and effect.share >= share
+        )
+        return next(sizes, None)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from core.question.components import Component
 from core.question.sites import SITES
 from mingpt.model import GPT
 from mingpt.settings import SETTINGS
@@ -90,6 +91,29 @@ def hook_loop(
         grid.append(hooked.run(base, [(where, layer, put(at, new[layer])) for layer in layers]))
     sizes = {"layer": len(rows), "head": len(heads), "position": len(positions)}
     return torch.stack(grid).view(*(sizes[axis] for axis in axes), -1)
+
+
+def hooked_set(
+    model: GPT2LMHeadModel,
+    base: tuple[int, ...],
+    source: tuple[int, ...] | str,
+    components: Iterable[Component],
+) -> torch.Tensor:
+    """The last position's logits (V,) with all of a set patched in one run; those within others
+    first. `source` is that of `hook_loop`."""
+    hooked = Hooked(model)
+    sites = {"head": "head_z", "attn": "attn_out", "mlp": "mlp_out"}
+    sites |= {"resid": "resid_post", "embedding": "resid_pre"}
+    edits = []
+    for of in sorted(components, key=lambda of: list(sites).index(of.kind)):
+        site, layer = sites[of.kind], max(of.layer, 0)
+        if isinstance(source, str):
+            new = ablated(hooked.kept(base, site)[layer], source, site)
+        else:
+            new = hooked.kept(source, site)[layer]
+        at = slice(None) if of.position is None else of.position
+        edits.append((site, layer, put((at, of.head) if of.kind == "head" else (at,), new)))
+    return hooked.run(base, edits)
 
 
 def put(at, new: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -63,10 +63,10 @@ class Plan:
     window: int = 0
 
     def __post_init__(self):
-        if (self.embedding or self.window) and self.site_name != "resid_post":
-            raise ValueError(
-                f"only resid_post has an embedding row and windows, not {self.site_name}"
-            )
+        if self.embedding and self.site_name != "resid_post":
+            raise ValueError(f"only resid_post has an embedding row, not {self.site_name}")
+        if self.window and not self.site.window:
+            raise ValueError(f"{self.site_name} has no windows")
 
     @property
     def site(self) -> Site:

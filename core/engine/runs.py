@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from core.engine.layer import Layer
+from core.engine.layer import Ablated, Layer
+from core.engine.suffix import Edit, no_edit
 from core.errors import UserError
 from core.steps import Steps, finish
 from mingpt.model import GPT, Block, merge_heads
@@ -32,20 +33,34 @@ class Run:
         return Layer(block, self.resid[layer], self.resid[layer + 1], self.qkv[layer])
 
 
+def layer_of(model: GPT, base: Run, source: Run | str, layer: int) -> Layer | Ablated:
+    """What a source holds inside a layer: a run, or "zero" or "mean", an ablation of the base."""
+    if isinstance(source, str):
+        return Ablated(base.layer(model, layer), source)
+    return source.layer(model, layer)
+
+
 def run_bytes(L: int, T: int, C: int, itemsize: int) -> int:
     """What a `Run` takes up, in bytes."""
     return itemsize * C * ((L + 1) * T + 3 * L * T + 1)
 
 
 def run_block(
-    block: Block, x: torch.Tensor
+    block: Block, x: torch.Tensor, edit: Edit = no_edit
 ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]:
     """One block over whole texts, with its inside: from the stream (B, T, C) before it the
-    queries, keys, values, and z, (B, H, T, D) each, and the stream after it (B, T, C)."""
+    queries, keys, values, and z, (B, H, T, D) each, and the stream after it (B, T, C). `edit`
+    may write to what the two halves of the block add to the stream, and to that after it."""
     qkv = block.attn.qkv(block.ln_1(x))
     z = block.attn.mix(*qkv)
-    x = x + block.attn.c_proj(merge_heads(z))  # resid_mid
-    return qkv, z, x + block.mlp(block.ln_2(x))
+    attn_out = block.attn.c_proj(merge_heads(z))
+    edit("attn_out", attn_out)
+    x = x + attn_out  # resid_mid
+    mlp_out = block.mlp(block.ln_2(x))
+    edit("mlp_out", mlp_out)
+    x = x + mlp_out
+    edit("resid_post", x)
+    return qkv, z, x
 
 
 def record(model: GPT, *texts: tuple[int, ...]) -> list[Run]:

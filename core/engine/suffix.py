@@ -18,6 +18,7 @@ rows in all.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,16 @@ from mingpt.model import MLP, Block, CausalSelfAttention
 # How many rows go through all operations of the activation before the next rows do: these stay in
 # the processor's cache meanwhile.
 ROWS_IN_CACHE = 64
+
+
+# Writes to the activations of a block on the way: takes the name of one, which is
+# `core.engine.layer.Layer`'s, and what it is in the rows that are wanted, (R'', C), or of z
+# (R'', H, D).
+Edit = Callable[[str, torch.Tensor], None]
+
+
+def no_edit(name: str, activation: torch.Tensor) -> None:
+    """Every activation stays as it is."""
 
 
 class Rows(NamedTuple):
@@ -44,7 +55,12 @@ class Rows(NamedTuple):
 
 
 def step(
-    block: Block, x: torch.Tensor, rows: Rows, bases: torch.Tensor, buffer: torch.Tensor
+    block: Block,
+    x: torch.Tensor,
+    rows: Rows,
+    bases: torch.Tensor,
+    buffer: torch.Tensor,
+    edit: Edit = no_edit,
 ) -> torch.Tensor:
     """One block over the stream x (R, C) of the rows; gives that of the rows that are wanted,
     (R'', C): x itself, overwritten, where all of them are.
@@ -52,8 +68,17 @@ def step(
     `bases` (3, P, H, T, D) are the queries, keys and values of P bases in this block. `buffer` has
     `buffer_size` numbers or more, to write the largest tensors to.
     """
-    x = x[rows.wanted].add_(_attend(block.attn, block.ln_1(x[rows.new]), rows, bases, buffer))
-    return x.add_(mlp(block.mlp, block.ln_2(x), buffer))
+    z = _attend(block.attn, block.ln_1(x[rows.new]), rows, bases, buffer)
+    edit("z", z)
+    attn_out = block.attn.c_proj(z.flatten(1))
+    edit("attn_out", attn_out)
+    x = x[rows.wanted].add_(attn_out)
+    del z, attn_out  # which take up as much as the stream
+    mlp_out = mlp(block.mlp, block.ln_2(x), buffer)
+    edit("mlp_out", mlp_out)
+    x.add_(mlp_out)
+    edit("resid_post", x)
+    return x
 
 
 def buffer_size(R: int, N: int, T: int, C: int, M: int) -> int:
@@ -82,8 +107,8 @@ def _attend(
     bases: torch.Tensor,
     buffer: torch.Tensor,
 ) -> torch.Tensor:
-    """What attention adds to the stream of the rows that are wanted, (R'', C); x (R', C) are the
-    new rows after LayerNorm."""
+    """The heads' outputs z in the rows that are wanted, (R'', H, D); x (R', C) are the new rows
+    after LayerNorm."""
     N, first, (_, _, H, T, D) = rows.runs, rows.first, bases.shape
     qkv = _linear(attn.c_attn, x, buffer).unflatten(-1, (3, H, D))  # (R', 3, H, D)
     places = buffer[qkv.numel() :]
@@ -98,8 +123,7 @@ def _attend(
     q[run, :, position - first] = qkv[:, 0]
     kv[:, run, :, position] = qkv[:, 1:]
     z = mix(q, *kv, attn.scale)  # (N, H, S, D)
-    z = z[rows.run[rows.wanted], :, rows.position[rows.wanted] - first]  # (R'', H, D)
-    return attn.c_proj(z.flatten(1))
+    return z[rows.run[rows.wanted], :, rows.position[rows.wanted] - first]  # (R'', H, D)
 
 
 def _copy_bases(places: torch.Tensor, bases: torch.Tensor, base: torch.Tensor | None) -> None:

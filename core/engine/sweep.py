@@ -10,16 +10,15 @@ Shapes: T tokens, L layers, C channels, H heads of D = C / H channels.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 
 from core.engine import plan, suffix
-from core.engine.layer import Ablated, Layer
 from core.engine.pack import Pack
 from core.engine.plan import Plan, Sizes, plan_of
-from core.engine.runs import Run, check_ready, empty_runs, not_finite, run_block
+from core.engine.runs import Run, check_ready, empty_runs, layer_of, not_finite, run_block
 from mingpt.model import GPT
 
 
@@ -34,7 +33,8 @@ class Sweep:
 
     `source` is a run of as many tokens, or "zero" or "mean" to ablate: to put in zeros, or the
     mean over the base's positions. For resid_post, `embedding` adds a first row for the input of
-    block 0, and `window` is how many layers on either side are patched with each, all at once.
+    block 0. `window` is how many layers on either side are patched with each, all at once, where
+    the site has windows.
 
     `states` has, of each cell's run, the last position after the final LayerNorm: (*shape, C),
     NaN where it is not known yet. Iterating computes them, and yields the fraction of the work
@@ -92,10 +92,13 @@ class Sweep:
         )
         for r in range(cell.start, L):
             resid[0, r] = x
-            parts, _, x = run_block(model.transformer.h[r], x[None])
+
+            def edit(site: str, activation: torch.Tensor, r: int = r) -> None:
+                if site == self.plan.site_name and r <= cell.until:
+                    activation[0, at] = self.source_of_window(r)[at]
+
+            parts, _, x = run_block(model.transformer.h[r], x[None], edit)
             qkv[0, r], x = torch.cat(parts), x[0]
-            if r <= cell.until:
-                x[at] = self.patched_stream(r + 1)[cell.lane, at]
         resid[0, L] = x
         ids = (*self.base.ids[: cell.p], None, *self.base.ids[cell.p + 1 :])
         return Run(ids, resid[0], qkv[0], model.transformer.ln_f(x[-1]))
@@ -107,10 +110,11 @@ class Sweep:
             site = self.plan.site
             layer = block if site.before_layer else block - 1
             if layer < 0:
-                stream = self._inside(self.source, 0).resid_pre[None]
+                stream = layer_of(self.model, self.base, self.source, 0).resid_pre[None]
             else:
                 stream = site.stream(
-                    *(self._inside(run, layer) for run in (self.base, self.source))
+                    self.base.layer(self.model, layer),
+                    layer_of(self.model, self.base, self.source, layer),
                 )
             self._latest = (block, stream)
         return self._latest[1]
@@ -118,10 +122,9 @@ class Sweep:
     def forget_streams(self) -> None:
         self._latest = None
 
-    def _inside(self, run: Run | str, layer: int) -> Layer | Ablated:
-        if isinstance(run, str):
-            return Ablated(self.base.layer(self.model, layer), run)
-        return run.layer(self.model, layer)
+    def source_of_window(self, layer: int) -> torch.Tensor:
+        """The activation (T, C) that is put into a later layer of a window."""
+        return getattr(layer_of(self.model, self.base, self.source, layer), self.plan.site_name)
 
     def joining_stream(self, block: int, pack: Pack, rows: slice | torch.Tensor) -> torch.Tensor:
         """The stream before `block` in some rows of runs that begin there: (rows, C)."""
@@ -132,13 +135,16 @@ class Sweep:
         is_patched = position == pack.p[run]
         return torch.where(is_patched[:, None], patched, self.base.resid[block, position])
 
-    def patch_again(self, block: int, pack: Pack, number: int, rows: suffix.Rows, x) -> None:
-        """After `block`, put the source back into those of this sweep's runs whose window is still
-        open: into the stream x (R'', C) of the rows that are wanted."""
+    def patch_again(
+        self, block: int, pack: Pack, number: int, rows: suffix.Rows, activation: torch.Tensor
+    ) -> None:
+        """In `block`, put the source into those of this sweep's runs whose window is still open:
+        into the site's activation (R'', C) in the rows that are wanted."""
         run, position = rows.run[rows.wanted], rows.position[rows.wanted]
         own = pack.base[run] == pack.sweeps.index(number)
         again = own & (position == pack.p[run]) & (pack.until[run] >= block)
-        x[again] = self.patched_stream(block + 1)[0, position[again]]
+        if again.any():
+            activation[again] = self.source_of_window(block)[position[again]]
 
 
 def together(sweeps: Sequence[Sweep], budget: int | None = None) -> Iterator[float]:
@@ -163,11 +169,10 @@ def together(sweeps: Sequence[Sweep], budget: int | None = None) -> Iterator[flo
                     x[begun] = sweeps[number].joining_stream(r, pack, begun)
                 rows = pack.rows(r, is_last=r == L - 1)
                 bases = _side_by_side([sweeps[number].base.qkv[r] for number in pack.sweeps])
-                read = suffix.step(model.transformer.h[r], x[: pack.size(r)], rows, bases, buffer)
+                edit = partial(_patch_windows, sweeps, r, pack, rows)
+                block = model.transformer.h[r]
+                read = suffix.step(block, x[: pack.size(r)], rows, bases, buffer, edit)
                 done += pack.size(r)
-                for number in pack.sweeps:
-                    if plans[number].window:
-                        sweeps[number].patch_again(r, pack, number, rows, read)
         with torch.inference_mode():
             # Of a patch after the last block only the last position is read.
             late = [
@@ -183,6 +188,20 @@ def together(sweeps: Sequence[Sweep], budget: int | None = None) -> Iterator[flo
     for sweep in sweeps:
         sweep.forget_streams()
     yield 1.0
+
+
+def _patch_windows(
+    sweeps: Sequence[Sweep],
+    block: int,
+    pack: Pack,
+    rows: suffix.Rows,
+    site: str,
+    activation: torch.Tensor,
+) -> None:
+    """The edit of a block for all runs whose window is still open."""
+    for number in pack.sweeps:
+        if sweeps[number].plan.window and sweeps[number].plan.site_name == site:
+            sweeps[number].patch_again(block, pack, number, rows, activation)
 
 
 def _side_by_side(bases: list[torch.Tensor]) -> torch.Tensor:

@@ -56,7 +56,7 @@ class Experiment:
     metric: str = "logit_diff"
     direction: str = "denoise"
     site: str = "resid_post"
-    window: int = 0  # of resid_post: how many layers more on either side are patched with it
+    window: int = 0  # how many layers more on either side are patched with it (see Site.window)
     bos: bool = False  # begin both texts with <|endoftext|>
     embedding: bool = False  # also patch the input of block 0
 
@@ -70,9 +70,13 @@ class Experiment:
 
         if self.window < 0:
             raise UserError(f"A window is 0 or more layers, not {self.window}.", "window")
-        for field in ("embedding", "window"):
-            if getattr(self, field) and self.site != "resid_post":
-                raise UserError(f"Only resid_post has {field}, not {self.site}.", field)
+        if self.embedding and self.site != "resid_post":
+            raise UserError(f"Only resid_post has an embedding row, not {self.site}.", "embedding")
+        if self.window and not SITES[self.site].window:
+            *some, last = (name for name, site in SITES.items() if site.window)
+            raise UserError(
+                f"Only {', '.join(some)} and {last} have a window, not {self.site}.", "window"
+            )
 
     @property
     def sweep(self) -> Self:

@@ -14,6 +14,7 @@ from reprlib import repr as brief
 from typing import Literal
 
 from core.errors import UserError
+from core.question.written import number_of, position_of
 
 Kind = Literal["logits", "q", "k", "v", "qkv", "mlp"]
 
@@ -60,27 +61,9 @@ def parse(text: str, layers: int, heads: int, T: int) -> Receiver:
         raise UserError(f"{brief(text)} is no receiver: write {_FORMS}.", _FIELD)
     if written["logits"]:
         return Receiver("logits")
-    layer = _within(written["mlp"] or written["layer"], "layer", layers)
-    position = written["position"] and _position(int(written["position"]), T)
+    layer = number_of("layer", written["mlp"] or written["layer"], layers, _FIELD)
+    position = position_of(written["position"], T, _FIELD)
     if written["mlp"]:
         return Receiver("mlp", layer, None, position)
-    head = _within(written["head"], "head", heads)
+    head = number_of("head", written["head"], heads, _FIELD)
     return Receiver(written["part"] or "qkv", layer, head, position)
-
-
-def _within(number: str, what: str, size: int) -> int:
-    if int(number) >= size:
-        raise UserError(
-            f"There is no {what} {int(number)}: this model's {what}s are 0 to {size - 1}.", _FIELD
-        )
-    return int(number)
-
-
-def _position(position: int, T: int) -> int:
-    if not -T <= position < T:
-        raise UserError(
-            f"There is no position {position}: this text's are 0 to {T - 1}, or -{T} to -1 counted"
-            " from its end.",
-            _FIELD,
-        )
-    return position % T

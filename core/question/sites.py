@@ -30,11 +30,15 @@ class Site:
     axes: tuple[str, ...]
     stream: Callable
     before_layer: bool = False  # `stream` is the one before the layer instead
+    window: bool = False  # whether neighbouring layers can be patched with it, all at once
 
 
 SITES = {
     "resid_post": Site(
-        "Residual stream", _BY_POSITION, lambda base, source: source.resid_post[None]
+        "Residual stream",
+        _BY_POSITION,
+        lambda base, source: source.resid_post[None],
+        window=True,
     ),
     "resid_mid": Site(
         # Position by position the MLP sees nothing else, so this is the same patch.
@@ -52,11 +56,13 @@ SITES = {
         "Attention output",
         _BY_POSITION,
         lambda base, source: base.after_mlp((base.resid_pre + source.attn_out)[None]),
+        window=True,
     ),
     "mlp_out": Site(
         "MLP output",
         _BY_POSITION,
         lambda base, source: (base.resid_mid + source.mlp_out)[None],
+        window=True,
     ),
     "head_z": Site("Head output z", _BY_HEAD, lambda base, source: base.after_heads(source.z)),
     "head_q": Site(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from core.result import (
     EMBEDDING,
     Baseline,
     Curve,
-    Graded,
+    Grade,
     Map,
     ModelCard,
     Moved,
@@ -147,24 +147,31 @@ def paths_csv(path_map: PathMap) -> str:
     return csv_of(lines)
 
 
-def set_json(
-    experiment: Experiment, graded: Graded, curve: Curve, without: Mapping[str, float]
-) -> str:
-    """A set of components, graded; how far the answer is back with its first members; and how much
-    each of them is missed."""
-    return (
-        json.dumps(
-            {
-                "experiment": experiment.to_dict(),
-                **graded.to_dict(),
-                "curve": {"components": curve.components, "shares": curve.shares},
-                "missed": dict(without),
+def set_json(grade: Grade, curve: Curve) -> str:
+    """A set of components, graded, and what it does as its members are added one by one. Of an
+    ablation `sufficient` is null; a share is null where the two runs hardly differ."""
+    said = asdict(grade)
+    asked = {name: said[name] for name in ("sufficient", "necessary", "complement", "joint")}
+    return json.dumps(
+        {
+            "experiment": grade.experiment.to_dict(),
+            "metric": grade.experiment.metric,
+            "components": list(grade.components),
+            **asked,
+            "alone": dict(zip(grade.components, said["alone"], strict=True)),
+            "sum_of_alone": said["sum_of_alone"],
+            "without": dict(zip(grade.components, said["without"], strict=True)),
+            "curve": {
+                "components": list(curve.components),
+                "effects": [asdict(effect) for effect in curve.effects],
+                "smallest": curve.smallest(),
             },
-            ensure_ascii=False,
-            allow_nan=False,
-            indent=1,
-        )
-        + "\n"
+            "clean_value": grade.baseline.clean,
+            "corrupted_value": grade.baseline.corrupted,
+        },
+        ensure_ascii=False,
+        allow_nan=False,
+        indent=1,
     )
 
 

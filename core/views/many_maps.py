@@ -78,14 +78,15 @@ def difference(one: Answer, other: Answer, reach: float | None = None) -> go.Fig
 
 
 def column_name(answer: Answer, column: int) -> str:
-    """A column in words: "role S2", "position 3 (·and in 120 of 300 texts)", "head 4"."""
+    """A column in words: "S2", "head 4", or "position 3 (·and in 120 of 300 texts)"."""
     label = answer.columns[column]
     if answer.axes[1] == "role":
         return label
     if not by_position(answer):
         return f"{answer.axes[1]} {label}"
-    token, count = answer.tokens[column]
-    return f"position {label} ({token.label} in {count:,} of {answer.summary.n:,} texts)"
+    token, _ = answer.tokens[column]  # the commonest of all pairs, used or not
+    there = sum(of.pair.clean[column] == token.id for of in answer.pairs)
+    return f"position {label} ({token.label} in {there:,} of {answer.summary.n:,} texts)"
 
 
 def _fields(answer: Answer) -> np.ndarray:

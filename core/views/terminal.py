@@ -1,6 +1,6 @@
 """Result -> text for a terminal; and so the answer of many pairs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from core.many.answer import Answer
 from core.many.summary import LEVEL
 from core.output import printable
 from core.question.metrics import METRICS
-from core.result import ASKED_OF_SETS, Curve, Graded, PathMap, Ranked, Result
+from core.result import ASKED_OF_SETS, Curve, Effect, Grade, PathMap, Ranked, Result
 from core.views.words import averaged, number, probability, summary, width_of, wording
 
 _LONGEST_PIECE = 12
@@ -59,34 +59,34 @@ def report_paths(path_map: PathMap) -> str:
     )
 
 
-def report_set(graded: Graded, curve: Curve, without: Mapping[str, float]) -> str:
+def report_set(grade: Grade, curve: Curve) -> str:
     """Everything `python -m core set` prints."""
-    metric = graded.metric
+    metric, direction = grade.experiment.metric, grade.experiment.direction
+
+    def said(effect: Effect | None) -> str:
+        if effect is None:
+            return f"{'none':>12}"
+        share = "" if effect.share is None else f"{effect.share:9.1%}"
+        return f"{number(metric, effect.value):>12} {share}"
+
     lines = [
-        f"S = {' '.join(graded.components)}",
-        f"{METRICS[metric].title}: clean run {number(metric, graded.plain.clean)}, corrupted run"
-        f" {number(metric, graded.plain.corrupted)}; a share is 0 on the corrupted run, 1 on the"
-        " clean one",
+        f"S = {' '.join(grade.components)}",
+        f"{METRICS[metric].title}: clean run {number(metric, grade.baseline.clean)}, corrupted run"
+        f" {number(metric, grade.baseline.corrupted)}; a share is how far a run is from the one"
+        " patched into to the other one",
         "",
-    ]
-    for name, value in graded.values.items():
-        said = "is none, of a cell of the stream"
-        if value is not None:
-            said = f"{number(metric, value):>12}, share {graded.shares[name]:7.1%}"
-        lines.append(f"{name:>12} {said}  ({ASKED_OF_SETS[name]})")
-    lines += [
-        f"{'singles':>12} {'':>12}  share {graded.sum_of_singles:7.1%}  (each alone, summed)",
+        f"  sufficient {said(grade.sufficient)}  {ASKED_OF_SETS['sufficient']}",
+        f"   necessary {said(grade.necessary)}  {ASKED_OF_SETS['necessary']}",
+        f"  complement {said(grade.complement)}  {ASKED_OF_SETS['complement']}",
+        f"alone, summed{said(grade.sum_of_alone)}  each member by itself ({direction})",
         "",
-        *(
-            f"{f'with {name}':>16} {share:7.1%}{_missed(name, without)}"
-            for name, share in zip(curve.components, curve.shares[1:], strict=True)
-        ),
+        "  added one by one",
     ]
+    without = dict(zip(grade.components, grade.without, strict=True))
+    for name, effect in zip(curve.components, curve.effects[1:], strict=True):
+        missed = f"   all but it {said(without[name]).strip()}" if name in without else ""
+        lines.append(f"{name:>12} {said(effect)}{missed}")
     return "\n".join(lines)
-
-
-def _missed(name: str, without: Mapping[str, float]) -> str:
-    return f"   missed by {without[name]:.1%} if left out" if name in without else ""
 
 
 def report_many(answer: Answer) -> str:

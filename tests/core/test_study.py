@@ -30,6 +30,7 @@ ROUNDING = 1e-4
 OPTIONS = [
     *({"site": site} for site in SITES if site != "resid_post"),
     *({"window": window, "embedding": row} for window in (0, 1, 9) for row in (False, True)),
+    *({"site": site, "window": 1} for site in ("attn_out", "mlp_out")),
 ]
 
 

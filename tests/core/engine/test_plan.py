@@ -41,10 +41,11 @@ def test_a_window_is_one_of_layers_and_ends_with_them():
     ]
 
 
-@pytest.mark.parametrize("options", [{"embedding": True}, {"window": 1}])
-def test_the_residual_stream_alone_has_an_embedding_row_and_windows(options):
-    with pytest.raises(ValueError, match="only resid_post has an embedding row and windows"):
-        Plan(SIZES, T, 0, "head_z", **options)
+def test_what_a_site_does_not_have():
+    with pytest.raises(ValueError, match="only resid_post has an embedding row, not attn_out"):
+        Plan(SIZES, T, 0, "attn_out", embedding=True)
+    with pytest.raises(ValueError, match="head_z has no windows"):
+        Plan(SIZES, T, 0, "head_z", window=1)
 
 
 @pytest.mark.parametrize("budget", [0, 4_000, 9_000, 30_000, 10**9])

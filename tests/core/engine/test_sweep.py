@@ -74,6 +74,7 @@ def test_a_patch_whose_numbers_are_not_finite_is_one_clear_line(gpt):
 # --- The patched run of one cell ----------------------------------------------------------------
 
 OPTIONS = [*({"site": site} for site in SITES), {"window": 1, "embedding": True}]
+OPTIONS += [{"site": site, "window": 1} for site in ("attn_out", "mlp_out")]
 
 
 @pytest.mark.parametrize("source", ["run", "zero", "mean"])
@@ -104,6 +105,8 @@ def mixture(model: GPT) -> list[Sweep]:
         Sweep(model, b, a, window=2),
         Sweep(model, c, "zero", "head_z_position"),
         Sweep(model, a, d, "mlp_out"),
+        Sweep(model, b, d, "mlp_out", window=1),
+        Sweep(model, d, "mean", "attn_out", window=2),
     ]
 
 

@@ -15,6 +15,7 @@ from tests.hooked_gpt2 import texts
 CASES = [(3, 2, 8, 32, 6, 2), (3, 2, 8, 11, 6, 0), (2, 2, 8, 32, 6, 5), (2, 5, 15, 60, 7, 1)]
 CASES += [(1, 1, 4, 16, 5, 1), (2, 2, 8, 32, 1, 0)]
 OPTIONS = [*({"site": site} for site in SITES), {"window": 1, "embedding": True}]
+OPTIONS += [{"site": site, "window": 1} for site in ("attn_out", "mlp_out")]
 
 
 def by_hand(sweep: Sweep, *, at_least: bool, first: int | None = None) -> int:
@@ -59,7 +60,9 @@ def test_the_work_of_a_sweep_is_that_of_its_runs(
         monkeypatch.setattr(plan, "WORKING_MEMORY", 1)
     with torch.inference_mode():  # what the site makes of its layers is no part of the runs
         streams = [sweep.patched_stream(block) for block in range(L + (site != "resid_pre"))]
+        sources = [sweep.source_of_window(layer) for layer in range(L) if sweep.plan.site.window]
     monkeypatch.setattr(sweep, "patched_stream", streams.__getitem__)
+    monkeypatch.setattr(sweep, "source_of_window", sources.__getitem__)
     done = counted(lambda: list(sweep))
     assert done == by_hand(sweep, at_least=False, first=None if one_by_one else first)
 

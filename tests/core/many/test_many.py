@@ -240,7 +240,10 @@ def test_the_command_prints_a_map_and_its_json_is_the_sums_over_pairs(
         (["/dev/zero"], "/dev/zero has more than the 50 MB that are read: split it."),
         (["/"], "/ cannot be read: Is a directory"),
         (["FILE", "--samples-seed=-1"], "'-1' is no whole number"),
-        (["FILE", "--site=head_z", "--window=1"], "Only resid_post has window"),
+        (
+            ["FILE", "--site=head_z", "--window=1"],
+            "Only resid_post, attn_out and mlp_out have a window, not head_z",
+        ),
         (["FILE", "--keep=some"], "invalid choice: 'some'"),
     ],
 )
