@@ -94,7 +94,9 @@ def summary(result: Map) -> str:
             f" {FROZEN[result.frozen]}: {result.patched_with} into the {result.unpatched} run"
             f" ({experiment.direction})"
         )
-    window = f", a window of {experiment.window} on either side" if experiment.window else ""
+    window = ""
+    if experiment.window:
+        window = f", a window of {experiment.window} on either side, patched together"
     return (
         f"{experiment.site}{at_position(result)}{window}: {result.patched_with} into the"
         f" {result.unpatched} run ({experiment.direction})"

@@ -11,10 +11,11 @@ from dataclasses import replace
 import streamlit as st
 
 from core.question.experiment import Experiment
+from core.question.sites import SITES
 from pages.parts import look
 
-# What only the residual stream has; kept for when a person comes back to it from another site.
-_OF_THE_STREAM = {"embedding": False, "window": 0}
+# What not every site has; kept for when a person comes back to one that has it.
+_OF_SOME_SITES = {"embedding": False, "window": 0}
 
 
 def current() -> Experiment:
@@ -32,11 +33,14 @@ def put(experiment: Experiment) -> None:
 def take_entered(anew: bool) -> None:
     """Let the experiment be what its widgets hold. With `anew` widgets of another page are about
     to show it, which know nothing of those before them."""
-    values, stream = entered(), "resid_post"
-    if values["site"] != stream:
-        values |= _OF_THE_STREAM
-    elif current().site != stream:
-        values |= st.session_state.get("of_the_stream", {})
+    values = entered()
+    kept = st.session_state.get("of_some_sites", {})
+    had, has = (_has(site) for site in (current().site, values["site"]))
+    for field, usual in _OF_SOME_SITES.items():
+        if field not in has:
+            values[field] = usual
+        elif field not in had:
+            values[field] = kept.get(field, usual)
     show(Experiment.from_dict(values), anew)
 
 
@@ -44,11 +48,17 @@ def show(experiment: Experiment, anew: bool = False) -> None:
     """Replace the experiment, and what the widgets hold with it."""
     st.session_state.experiment = experiment
     values = experiment.to_dict()
-    if experiment.site == "resid_post":
-        st.session_state.of_the_stream = {field: values[field] for field in _OF_THE_STREAM}
+    kept = {field: values[field] for field in _has(experiment.site)}
+    st.session_state.of_some_sites = st.session_state.get("of_some_sites", {}) | kept
     for field, value in values.items():
         if anew or st.session_state.get(_key(field), value) != value:
             st.session_state[_key(field)] = value
+
+
+def _has(site: str) -> tuple[str, ...]:
+    """What a site has of what not every one has."""
+    found = (site == "resid_post", SITES[site].window)
+    return tuple(field for field, has in zip(_OF_SOME_SITES, found, strict=True) if has)
 
 
 def settle(layers: int) -> None:

@@ -121,8 +121,8 @@ def options(given: tuple[Experiment, Shelf] | None, views: bool = False) -> None
             min_value=0,
             max_value=max(0, given[1].model.card.layers - 1) if given else None,
             **experiment.widget("window"),
-            help="Patch a window of layers around each layer at once.",
-            disabled=only_resid_post,
+            help="Patch a window of layers around each layer at once: a joint effect.",
+            disabled=not SITES[experiment.current().site].window,
         )
         st.toggle(
             "End-of-text first",

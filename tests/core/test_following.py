@@ -14,6 +14,8 @@ from core.errors import UserError
 from core.following import Follow
 from core.question.experiment import Experiment
 from core.question.receivers import parse
+from core.sets import Sets
+from core.steps import finish
 from core.study import SIDES, sides
 from core.views import exports, path_maps
 from core.views.names import stem
@@ -123,3 +125,26 @@ def test_the_command_prints_a_map_or_its_json_alone(model, capsys):
     np.testing.assert_allclose(said["heads"][:6], expected, rtol=1e-5)
     assert main([*asked[:-1], "--to=6.9"]) == 2
     assert "There is no head 9" in capsys.readouterr().err
+
+
+def test_the_command_grades_a_set_or_searches_for_one(model, capsys):
+    texts = ["--clean", ASKED.clean, "--corrupted", ASKED.corrupted]
+    asked = ["set", *texts, "--target= Mary", "--foil= John"]
+    assert main([*asked, "--components=6.3, mlp5", "--json=-"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    question = Sets(ASKED, model)
+    grade = finish(question.grade(question.parse("6.3 mlp5")))
+    assert said["components"] == ["6.3", "mlp5"] and said["metric"] == "logit_diff"
+    for name in ("sufficient", "necessary", "complement"):
+        effect = getattr(grade, name)
+        assert said[name]["value"] == pytest.approx(effect.value, abs=1e-3)
+        assert said[name]["share"] == pytest.approx(effect.share, abs=1e-4)
+    assert set(said["alone"]) == set(said["without"]) == {"6.3", "mlp5"}
+    assert len(said["curve"]["effects"]) == 3
+    assert main(asked) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("S = 4.3\n") and "does the answer come back?" in printed
+    assert main([*asked, "--components=6.9"]) == 2
+    assert "There is no head 9" in capsys.readouterr().err
+    assert main([*asked, "--components=6.3", "--direction=zero", "--json=-"]) == 0
+    assert json.loads(capsys.readouterr().out)["sufficient"] is None

@@ -31,7 +31,7 @@ def test_an_address_falls_back_where_it_has_an_unknown_value_and_says_so(open_ap
 
 
 def test_what_the_site_of_an_address_has_not_is_left_out(open_app):
-    app = open_app(site="attn_out", embedding="1", window="2")
+    app = open_app(site="head_z", embedding="1", window="2")
     assert len(app.notes) == 2 and app.maps
     assert (app.experiment.embedding, app.experiment.window) == (False, 0)
 
@@ -93,12 +93,12 @@ def test_another_example_clears_the_chosen_cell_and_another_text_does_not(open_a
     assert app.press(TITLES[1]).outlined == set()
 
 
-def test_what_only_the_stream_has_comes_back_with_it(open_app):
-    """From another site, which has neither an embedding row nor a window, and from another page."""
+def test_what_not_every_site_has_comes_back_with_one_that_has_it(open_app):
+    """From sites that have no embedding row, or no window either, and from another page."""
     app = open_app().enter(window=2)
-    for site in ("attn_out", "head_z"):
+    for site, window in (("attn_out", 2), ("head_z", 0), ("mlp_out", 2), ("head_q", 0)):
         app.enter(site=site)
-        assert (app.experiment.embedding, app.experiment.window) == (False, 0)
+        assert (app.experiment.embedding, app.experiment.window) == (False, window)
     app.go_to("lens").go_to("patch").enter(site="resid_post")
     assert (app.experiment.embedding, app.experiment.window) == (True, 2)
     assert app.widget("field_embedding").value and app.widget("field_window").value == 2

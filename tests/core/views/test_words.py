@@ -53,7 +53,8 @@ def test_the_metric_is_worded_with_both_tokens(result):
         ),
         (
             {"window": 2},
-            "resid_post, a window of 2 on either side: clean into the corrupted run (denoise)",
+            "resid_post, a window of 2 on either side, patched together: clean into the corrupted"
+            " run (denoise)",
         ),
     ],
 )
