@@ -110,7 +110,7 @@ class Sets:
     def strongest(self, candidates: Sequence[Component]) -> Steps[Set]:
         """Those that alone move the prediction most towards the other run first."""
         effects = yield from self.alone(candidates)
-        order = np.argsort([-self._gain(effect) for effect in effects], kind="stable")
+        order = np.argsort([-self._rounded(effect) for effect in effects], kind="stable")
         return tuple(candidates[i] for i in order)
 
     def curve(self, order: Sequence[Component]) -> Steps[Curve]:
@@ -133,7 +133,7 @@ class Sets:
             sets = [(*chosen, of) for of in left]
             steps = self._effects(self.experiment.direction, sets)
             found = yield from within(steps, len(chosen) / most, 1 / most)
-            best = max(range(len(left)), key=lambda i: self._gain(found[i]))
+            best = max(range(len(left)), key=lambda i: self._rounded(found[i]))
             chosen.append(left.pop(best))
             effects.append(found[best])
             self.growing = Curve(self.experiment, tuple(map(str, chosen)), tuple(effects))
@@ -171,6 +171,10 @@ class Sets:
         base, source = sides(direction)
         source = self.plain.run(source) if source in SIDES else source
         return Joint(self.model.gpt, self.plain.run(base), source, sets)
+
+    def _rounded(self, effect: Effect) -> float:
+        """The gain without what may be rounding, so that of equals the first one comes first."""
+        return round(self._gain(effect), 4)
 
     def _gain(self, effect: Effect) -> float:
         """How far towards the other run; where the two hardly differ, how far at all."""

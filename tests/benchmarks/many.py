@@ -5,10 +5,10 @@
 Pairs of equal length differ at one position, as those of indirect object identification do. Each
 round runs ours and every peer in turn in this process, and grids are compared before a ratio is
 printed. Peers are a loop of hooks on Hugging Face's GPT-2 with all pairs in the batch, one forward
-pass for each layer and position from the first difference on, with the last position's logits
-alone; TransformerLens's `get_act_patch_resid_pre` pair by pair, where it is installed; and our own
-sweep pair by pair. Then: of the rate of dense products how much ours reaches on the least work
-there is, what memory it takes in a process of its own, and the teaching model.
+pass for each layer and position from the first difference on, as people write it and with the last
+position's logits alone; TransformerLens's `get_act_patch_resid_pre` pair by pair, where it is
+installed; and our own sweep pair by pair. Then: of the rate of dense products how much ours reaches
+on the least work there is, what memory it takes in a process of its own, and the teaching model.
 """
 
 import argparse
@@ -71,7 +71,8 @@ def main() -> None:
 
 def with_words_of(gpt) -> LoadedModel:
     """Random weights, with a tokenizer that only has to name a likeliest token."""
-    encoder = SimpleNamespace(token_bytes=lambda id: b"?")
+    words = range(gpt.config.vocab_size)
+    encoder = SimpleNamespace(token_bytes=lambda id: b"?", decoder=words)
     return SimpleNamespace(gpt=gpt, encoder=encoder)
 
 
@@ -110,21 +111,22 @@ def one_by_one(pairs: Sequence[Fitted], model: LoadedModel) -> torch.Tensor:
     return torch.cat([ours([pair], model) for pair in pairs])
 
 
-def hook_loop(model: GPT2LMHeadModel, pairs: Sequence[Fitted]) -> torch.Tensor:
-    """All pairs in the batch, one forward pass for each layer and position."""
+def hook_loop(model: GPT2LMHeadModel, pairs: Sequence[Fitted], logits: int = 0) -> torch.Tensor:
+    """All pairs in the batch, one forward pass for each layer and position, as people write it: by
+    default with the logits of all positions."""
     clean, corrupted = (
         torch.tensor([getattr(pair, side) for pair in pairs]) for side in ("clean", "corrupted")
     )
     T, blocks = clean.shape[1], model.transformer.h
     with torch.no_grad():
-        kept = model(clean, output_hidden_states=True, logits_to_keep=1).hidden_states
+        kept = model(clean, output_hidden_states=True).hidden_states
 
         def run(*hooked) -> torch.Tensor:
             hooks = [blocks[layer].register_forward_hook(hook) for layer, hook in hooked]
-            logits = model(corrupted, logits_to_keep=1).logits[:, -1]
+            last = model(corrupted, logits_to_keep=logits).logits[:, -1]
             for hook in hooks:
                 hook.remove()
-            return logits[:, FOIL] - logits[:, TARGET]
+            return last[:, FOIL] - last[:, TARGET]
 
         # Of the last block Hugging Face keeps what the final LayerNorm gives.
         last = []
@@ -157,6 +159,7 @@ def against_peers(model: LoadedModel, pairs: list[Fitted], options: argparse.Nam
     peers: dict[str, tuple[int, Callable[[], torch.Tensor]]] = {
         "ours, pair by pair": (n, lambda: one_by_one(pairs, model)),
         "hooks on Hugging Face's GPT-2, batched": (n, lambda: hook_loop(theirs, pairs)),
+        "the same with the last logits alone": (n, lambda: hook_loop(theirs, pairs, 1)),
     }
     if importlib.util.find_spec("transformer_lens"):
         lens = transformer_lens(hugging_face(model.gpt))
