@@ -69,7 +69,7 @@ def main() -> None:
         folder = builders.write_tokenizer(builders.tiny_encoder(), home / "models" / "gpt2-shape")
         bench.random_model("gpt2").save_pretrained(folder)
         folders = {"teaching": "teaching", "local/gpt2-shape": str(folder)}
-        server = Server(ROOT, home)
+        server = Server(ROOT, home, PATCHBOARD_THREADS="")
         try:
             server.wait_until_up()
             browser = playwright.chromium.launch(executable_path=CHROMIUM)

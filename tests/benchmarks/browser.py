@@ -74,7 +74,7 @@ def main() -> None:
 def running() -> Iterator[Server]:
     """A server that has just come up."""
     with tempfile.TemporaryDirectory() as home:
-        server = Server(ROOT, Path(home))
+        server = Server(ROOT, Path(home), PATCHBOARD_THREADS="")
         try:
             server.wait_until_up()
             yield server

@@ -46,6 +46,8 @@ class Server:
         env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         env |= {"HOME": str(home), "PATCHBOARD_CACHE": str(home / "cache")}
         env |= {"XDG_CACHE_HOME": str(home / "cache"), "PATCHBOARD_MODELS": str(home / "models")}
+        # Two servers at once, each with threads that wait by spinning, take many times as long.
+        env |= {"PATCHBOARD_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         self._env = env | settings
         self._start()
 
