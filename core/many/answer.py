@@ -14,6 +14,7 @@ from core.errors import UserError
 from core.many.pairs import Dropped
 from core.many.summary import LEVEL, SAMPLES, Summary, samples, summarize
 from core.many.values import LeftOut, Swept, Values
+from core.question.metrics import SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.result import Baseline, Map
 
@@ -100,6 +101,21 @@ class Answer(Map):
         says = f"whole groups drawn, of which there are {len(names):,}"
         few = ": too few for such an interval to be trusted"
         return says + few * (len(names) < FEW_GROUPS)
+
+    def own_shares(self, row: int, column: int) -> np.ndarray:
+        """What the patch of a cell did to each pair as a share of the difference between the pair's
+        own two runs, (n,): 0 where it is as unpatched, 1 where it is as the run that was put in,
+        NaN where its two runs hardly differ. Of an ablation the plain effect."""
+        metric = self.experiment.metric
+        read = "logit_diff" if metric == "recovery" else metric
+        at = (row, column) if self.at_column is None else (row, column, self.at_column[0])
+        cells = np.array([of.values.grids[read][at] for of in self.pairs], dtype=float)
+        ends = np.array([of.values.baselines[read] for of in self.pairs])  # (n, 2)
+        base, other = ends.T if self.unpatched == "clean" else ends.T[::-1]
+        if self.other is None:
+            return cells - base
+        whole = np.where(np.abs(other - base) < SMALLEST_DIFFERENCE, np.nan, other - base)
+        return (cells - base) / whole
 
     def groups(self) -> dict[str, Self]:
         """The same by group, in the order in which they come; pairs without one are "no group".

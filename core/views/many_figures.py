@@ -68,21 +68,28 @@ def strip_says(answer: Answer, row: int, column: int) -> str:
     far = len(outliers(answer, row, column, only_far=True))
     return (
         f"{row_name(answer, row).capitalize()}, {column_name(answer, column)}: {answer.used}. Line:"
-        f" their mean; band: its {LEVEL:.0%} interval; dotted: unpatched. {far:,} are far from most"
-        f" (beyond {_FAR} interquartile ranges from the quartiles)."
+        f" their mean; band: its {LEVEL:.0%} interval; dotted: unpatched. Orange: {far:,} far from"
+        f" most (beyond {_FAR} interquartile ranges from the quartiles) in what the patch did to"
+        " them, as a share of the difference between their own two runs."
     )
 
 
 def outliers(answer: Answer, row: int, column: int, only_far: bool = False) -> list[int]:
-    """The pairs, as indices of `answer.pairs`, farthest from the median in a cell first; of those
-    beyond _FAR interquartile ranges from the quartiles, if `only_far`."""
-    values = answer.summary.of_pairs[:, row, column]
-    first, median, third = np.quantile(values, (0.25, 0.5, 0.75))
-    order = np.argsort(-np.abs(values - median), kind="stable")
+    """The pairs, as indices of `answer.pairs`, of which the patch did least what it does to most,
+    first: by their own shares (`Answer.own_shares`), since the values of pairs whose plain runs lie
+    apart do so too. Of those beyond _FAR interquartile ranges from the quartiles, if `only_far`."""
+    shares = answer.own_shares(row, column)
+    known = np.flatnonzero(np.isfinite(shares))
+    if not len(known):
+        return [] if only_far else list(range(len(shares)))
+    first, median, third = np.quantile(shares[known], (0.25, 0.5, 0.75))
+    distance = np.where(np.isfinite(shares), np.abs(shares - median), -1.0)
+    order = np.argsort(-distance, kind="stable").tolist()
     reach = _FAR * (third - first)
     if only_far:
-        order = [i for i in order if not first - reach <= values[i] <= third + reach]
-    return [int(i) for i in order]
+        known = set(known.tolist())
+        order = [i for i in order if i in known and not first - reach <= shares[i] <= third + reach]
+    return order
 
 
 def peaks(answer: Answer, column: int | None = None) -> go.Figure:

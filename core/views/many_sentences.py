@@ -13,6 +13,7 @@ from core.views.many_maps import column_name
 from core.views.words import averaged, number, row_name
 
 _MANY_AGREE = 0.8  # of the pairs
+_FEW = 10  # pairs, over which an interval says little
 
 
 def says(answer: Answer) -> str:
@@ -34,8 +35,17 @@ def says(answer: Answer) -> str:
     return (
         f"Strongest: {_place(answer, row, column)}, {averaged(answer).lower()} {mean} [{low},"
         f" {high}], unpatched {number(metric, s.unpatched)}, over {s.n:,} pairs, {agree} move that"
-        f" way. In {sure:,} of {effects.size:,} cells the interval excludes no effect.{disagree}"
+        f" way. In {sure:,} of {effects.size:,} cells zero effect lies outside the interval."
+        f"{disagree}{_caution(answer)}"
     )
+
+
+def _caution(answer: Answer) -> str:
+    """What to say of intervals that rest on little."""
+    n = answer.summary.n
+    if n < _FEW:
+        return f" Over {n} pair{'s' * (n > 1)} an interval says little: bring more."
+    return f" Careful: {answer.drawn}." if "too few" in answer.drawn else ""
 
 
 def screened_says(

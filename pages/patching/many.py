@@ -226,9 +226,10 @@ def _every_pair(found: Answer, on: Shelf) -> None:
             config=answer.MODEBAR,
         )
         order = many_figures.outliers(found, *at)[:_FARTHEST]
-        st.markdown("**Which pairs disagree?** Farthest from the median first.")
+        shares = found.own_shares(*at)
+        st.markdown("**Which pairs disagree?** Those first whose own share is farthest from most.")
         st.dataframe(
-            [_row(found, at, i) for i in order],
+            [_row(found, at, i, shares[i]) for i in order],
             key=_TABLE,
             on_select=lambda: _take_row(found, order),
             selection_mode="single-row",
@@ -242,10 +243,11 @@ def _every_pair(found: Answer, on: Shelf) -> None:
             _one_pair(found, at, one, on)
 
 
-def _row(found: Answer, at: tuple[int, int], i: int) -> dict:
+def _row(found: Answer, at: tuple[int, int], i: int, share: float) -> dict:
     of = found.pairs[i].pair.pair
     value = float(found.summary.of_pairs[i, *at])
     return {
+        "own share" if found.other else "effect": f"{share:.4f}",
         "value": number(found.experiment.metric, value),
         "id": of.id,
         **({"group": of.group} if found.has_groups else {}),
@@ -309,6 +311,13 @@ def _groups(found: Answer) -> None:
     st.markdown("**The first less the second**")
     figure = many_maps.difference(one, other)
     st.plotly_chart(figure, key="group_difference", config=answer.MODEBAR)
+    plain = one.summary.unpatched - other.summary.unpatched
+    html.show(
+        html.caption(
+            f"The runs patched into differ by {plain:z.4f} themselves: a cell that neither patch"
+            " changes shows that. Recovery has no such difference."
+        )
+    )
 
 
 def _halves(found: Answer) -> None:

@@ -98,7 +98,7 @@ def test_a_chosen_cell_says_what_every_pair_says_and_opens_one_by_itself(open_ap
     assert sorted(int(dot[0]) for dot in dots) == list(range(6))
     (table,) = app.tables
     assert {row["id"] for row in table} == {pair.id for pair in MADE}
-    shown = [float(row["value"]) for row in table]
+    shown = [float(row["own share"]) for row in table]
     median = np.median(shown)
     distances = [abs(value - median) for value in shown]
     assert distances == pytest.approx(sorted(distances, reverse=True), abs=1e-3)

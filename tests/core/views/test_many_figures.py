@@ -169,8 +169,29 @@ def test_screening_shows_both_differences_of_every_pair_and_who_is_left_out(effe
 def test_a_sentence_says_where_how_sure_and_whether_pairs_disagree(effects):
     says = many_sentences.says(answer(effects))
     assert "layer 2 at last position, recovery (ratio of means) 1.0000 [1.0000, 1.0000]" in says
-    assert "all move that way. In 4 of 9 cells the interval excludes no effect." in says
+    assert "all move that way. In 4 of 9 cells zero effect lies outside the interval." in says
     mixed = effects * np.where(np.arange(N) % 4, 1, -1)[:, None, None]
     assert "of which 75% move that way" in many_sentences.says(answer(mixed))
     assert "The pairs disagree there" in many_sentences.says(answer(mixed))
     assert many_sentences.says(answer(effects / 100)).startswith("No patch does much over")
+
+
+def test_who_disagrees_is_told_by_what_the_patch_did_not_by_where_the_runs_lie(effects):
+    """A pair whose plain runs lie far from the others' is no outlier; one that is not moved is."""
+    found = answer(effects * 0 + np.array([0, 0.5, 1.0]), metric="logit_diff")
+    pairs = list(found.pairs)
+    far, still = pairs[5], pairs[7]
+    moved = Values(
+        {"logit_diff": (-44.0, -37.0)}, {"logit_diff": far.values.grids["logit_diff"] - 40}
+    )
+    stays = Values(still.values.baselines, {"logit_diff": np.full((3, 3), 3.0)})
+    pairs[5], pairs[7] = far._replace(values=moved), still._replace(values=stays)
+    found = Answer.of(pairs, **found._about())
+    assert many_figures.outliers(found, 0, 1)[0] == 7
+    assert many_figures.outliers(found, 0, 1, only_far=True) == [7]
+    np.testing.assert_allclose(found.own_shares(0, 1)[[5, 6, 7]], [0.5, 0.5, 0.0], atol=1e-6)
+
+
+def test_an_interval_over_few_pairs_is_not_said_without_a_word(effects):
+    assert "Over 1 pair an interval says little" in many_sentences.says(answer(effects[:1]))
+    assert "of which there are 2: too few" in many_sentences.says(answer(effects))
