@@ -154,6 +154,11 @@ def asked(experiment: Experiment) -> str:
     )
 
 
+def hold() -> str:
+    """Nothing to see, that keeps a container from being empty (page.css)."""
+    return '<div class="pb-hold"></div>'
+
+
 def answered(experiment: Experiment) -> str:
     """Which experiment all that the page shows is of, to be held against the inputs."""
     return f'<div class="pb-answered" data-experiment="{_attribute(experiment)}"></div>'

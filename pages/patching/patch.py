@@ -34,6 +34,8 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
     with left:
         beyond = answer.beyond(study.axes, study.plain.tokens)
         above, chart = frame.answer_part("reading"), frame.answer_part("map")
+        with above:
+            html.show(html.hold())
         progress = st.container()
     slots = []
 

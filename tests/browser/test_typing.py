@@ -137,7 +137,7 @@ def test_an_edit_moves_nothing_and_there_is_a_map_at_every_moment(visit, answer,
     asked = replace(DEFAULT, corrupted=another)
     visit.shows(answer(asked).values).asks(asked)
     shifts = page.evaluate("window.shifts")
-    assert sum(value for value, _ in shifts) < 0.05, shifts
+    assert sum(value for value, _ in shifts) < 0.02, shifts
     visit.click(3, 1)
     expect(page.get_by_text("Patched run")).to_be_visible()
     assert visit.settle().page.evaluate("window.without") == 0
