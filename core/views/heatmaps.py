@@ -37,7 +37,7 @@ _SMALL = {"size": 11}
 _NUMBERS = 22  # the numbers of the positions, right above the cells
 _BAR = 8
 _TITLE = 15.6  # a line of the colour bar's title
-_TITLECHARACTERS = 34  # in a line of the colour bar's title
+_TITLE_CHARACTERS = 34  # in a line of the colour bar's title
 
 
 def heatmap(
@@ -164,7 +164,7 @@ def grid_of_layers(
     template = "<br>".join(lines) + "<extra></extra>"
     numbers_on_top = by_position(result)
     labels = tick_labels(result, narrowest / columns, LINE)
-    titled = fold(title, _TITLECHARACTERS)
+    titled = fold(title, _TITLE_CHARACTERS)
     bar_at = _NUMBERS * numbers_on_top + (TIERS * LINE) + 6  # above the cells
     top_of_bar = bar_at + _BAR + _TITLE * (len(titled) - 0.1)  # as Plotly stacks them
     above = ceil(top_of_bar) + 8

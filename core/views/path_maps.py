@@ -38,7 +38,7 @@ def reach(path_map: PathMap) -> float:
     """How far the strongest sender moves the metric; at least as far as what matters. Paths do a
     part of what the run that is put in does, so that its value would leave them pale."""
     moved = np.abs(path_map.values - path_map.plain(path_map.experiment.metric))
-    return max(float(np.nanmax(moved)), matters(path_map))
+    return max(float(moved[np.isfinite(moved)].max(initial=0)), matters(path_map))
 
 
 def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:

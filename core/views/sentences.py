@@ -104,12 +104,16 @@ def learnt_pairs(losses: dict[int, float], since: int, bigrams: float) -> str:
 def sends(path_map: PathMap, most: int = 3) -> str:
     """Which senders do most along their direct paths into a receiver, by how much."""
     metric = path_map.experiment.metric
-    moved = np.nan_to_num(path_map.values - path_map.plain(metric))
-    order = [np.unravel_index(i, moved.shape) for i in np.abs(moved).ravel().argsort()[::-1]]
+    senders = {EMBEDDING: path_map.embedding[metric]}
+    places = np.ndindex(path_map.values.shape)
+    senders |= {sender(path_map, *at): path_map.values[at] for at in places}
+    base = path_map.plain(metric)
+    moved = {name: float(value - base) for name, value in senders.items() if value == value}
+    first = sorted(moved, key=lambda name: -abs(moved[name]))[:most]
     named = [
-        f"{sender(path_map, *at)} ({'+' * bool(moved[at] > 0)}{number(metric, moved[at])})"
-        for at in order[:most]
-        if abs(moved[at]) >= matters(path_map)
+        f"{name} ({'+' * (moved[name] > 0)}{number(metric, moved[name])})"
+        for name in first
+        if abs(moved[name]) >= matters(path_map)
     ]
     if not named:
         return f"No sender does much along its path into {path_map.receiver}."

@@ -66,7 +66,7 @@ def report_set(grade: Grade, curve: Curve) -> str:
     def said(effect: Effect | None) -> str:
         if effect is None:
             return f"{'none':>12}"
-        share = "" if effect.share is None else f"{effect.share:9.1%}"
+        share = "" if effect.share is None else f"{effect.share:z9.1%}"
         return f"{number(metric, effect.value):>12} {share}"
 
     lines = [

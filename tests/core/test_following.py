@@ -10,10 +10,12 @@ import pytest
 
 from core import models
 from core.__main__ import main
+from core.engine import paths
 from core.errors import UserError
 from core.following import Follow
 from core.question.experiment import Experiment
 from core.question.receivers import parse
+from core.result import FROZEN
 from core.sets import Sets
 from core.steps import finish
 from core.study import SIDES, sides
@@ -76,7 +78,20 @@ def test_the_circuit_of_the_example_is_found_in_three_steps(model):
     assert "No sender does much" in sends(followed(model, into=("6.3.k",))["6.3.k"])
 
 
+@pytest.mark.parametrize("into", ["0.1.v", "0.1", "mlp0"])
+def test_at_the_end_of_a_trail_the_embedding_is_what_is_left(model, into):
+    """Before the first attention there is nothing else; before the first MLP its layer's heads."""
+    found = followed(model, into=(into,))[into]
+    assert np.isfinite(found.values).sum() == (4 if into == "mlp0" else 0)
+    assert ("embedding (-" in sends(found)) == (into != "mlp0")
+    within = path_maps.reach(found)
+    assert within > 0 and path_maps.heatmap(found, within)
+    assert picture(found, "svg") and exports.paths_csv(found)
+    assert json.loads(exports.paths_json(found))["embedding"] == found.embedding["logit_diff"]
+
+
 def test_what_is_no_receiver_and_no_way_to_freeze_says_so(model):
+    assert tuple(FROZEN) == paths.FROZEN  # what is said of each way, and what is done
     with pytest.raises(UserError, match="frozen is all or heads, not 'mlps'"):
         Follow(ASKED, model, ["logits"], "mlps")
     with pytest.raises(UserError, match="There is no layer 12: this model's layers are 0 to 7"):

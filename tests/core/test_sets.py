@@ -153,3 +153,12 @@ def test_where_the_two_runs_hardly_differ_there_are_no_shares(loaded):
     seconds, nbytes = sets.work([sets.everything])
     assert seconds > 0 and nbytes > 0
     assert write(sets.everything[:2]) == "0.0 0.1"
+
+
+def test_of_members_that_add_the_same_but_for_rounding_the_first_comes_first(loaded, monkeypatch):
+    sets = Sets(experiment(), loaded)
+    candidates = sets.parse("0.0 1.1 mlp2 0.1")
+    noise = iter(range(1000))
+    monkeypatch.setattr(Sets, "_gain", lambda *_: 1e-7 * next(noise))  # each a little more
+    assert finish(sets.greedy(candidates)).components == tuple(map(str, candidates))
+    assert finish(sets.strongest(candidates)) == candidates

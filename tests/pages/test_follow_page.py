@@ -66,7 +66,10 @@ def test_what_is_frozen_is_chosen_and_part_of_the_address(open_app, teaching):
 
 
 def test_the_trail_is_walked_back(open_app):
-    app = opened(open_app, trail="logits,6.3,4.3")
+    app = opened(open_app, trail="logits,6.3,4.3,0.1")  # where nothing but the embedding is left
+    assert steps(app) == ["logits", "6.3", "4.3"]
+    next(button for button in app.at.button if button.key == "trail_2").click()
+    app.run()
     assert steps(app) == ["logits", "6.3"]
     next(button for button in app.at.button if button.key == "trail_0").click()
     app.run()
