@@ -59,8 +59,8 @@ def screened_says(
     used = sum(not why for *_, why in rows)
     cannot = f" ({len(dropped):,} cannot be used)" if dropped else ""
     return (
-        f"{given:,} given{cannot}: {flip:,} flip, the target comes first on {first:,} clean runs,"
-        f" the foil on {foil:,} corrupted ones. {used:,} go into the map."
+        f"{given:,} given{cannot}. That flip: {flip:,}; with the target first on the clean run:"
+        f" {first:,}; with the foil first on the corrupted one: {foil:,}; used: {used:,}."
     )
 
 

@@ -1,6 +1,7 @@
 """Which pairs the page "Many pairs" works on, and how: chosen there, and kept in the session.
 
-A pack is part of the address, as is how its pairs are used; what a person brought is not.
+A pack is part of the address, as is how its pairs are used; of what a person brought, only that it
+was brought.
 """
 
 import hashlib
@@ -58,7 +59,7 @@ class Given:
 def take(query: Mapping[str, str]) -> None:
     """Choose as an address says; what it says that is no choice is as if it were not there."""
     choice = Choice(
-        pack=query.get("pack", "") if query.get("pack") in PACKS else "",
+        pack=query.get("pack", "") if query.get("pack") in (*PACKS, OWN) else "",
         keep=query.get("keep", "") if query.get("keep") in KEEPS else "all",
         roles=query.get("roles", "") if query.get("roles") in REDUCES else "last",
         rest=query.get("rest") == "1",
@@ -79,7 +80,7 @@ def to_query() -> dict[str, str]:
     return {
         field: value if isinstance(value, str) else str(int(value))
         for field, value in asdict(chosen()).items()
-        if value != usual[field] and value != OWN
+        if value != usual[field]
     }
 
 
@@ -145,13 +146,21 @@ def options(has_roles: bool) -> None:
 
 
 def given() -> Given | None:
-    """The pairs to work on; nothing, and what is wrong on the page, if they are none."""
+    """The pairs to work on; nothing, and on the page what is wrong with them or what they should
+    be, if they are none."""
     name = chosen().pack
     if name != OWN:
         made = _pack(name)
         return Given(PACKS[name].title, f"pack {name}", made, [], draws="pairs")
     brought = st.session_state.get(_BROUGHT)
     if brought is None:
+        html.show(html.note("No pairs are here: a reload, or a link, does not bring them along."))
+        st.markdown(
+            "Bring a table with the columns clean, corrupted, target and foil. A word’s token"
+            " begins with its space, and brackets name what corresponds in sentences of different"
+            " shape:"
+        )
+        st.code(_EXAMPLE, language=None, wrap_lines=True)
         return None
     called, content = brought
     digest = hashlib.sha256(content).hexdigest()
@@ -185,9 +194,6 @@ def _bring() -> None:
         )
     if brought := st.session_state.get(_BROUGHT):
         html.show(html.note(f"Here: {brought[0]}, {len(brought[1]):,} bytes."))
-    else:
-        st.markdown("A table with the columns clean, corrupted, target, foil:")
-        st.code(_EXAMPLE, language=None, wrap_lines=True)
 
 
 def _take_upload() -> None:

@@ -193,6 +193,7 @@ def _look_into(found: Answer, sample: Sample, survey: Survey, on: Shelf) -> None
     }
     if not found.has_groups:
         del sections["Groups"]
+    answer.chosen(found)  # whatever is looked at, since fields that are not drawn are forgotten
     chosen = st.segmented_control(
         "Look at",
         sections,
@@ -206,7 +207,6 @@ def _look_into(found: Answer, sample: Sample, survey: Survey, on: Shelf) -> None
 
 def _every_pair(found: Answer, on: Shelf) -> None:
     """What each pair says in the chosen cell, and where it has its largest effect."""
-    answer.chosen(found)
     at = answer.selected(found)
     by_pair, by_layer = st.columns((7, 3), gap="medium")
     with by_layer:

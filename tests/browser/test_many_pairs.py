@@ -38,7 +38,7 @@ def run(page) -> None:
 def test_a_map_grows_and_the_pair_that_disagrees_is_two_clicks_away(visit, tmp_path):
     visit.open("/many", pack=PACK.name, site="head_z", metric="recovery")
     page = visit.page
-    expect(page.get_by_text("200 given: ")).to_be_visible()
+    expect(page.get_by_text("200 given. ")).to_be_visible()
     run(page)
     said = visit.hover(4, 3)
     assert "layer 4, head 3" in said and "95% interval" in said and "200 pairs" in said

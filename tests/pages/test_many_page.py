@@ -126,6 +126,21 @@ def test_parts_of_the_pairs_stand_side_by_side_on_one_scale(open_app, section):
         assert any(f"**{correlation:.4f}**" in text for text in app.words)
 
 
+def test_the_chosen_cell_stays_whatever_is_looked_at(open_app):
+    app = opened(open_app).press("Run 6 pairs").choose("4", 4)
+    for section in ("Groups", "Two halves", "Which pairs", "Every pair"):
+        app.widget("pairs_section").set_value(section)
+        assert app.run().query["cell"] == "4,4"
+
+
+def test_after_a_reload_ones_own_pairs_are_asked_for_again_not_replaced_by_others(open_app):
+    app = opened(open_app)
+    assert app.query["pack"] == "own"
+    again = opened(open_app, None, **app.query)
+    assert any("No pairs are here: a reload, or a link" in note for note in again.notes)
+    assert not [label for label in again.buttons if label.startswith("Run")]
+
+
 def test_of_heads_by_role_the_map_is_of_one_role(open_app):
     app = opened(open_app, site="head_z_position").press("Run 6 pairs")
     last = values(app.maps[0])

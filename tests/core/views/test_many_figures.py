@@ -161,8 +161,8 @@ def test_screening_shows_both_differences_of_every_pair_and_who_is_left_out(effe
     assert many_figures.screening(rows[:1]).data[1].name == "left out (0)"
     says = many_sentences.screened_says(3, rows, ["one row"])
     assert says == (
-        "3 given (1 cannot be used): 1 flip, the target comes first on 2 clean runs, the foil on 0"
-        " corrupted ones. 1 go into the map."
+        "3 given (1 cannot be used). That flip: 1; with the target first on the clean run: 2; with"
+        " the foil first on the corrupted one: 0; used: 1."
     )
 
 
