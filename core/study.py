@@ -73,7 +73,7 @@ class PlainRuns:
     def work(self) -> int:
         """Floating-point operations of both runs, at the least."""
         L, C, M, _, _ = sizes_of(self.model.gpt)
-        return 2 * work.run_work(L, C, M, self.T, 0, 0, self.T)
+        return work.plain_work(L, C, M, self.T, first_difference(*self.ids.values()))
 
     def seconds_for(self, operations: int) -> float:
         """About how long floating-point operations take where the model is."""

@@ -10,8 +10,9 @@ answer = survey.read(asked)
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from core.engine.plan import first_difference
 from core.engine.sweep import sizes_of
-from core.engine.work import run_work, seconds_for
+from core.engine.work import plain_work, seconds_for
 from core.errors import UserError
 from core.many import sweeping
 from core.many.answer import KEEPS, Answer
@@ -79,8 +80,10 @@ class Sample:
     def seconds(self) -> float:
         """About how long screening takes here."""
         L, C, M, _, _ = sizes_of(self.model.gpt)
-        lengths = (len(pair.clean) for pair in self.pairs)
-        operations = sum(2 * run_work(L, C, M, T, 0, 0, T) for T in lengths)
+        shapes = (
+            (len(pair.clean), first_difference(pair.clean, pair.corrupted)) for pair in self.pairs
+        )
+        operations = sum(plain_work(L, C, M, *shape) for shape in shapes)
         return seconds_for(operations, self.model.gpt.lm_head.weight.device.type)
 
     def __iter__(self) -> Iterator[float]:

@@ -15,7 +15,7 @@ import torch
 from core.engine.plan import Plan, chunks, first_difference, largest, plan_of
 from core.engine.runs import Run, record, run_bytes
 from core.engine.sweep import Sweep, sizes_of, together
-from core.engine.work import run_work
+from core.engine.work import plain_work
 from core.many.fitting import Fitted
 from core.many.values import Screened, Swept, Values
 from core.models import LoadedModel
@@ -46,7 +46,7 @@ def screenings(pairs: Sequence[Fitted], model: LoadedModel) -> Iterator[list[Fit
     sizes = sizes_of(model.gpt)
     for T, same in groupby(pairs, key=lambda pair: len(pair.clean)):
         takes = 2 * run_bytes(sizes.L, T, sizes.C, sizes.itemsize)
-        costs = 2 * run_work(sizes.L, sizes.C, sizes.M, T, 0, 0, T)
+        costs = plain_work(sizes.L, sizes.C, sizes.M, T, 0)
         yield from _parts(list(same), takes, costs)
 
 
@@ -114,7 +114,7 @@ def _run_sizes(plan: Plan) -> tuple[int, int, int, int]:
 def _work(plan: Plan) -> int:
     """Operations of a sweep and its plain runs."""
     L, C, M, _, _ = plan.sizes
-    return plan.work + 2 * run_work(L, C, M, plan.T, 0, 0, plan.T)
+    return plan.work + plain_work(L, C, M, plan.T, plan.differ)
 
 
 @torch.inference_mode()
