@@ -65,9 +65,15 @@ class Chosen:
         return place | at
 
 
-def to_json(result: Result, shown: Result | None = None, chosen: Chosen | None = None) -> str:
+def to_json(
+    result: Result,
+    shown: Result | None = None,
+    chosen: Chosen | None = None,
+    guessed: dict | None = None,
+) -> str:
     """Everything in a result; `values` is by `axes`, layers first, the embedding row apart. With
-    the run that was `chosen` on the map that is `shown`, which `from_json` passes over."""
+    the run that was `chosen` on the map that is `shown`, and what was `guessed` of it, which
+    `from_json` passes over."""
     metric = result.experiment.metric
     return json.dumps(
         {
@@ -94,6 +100,7 @@ def to_json(result: Result, shown: Result | None = None, chosen: Chosen | None =
             },
             "top": {side: [_ranked_row(row) for row in result.top[side]] for side in _SIDES},
             **({"patched_run": _patched_run(shown or result, chosen)} if chosen else {}),
+            **({"guess": guessed} if guessed else {}),
             "seconds": result.seconds,
         },
         ensure_ascii=False,

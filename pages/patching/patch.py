@@ -7,7 +7,18 @@ from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Result
 from core.views import colour_bar
-from pages.parts import answer, doubts, frame, html, inputs, keeping, look, running, training
+from pages.parts import (
+    answer,
+    doubts,
+    frame,
+    html,
+    inputs,
+    keeping,
+    look,
+    predict,
+    running,
+    training,
+)
 from pages.parts.keeping import Shelf
 
 
@@ -24,6 +35,7 @@ def page() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             inputs.options(given, views=True)
             training.switch()
+            predict.switch()
     if given:
         _answer(*given, left, right)
 
@@ -33,9 +45,13 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
     study = job.of
     with left:
         beyond = answer.beyond(study.axes, study.plain.tokens)
+        hidden = predict.hides((wanted, beyond))
         above, chart = frame.answer_part("reading"), frame.answer_part("map")
         with above:
-            html.show(html.hold())
+            if hidden:
+                predict.explain()
+            else:
+                html.show(html.hold())
         progress = st.container()
     slots = []
 
@@ -44,7 +60,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
 
     def draw_partly(fraction: float) -> None:
         """Into one slot, made when it is first needed: until then the map before stays there."""
-        if not study.plain.recorded:
+        if not study.plain.recorded or hidden:
             return
         if not slots:
             with chart:
@@ -62,6 +78,15 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         with chart:
             html.show(html.problem(str(error)))
         return
+    if hidden:
+        if finished:
+            with chart:
+                predict.ask(result, answer.narrowest())
+            with right, frame.answer_part("baselines"):
+                html.show(html.baselines(result))
+        return
+    with right:
+        surprises = predict.came_out(result) if finished else ()
     with above:
         if at := answer.selected(result):
             html.show(html.cell(result, *at))
@@ -69,7 +94,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
             seen = colour_bar.paint(result, look.view()).result
             html.show(html.reading(seen, presets.of(wanted)))
     with slots[0] if slots else chart:
-        answer.heatmap(result)
+        answer.heatmap(result, surprises)
     if not finished:
         return
     with right, frame.answer_part("baselines"):
