@@ -19,7 +19,7 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
 ORDER += ["guess", "card", "models", "presets", "study", "following", "sets", "many", "views"]
-ORDER += ["checks", "__main__"]
+ORDER += ["worksheets", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -45,6 +45,7 @@ LOADED = [
         "core/following.py": DRAWING | {"core.views"},
         "core/sets.py": DRAWING | {"core.views"},
         "core/many": DRAWING | {"core.views"},
+        "core/worksheets": DRAWING,
         "core/checks": DRAWING | {"core.views"},
         "core/__main__.py": {"torch._dynamo"},
     },
