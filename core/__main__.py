@@ -1,4 +1,4 @@
-"""The command line: `python -m core patch`, `many`, `verify`, `bench` or `models`."""
+"""The command line: `python -m core patch`, `many`, `check`, `verify`, `bench` or `models`."""
 
 import argparse
 import json
@@ -37,6 +37,7 @@ from core.views import exports, many_files
 from core.views.colour_bar import VIEWS
 from core.views.terminal import report, report_many, report_paths, report_set
 from core.views.words import duration
+from core.worksheets import cli as worksheets
 from mingpt.hub import Progress
 
 # What can be written, and the suffix that its file has by custom.
@@ -148,6 +149,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Check patching on a model against plain runs and against published numbers.",
     )
     checks.set_defaults(run=_verify)
+    worksheets.add(commands)
+
     many, merge = many_pairs.add(commands, _whole)
     many.set_defaults(run=_many)
     merge.set_defaults(run=_merge)

@@ -18,7 +18,7 @@ from pathlib import Path
 from core import models
 from core.errors import UserError
 from core.question.experiment import Experiment
-from core.result import Result
+from core.result import EMBEDDING, Result
 from core.steps import finish
 from core.study import Study
 from core.worksheets.handed_in import HandedIn, Said, differs, how_guessed, is_right
@@ -171,11 +171,8 @@ def _of_experiment(name: str, said: dict, answering: Answering) -> Checked:
     try:
         experiment = experiment_of(said["experiment"])
         result = answering(experiment)
-        rows = said["values"]
-        if isinstance(said.get("embedding"), list):
-            rows = [said["embedding"], *rows]
         numbers = {
-            "values": rows,
+            "values": [*said.get(EMBEDDING, []), *said["values"]],
             "metric": said.get("metric"),
             "clean_value": said["clean_value"],
             "corrupted_value": said["corrupted_value"],

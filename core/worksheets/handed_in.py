@@ -105,7 +105,7 @@ def numbers_of(result: Result) -> dict[str, Any]:
     return {
         "metric": metric,
         "fingerprint": result.model.fingerprint,
-        "values": [[round(float(v), 6) for v in row] for row in result.values],
+        "values": result.values.astype(float).round(6).tolist(),
         "clean_value": round(result.plain(metric, "clean"), 6),
         "corrupted_value": round(result.plain(metric, "corrupted"), 6),
     }

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from core.errors import UserError
 from core.question.experiment import Experiment
+from core.question.sites import SITES
 
 KINDS = {
     "predict": "Predict",
@@ -67,6 +68,10 @@ class Task:
             raise UserError(f"There is no task {self.kind!r}: choose one of {', '.join(KINDS)}.")
         if self.kind in WITH_EXPERIMENT and self.experiment is None:
             raise UserError(f"The task “{self.title}” ({self.kind}) lacks its experiment.")
+        if self.experiment and len(SITES[self.experiment.site].axes) != 2:
+            raise UserError(
+                f"The task “{self.title}” asks for a site with three axes: choose another."
+            )
         for value, known in ((self.find, FINDS), (self.wrong, WRONG)):
             if value and value not in known:
                 raise UserError(f"{value!r} is none of {', '.join(known)}.")

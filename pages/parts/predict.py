@@ -3,7 +3,7 @@
 It is asked for by a switch, or by a link; what was painted and written is in the address.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 
 import streamlit as st
 
@@ -73,8 +73,10 @@ def explain() -> None:
     )
 
 
-def ask(result: Result, narrowest: int | None) -> None:
-    """A blank map to paint on, in the place of the answer, and the reason."""
+def paint(
+    result: Result, narrowest: int | None, guess: Guess, painted: Callable[[Guess], None]
+) -> None:
+    """A guess of a map to paint on; what it is then is said to `painted`, as a callback."""
     with st.container(horizontal=True):
         st.segmented_control(
             "I expect that the metric",
@@ -93,16 +95,21 @@ def ask(result: Result, narrowest: int | None) -> None:
             key=_EXTENT,
         )
     key = f"guess_map_{st.session_state.get(_TIMES, 0)}"
-    guess = _guess(result)
     with st.container(key="keeps_guess"):
         st.plotly_chart(
             guesses.figure(result, guess, narrowest, st.session_state.get(_CORNER)),
             key=key,
-            on_select=lambda: _paint(key, guess),
+            on_select=lambda: _click(key, guess, painted),
             selection_mode="points",
             config={"displaylogo": False},
             alt="The map to paint a guess on.",
         )
+
+
+def ask(result: Result, narrowest: int | None) -> None:
+    """A blank map to paint on, in the place of the answer, and the reason."""
+    guess = _guess(result)
+    paint(result, narrowest, guess, _keep)
     st.text_input(
         "Why? One sentence",
         value=st.session_state[_REASON],
@@ -152,7 +159,7 @@ def _guess(result: Result) -> Guess:
     return Guess.blank(result.values.shape)
 
 
-def _paint(key: str, guess: Guess) -> None:
+def _click(key: str, guess: Guess, painted: Callable[[Guess], None]) -> None:
     points = st.session_state[key].selection.points
     if not points:
         return
@@ -162,8 +169,11 @@ def _paint(key: str, guess: Guess) -> None:
     if st.session_state[_EXTENT] == "block" and corner is None:
         st.session_state[_CORNER] = here
         return
-    painted = guess.painted(corner or here, here, st.session_state[_BRUSH])
-    st.session_state[_WRITTEN] = "" if painted.is_blank else painted.written()
+    painted(guess.painted(corner or here, here, st.session_state[_BRUSH]))
+
+
+def _keep(guess: Guess) -> None:
+    st.session_state[_WRITTEN] = "" if guess.is_blank else guess.written()
 
 
 def _switch() -> None:

@@ -58,6 +58,7 @@ REFUSED = {
     task(find="gold"): "Task 1: 'gold' is none of strongest, away, last position.",
     task(find=""): "Task 1: The task “Two” (find) lacks what is to be found",
     task(wrong="no flip"): "or has it and should not",
+    task(experiment=PAIR.to_dict() | {"site": "head_z_position"}): "a site with three axes",
     task(experiment=[]): "Task 1: The experiment is no JSON object.",
     task(experiment=PAIR.to_dict() | {"window": True}): "The experiment's window is no int.",
     task(experiment=PAIR.to_dict() | {"site": "nowhere"}): "There is no site 'nowhere'",
