@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, card, first_visit, frame, html, sidebar, training
+from pages.parts import address, card, first_visit, frame, html, sheet, sidebar, training
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -13,21 +13,20 @@ WITH_INPUTS = {
     "Lens": "What was it going to say?",
     "Compare": "How do two answers compare?",
 }
-page = st.navigation(
-    [
-        st.Page("pages/patching/patch.py", title="Patch", default=True),
-        st.Page("pages/patching/many.py", title="Many pairs"),
-        st.Page("pages/reading/components.py", title="Components"),
-        st.Page("pages/reading/follow.py", title="Follow it back"),
-        st.Page("pages/reading/lens.py", title="Lens"),
-        st.Page("pages/reading/compare.py", title="Compare"),
-        st.Page("pages/learn/how_it_works.py", title="How it works"),
-        st.Page("pages/learn/training.py", title="Training"),
-        st.Page("pages/learn/tokens.py", title="Tokens"),
-        st.Page("pages/learn/is_it_right.py", title="Is it right?"),
-    ],
-    position="top",
-)
+PAGES = [
+    st.Page("pages/patching/patch.py", title="Patch", default=True),
+    st.Page("pages/patching/many.py", title="Many pairs"),
+    st.Page("pages/reading/components.py", title="Components"),
+    st.Page("pages/reading/follow.py", title="Follow it back"),
+    st.Page("pages/reading/lens.py", title="Lens"),
+    st.Page("pages/reading/compare.py", title="Compare"),
+    st.Page("pages/learn/how_it_works.py", title="How it works"),
+    st.Page("pages/learn/worksheet.py", title="Worksheet"),
+    st.Page("pages/learn/training.py", title="Training"),
+    st.Page("pages/learn/tokens.py", title="Tokens"),
+    st.Page("pages/learn/is_it_right.py", title="Is it right?"),
+]
+page = st.navigation([page for page in PAGES if sheet.shown(page.title)], position="top")
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 address.begin(page.url_path)

@@ -30,7 +30,7 @@ def stem_of(experiment: Experiment, *what: str, known_by: tuple[str, ...] | None
     characters."""
     model = re.split(r"[/\\]", experiment.model.rstrip("/\\"))[-1]
     said = (experiment.target, experiment.foil, *what)
-    parts = ["patchboard", _safe(model, _LONGEST_MODEL), *map(_safe, said)]
+    parts = ["patchboard", safe(model, _LONGEST_MODEL), *map(safe, said)]
     whole = json.dumps([experiment.to_dict(), known_by or what], sort_keys=True)
     digits = hashlib.sha256(whole.encode("utf-8", "backslashreplace")).hexdigest()[:6]
     return "-".join(filter(None, parts))[:190].rstrip("-") + f"-{digits}"
@@ -49,7 +49,7 @@ def stem_of_many(answer: Answer, source: str) -> str:
     return stem_of(experiment, *what, known_by=(repr((file, how, pairs)),))
 
 
-def _safe(part: str, longest: int = _LONGEST_PART) -> str:
+def safe(part: str, longest: int = _LONGEST_PART) -> str:
     """Letters, digits and _ alone, without their accents."""
     plain = unicodedata.normalize("NFKD", part).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")[:longest]

@@ -21,7 +21,7 @@ from core.question.experiment import Experiment
 from core.result import EMBEDDING, Result
 from core.steps import finish
 from core.study import Study
-from core.worksheets.handed_in import HandedIn, Said, differs, how_guessed, is_right
+from core.worksheets.handed_in import SEEN, HandedIn, Said, differs, how_guessed, is_right
 from core.worksheets.worksheet import Task, Worksheet, experiment_of, mapping
 
 EQUAL = 1e-3  # in the metric's own unit: another machine rounds otherwise
@@ -196,7 +196,7 @@ def _numbers(numbers: dict, result: Result) -> dict[str, str]:
 def _in_short(said: Said) -> str:
     cell = "" if said.cell is None else f"row {said.cell[0]}, column {said.cell[1]}"
     own = json.dumps(said.experiment.clean, ensure_ascii=False) if said.experiment else ""
-    return " · ".join(filter(None, (said.choice, cell, own, said.words)))
+    return " · ".join(filter(None, (said.choice.replace(SEEN, ""), cell, own, said.words)))
 
 
 def _repeats(handed_in: dict[str, HandedIn]) -> dict[tuple[str, str], str]:

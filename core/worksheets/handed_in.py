@@ -11,9 +11,10 @@ from core.errors import UserError
 from core.guess import Guess, score, shares
 from core.question.experiment import Experiment
 from core.result import Result
-from core.worksheets.worksheet import Task, Worksheet, experiment_of, mapping, text
+from core.worksheets.worksheet import WRONG, Task, Worksheet, experiment_of, mapping, text
 
 _IS = "patchboard answers"
+SEEN = "seen"  # what a prediction has chosen once the map was shown
 _HALF = 0.5
 _AS_GOOD = 0.95  # of the strongest: several cells may bring all of the answer
 
@@ -21,8 +22,8 @@ _AS_GOOD = 0.95  # of the strongest: several cells may bring all of the answer
 @dataclass(frozen=True)
 class Said:
     """An answer to one task; what the task does not ask for stays empty. `guess` is as
-    `core.guess.Guess` writes it, `cell` a row and a column of the map, `choice` one of WRONG,
-    `experiment` a pair of one's own; `numbers` what the map showed (see `numbers_of`)."""
+    `core.guess.Guess` writes it, `cell` a row and a column of the map, `choice` one of WRONG or
+    SEEN, `experiment` a pair of one's own; `numbers` what the map showed (see `numbers_of`)."""
 
     words: str = ""
     guess: str = ""
@@ -51,6 +52,10 @@ class Said:
             raise UserError("An answer is no JSON object.", "answers")
         words = {name: said.get(name, "") for name in ("words", "guess", "choice")}
         text(words, *words, what="answer")
+        if words["choice"] not in ("", SEEN, *WRONG):
+            raise UserError(
+                f"An answer chooses {words['choice']!r}, which is no choice.", "answers"
+            )
         cell = said.get("cell")
         if cell is not None:
             whole = isinstance(cell, list) and len(cell) == 2

@@ -92,6 +92,12 @@ def text(says: str) -> str:
     return f"<div>{escape(says)}</div>"
 
 
+def task(kind: str, title: str, asks: str) -> str:
+    """What is to be done, and what kind of thing that is."""
+    kind = f'<div class="pb-caption">{escape(kind)}</div>' if kind else ""
+    return f'<div class="pb-task">{kind}<h3>{escape(title)}</h3><div>{escape(asks)}</div></div>'
+
+
 def caption(says: str) -> str:
     """What stands below a figure, smaller."""
     return f'<div class="pb-caption">{escape(says)}</div>'

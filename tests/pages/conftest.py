@@ -29,6 +29,7 @@ PAGES = {
     "follow": "pages/reading/follow.py",
     "lens": "pages/reading/lens.py",
     "compare": "pages/reading/compare.py",
+    "worksheet": "pages/learn/worksheet.py",
     "how it works": "pages/learn/how_it_works.py",
     "training": "pages/learn/training.py",
     "tokens": "pages/learn/tokens.py",

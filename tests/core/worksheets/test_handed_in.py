@@ -67,6 +67,7 @@ def damaged(result, **changes) -> str:
         ({"answers": [{"cell": [1]}] * 4}, "no row and column"),
         ({"answers": [{"cell": [-1, 0]}] * 4}, "no row and column"),
         ({"answers": [{"words": 1}] * 4}, "no text for “words”"),
+        ({"answers": [{"choice": "<b>"}] * 4}, "chooses '<b>', which is no choice"),
         ({"answers": [{"numbers": {"values": [["1"]]}}] * 4}, "are no map"),
     ],
 )
