@@ -26,6 +26,13 @@ def expects(result: Result, expected: int) -> str:
     return {TOWARDS: "rises", NOTHING: "hardly moves", AWAY: "falls"}[expected]
 
 
+def briefly(result: Result, expected: int) -> str:
+    """The same in as few words as a button has room for."""
+    if result.other:
+        return {TOWARDS: f"towards {result.other}", NOTHING: "hardly moves", AWAY: "away"}[expected]
+    return expects(result, expected)
+
+
 def figure(
     result: Result,
     guess: Guess,

@@ -102,7 +102,8 @@ def _task(number: int, task: Task, said: Said) -> None:
         sheet.answer(number, numbers=numbers_of(result))
     left, right = st.columns((7, 3), gap="medium")
     with right:
-        html.show(html.baselines(result))
+        with st.container(key="answer_baselines"):  # narrow, as page.css has it
+            html.show(html.baselines(result))
         if st.button("Open it on the Patch page", on_click=experiment.put, args=(asked,)):
             st.switch_page(_PATCH)
     with left:

@@ -81,7 +81,7 @@ def paint(
         st.segmented_control(
             "I expect that the metric",
             guesses.EXPECTED,
-            format_func=lambda expected: guesses.expects(result, expected),
+            format_func=lambda expected: guesses.briefly(result, expected),
             default=TOWARDS,
             required=True,
             key=_BRUSH,
