@@ -47,7 +47,7 @@ def test_what_a_link_leaves_out_is_the_default_and_what_it_adds_is_ignored():
         (
             "direction",
             "up",
-            "There is no direction 'up': choose one of denoise, noise, zero, mean.",
+            "There is no direction 'up': choose one of denoise, noise, zero, position_mean, da",
         ),
         ("bos", "yes", "bos is 0 or 1, not 'yes'."),
         ("embedding", "", "embedding is 0 or 1, not ''."),

@@ -46,7 +46,10 @@ def test_the_metric_is_worded_with_both_tokens(result):
         ({}, "resid_post: clean into the corrupted run (denoise)"),
         ({"direction": "noise"}, "resid_post: corrupted into the clean run (noise)"),
         ({"direction": "zero"}, "resid_post: zeros into the clean run (zero)"),
-        ({"direction": "mean"}, "resid_post: the position mean into the clean run (mean)"),
+        (
+            {"direction": "position_mean"},
+            "resid_post: the position mean into the clean run (position_mean)",
+        ),
         (
             {"site": "head_z_position"},
             "head_z_position at position 5: clean into the corrupted run (denoise)",
@@ -101,7 +104,7 @@ def test_a_window_ends_at_the_first_and_the_last_layer(loaded, window, names):
     [
         ("denoise", "moves towards the clean run; orange: away from it; no colour: as in the corr"),
         ("noise", "moves towards the corrupted run; orange: away from it; no colour: as in the cl"),
-        ("mean", "rises above the clean run; orange: falls below it; no colour: as in the clean r"),
+        ("position_mean", "rises above the clean run; orange: falls below it; no colour: as in th"),
     ],
 )
 def test_the_colours_are_explained_in_one_line(result, direction, words):
