@@ -93,11 +93,9 @@ class Answer(Map):
     def patched_with(self) -> str:
         if self.source is None:
             return super().patched_with
-        where = "at the same position"
-        if self.source.by_role:
-            where = "in the same role"
-            if "head" in self.axes and "role" not in self.axes and self.at_column is None:
-                where += ", at the tokens of roles and the last position alone,"
+        where = "in the same role" if self.source.by_role else "at the same position"
+        if self.source.by_role and "role" not in self.axes and not self.at_column:
+            where += "; only at the last position and the tokens that roles stand for"
         n, seed = self.source.pairs, self.source.seed
         if seed is None:
             return f"the dataset mean (over the clean runs of {n:,} pairs, {where})"
@@ -194,8 +192,7 @@ class Answer(Map):
             "rows": list(self.rows),
             "columns": list(self.columns),
             "metric": self.experiment.metric,
-            "patched_with": self.patched_with,
-            "source": self.source and self.source._asdict(),
+            "taken_from": self.source and self.source._asdict(),
             "recovery_is": "mean of ratios" if self.of_ratios else "ratio of means",
             **{name: _numbers(getattr(self.summary, name).tolist()) for name in grids},
             "clean_value": self.summary.clean,

@@ -25,6 +25,7 @@ from core.question.sites import SITES
 Progress = Callable[[str, float, int], None]  # (doing what, the fraction done, of so many pairs)
 Number = Callable[[str], int]
 
+WINDOW = "how many layers on either side are patched with each, all at once: a joint effect"
 MERGE = "many merge"  # as a command is called; a file called merge is ./merge
 
 
@@ -69,9 +70,7 @@ def add(
         metavar="N",
         help="of a resample ablation: which other pair gives to which",
     )
-    many.add_argument(
-        "--window", type=whole, default=0, help="how many layers on either side are patched too"
-    )
+    many.add_argument("--window", type=whole, default=0, help=WINDOW)
     many.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
     many.add_argument("--bos", action="store_true", help="begin all texts with <|endoftext|>")
     many.add_argument("--keep", default="all", choices=KEEPS, help=keeps)

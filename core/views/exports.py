@@ -103,8 +103,9 @@ def to_json(result: Result, shown: Result | None = None, chosen: Chosen | None =
 
 
 def many_json(answer: Answer) -> str:
-    """The answer to many pairs, as `Answer.to_dict` says it."""
-    return json.dumps(answer.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    """The answer to many pairs, as `Answer.to_dict` says it, and what was patched in words."""
+    said = answer.to_dict() | {"in_words": {"patched": summary(answer)}}
+    return json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def paths_json(path_map: PathMap) -> str:
@@ -355,6 +356,7 @@ def what_of(shown: Map) -> dict[str, str | int]:
     """Which question a line is of, but for the texts."""
     experiment = shown.experiment
     asked = {
+        "patched": summary(shown),
         "site": experiment.site,
         "direction": experiment.direction,
         "window": experiment.window,

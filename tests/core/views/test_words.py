@@ -56,8 +56,8 @@ def test_the_metric_is_worded_with_both_tokens(result):
         ),
         (
             {"window": 2},
-            "resid_post, a window of 2 on either side, patched together: clean into the corrupted"
-            " run (denoise)",
+            "resid_post, a window of 2 on either side, patched together (a joint effect): clean"
+            " into the corrupted run (denoise)",
         ),
     ],
 )
@@ -76,8 +76,8 @@ def test_the_summary_says_what_was_put_where(loaded, changes, words):
         (
             {"window": 1},
             2,
-            "the resid_post of layers 1 to 2 (a window of 1 on either side of layer 2)"
-            " at position 1",
+            "the resid_post of layers 1 to 2 (a window of 1 on either side of layer 2, a joint"
+            " effect) at position 1",
         ),
         ({"window": 1, "embedding": True}, 0, "the embedding at position 1"),
     ],
