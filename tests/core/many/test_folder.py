@@ -11,15 +11,19 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from core.__main__ import main
 from core.many import packs, sweeping
+from core.many.fitting import Fitted
 from core.many.folder import SURVEY
 from core.many.pairs import write
-from core.many.store import VALUES
+from core.many.store import VALUES, digest
+from core.question.experiment import Experiment
+from core.result import ModelCard
 
 ROOT = Path(__file__).parents[3]
 # Pairs one by one, so that there is a middle to end it in.
@@ -243,6 +247,11 @@ def test_shards_put_in_what_the_whole_file_gives(file, tmp_path, capsys, more):
 def test_a_folder_of_what_was_called_mean_is_gone_on_with(file, tmp_path, monkeypatch):
     out = tmp_path / "out"
     given = [file, "--metric=kl", "--site=head_z", "--out", out]
+    pair, new = Fitted(None, (1,), (2,), (3,), (4,), ()), Experiment(*"abcd", direction="mean")
+    old = SimpleNamespace(**new.to_dict() | {"direction": "mean"})
+    card = ModelCard("a", "b", 1, 1)
+    assert new.direction == "position_mean"
+    assert digest(pair, card, new, ["kl"]) == digest(pair, card, old, ["kl"])
     assert many(*given, "--direction=position_mean") == 0
     said = json.loads((out / SURVEY).read_text())
     said["of"]["direction"] = said["about"]["experiment"]["direction"] = "mean"

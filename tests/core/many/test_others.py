@@ -1,7 +1,6 @@
 """What other pairs put into one: against a plain loop of hooked runs, and whatever order, share or
 batch the pairs are in."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -172,17 +171,14 @@ def test_each_gives_to_one_and_never_to_itself_and_a_seed_says_to_which(model):
     question = asked("resample")
     pairs = Sample(made(roles=False), [], model).pairs
     twice = [*pairs, replace(pairs[0], pair=replace(pairs[0].pair, id="twice", line=7))]
-    drawn = {}
-    for seed in range(20):
-        found = Others(twice, question, seed).drawn
-        givers = Counter(of.pair.id for of in found.values())
-        assert givers == Counter(found.keys()) and set(givers.values()) == {1}
+    drawn = [Others(twice, question, seed).drawn for seed in range(20)]
+    for found in drawn:
+        assert found.keys() == {of.pair.id for of in found.values()} and len(found) == 7
         assert not any(of.pair.id == id for id, of in found.items())
-        drawn[seed] = tuple(of.pair.id for of in found.values())
-    assert len(set(drawn.values())) > 15
-    # A row that is there twice is no neighbour of itself more often than any other.
-    ends = [{drawn[seed][0] == "twice", drawn[seed][-1] == "p0"} == {False} for seed in drawn]
-    assert any(ends)
+    assert len({found["p0"].pair.id for found in drawn}) == 6
+    # A row that is there twice is next to itself no more often than to any other.
+    assert sum("p0" == found["twice"].pair.id for found in drawn) < 9
+    assert sum("twice" == found["p0"].pair.id for found in drawn) < 9
 
 
 def test_what_is_kept_of_a_pair_is_known_by_what_the_others_put_in(model):
@@ -212,19 +208,17 @@ def test_what_cannot_be_put_in_is_refused_in_words(model):
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("site", ["resid_post", "head_pattern"])
-def test_other_pairs_take_the_memory_that_is_said(direction, site, monkeypatch):
-    monkeypatch.setattr(sweeping, "BATCH_MEMORY", 1 << 20)
-    monkeypatch.setattr(sweeping, "PACK_MEMORY", 1 << 20)
-    wide = builders.loaded_model(n_layer=4, n_embd=64)
+def test_other_pairs_take_the_memory_that_is_said(direction, monkeypatch):
+    """Patterns of long texts, which are larger than all that is kept of their runs."""
+    monkeypatch.setattr(sweeping, "BATCH_MEMORY", 1 << 18)
+    monkeypatch.setattr(sweeping, "PACK_MEMORY", 1 << 16)
+    model = builders.loaded_model(n_layer=4, n_head=4, n_embd=8)
     pairs = [
-        replace(pair, id=f"{pair.id} {i}", line=10 * i + pair.line)
-        for i in range(9)
-        for pair in made(roles=False)
+        replace(of, clean=of.clean + " met" * 15, corrupted=of.corrupted + " met" * 15)
+        for of in made(roles=False)
     ]
-    question = asked(direction, site)
-    survey = Survey(Sample(pairs, [], wide), question, metrics=["logit_diff"])
+    survey = Survey(Sample(pairs, [], model), asked(direction, "head_pattern"), metrics=["kl"])
     with LiveBytes() as live:
         list(survey)
     _, memory = survey.estimate
-    assert 0.5 * memory < live.peak < 1.1 * memory
+    assert 0.8 * memory < live.peak < 1.1 * memory
