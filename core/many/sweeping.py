@@ -61,7 +61,7 @@ def batches(
         pairs = list(same)
         plans = {_plans(pair, model, asked) for pair in pairs}
         states = max(sum(plan.states_bytes for plan in of) for of in plans)
-        runs = 2 * run_bytes(*_run_sizes(plans.copy().pop()))
+        runs = 2 * run_bytes(*_run_sizes(next(iter(plans))))
         takes = runs + states + _given_bytes(pairs[:1], model, asked)
         yield from _parts(pairs, takes, max(_work(of, asked) for of in plans))
 
