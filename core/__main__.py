@@ -26,7 +26,7 @@ from core.errors import UserError
 from core.following import Follow
 from core.many import cli as many_pairs
 from core.many.answer import Answer
-from core.question.experiment import DIRECTIONS, Experiment
+from core.question.experiment import OF_ONE, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.result import ENOUGH, FROZEN
@@ -88,9 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     patch.set_defaults(run=_patch)
     _ask_for_pair(patch)
     patch.add_argument("--site", default="resid_post", help=", ".join(SITES))
-    patch.add_argument(
-        "--window", type=_whole, default=0, help="how many layers on either side are patched too"
-    )
+    patch.add_argument("--window", type=_whole, default=0, help=many_pairs.WINDOW)
     patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric; or -")
@@ -220,7 +218,7 @@ def _ask_for_pair(command: argparse.ArgumentParser) -> None:
     command.add_argument("--target", required=True, metavar="TOKEN", help='e.g. " Jones"')
     command.add_argument("--foil", required=True, metavar="TOKEN", help='e.g. " Smith"')
     command.add_argument("--metric", default="logit_diff", help=", ".join(METRICS))
-    command.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
+    command.add_argument("--direction", default="denoise", help=", ".join(OF_ONE))
     command.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
 
 

@@ -130,7 +130,7 @@ class Map:
     @property
     def patched_with(self) -> str:
         """What is put in, in words."""
-        ablations = {"zero": "zeros", "mean": "the position mean"}
+        ablations = {"zero": "zeros", "position_mean": "the position mean"}
         return self.other or ablations[self.experiment.direction]
 
     def plain(self, metric: str, run: str | None = None) -> float:

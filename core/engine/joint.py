@@ -39,10 +39,11 @@ class Joint:
     of no component follows from them. Of a component within another of its set, as a head is within
     its layer's attention output, the larger one counts.
 
-    `source` is a run of as many tokens, or "zero" or "mean" to ablate, as in a `Sweep`. `states`
-    has, of each set's run, the last position after the final LayerNorm: (len(sets), C), NaN where
-    it is not known yet; that of a set which changes nothing is the base's own. Iterating computes
-    them, and yields the fraction of the work that is done; whoever stops iterating cancels. Raises
+    `source` is a run of as many tokens, or "zero" or "position_mean" to ablate, as in a `Sweep`.
+    `states` has, of each set's run, the last position after the final LayerNorm: (len(sets), C),
+    NaN where it is not known yet; that of a set which changes nothing is the base's own. Iterating
+    computes them, and yields the fraction of the work that is done; whoever stops iterating
+    cancels. Raises
     UserError for a model in training mode and, while iterating, for numbers that are not finite;
     ValueError for texts of unequal length, and for a component the model or the text has not.
     """

@@ -5,6 +5,7 @@ Shapes: B texts of T tokens, L layers, C channels, H heads of D = C / H channels
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import NamedTuple, Self
 
 import torch
@@ -35,8 +36,46 @@ class Run:
         return Layer(block, self.resid[layer], self.resid[layer + 1], self.qkv[layer])
 
 
-def layer_of(model: GPT, base: Run, source: Run | str, layer: int) -> Layer | Ablated:
-    """What a source holds inside a layer: a run, or "zero" or "mean", an ablation of the base."""
+@dataclass(frozen=True, eq=False)
+class Replacement:
+    """One kind of activation, and in each layer what is put in for it at some positions of a base.
+
+    `layers` (L, ..., K, X) has it at K columns, whichever runs it is from; `at` says which of these
+    a position takes, and at all others the base keeps its own. With `embedding` (K, C) the input of
+    block 0 is replaced as well.
+    """
+
+    base: Run
+    name: str  # as `Layer` calls it
+    layers: torch.Tensor
+    embedding: torch.Tensor | None
+    at: dict[int, int]  # position -> column
+
+    @property
+    def first(self) -> int:
+        """The position before which it changes nothing."""
+        return min(self.at)
+
+    def layer(self, model: GPT, layer: int) -> SimpleNamespace:
+        """A layer of which there is what is replaced alone."""
+        own = self.base.layer(model, layer)
+        found = {self.name: self._put(getattr(own, self.name), self.layers[layer])}
+        if layer == 0 and self.embedding is not None:
+            found["resid_pre"] = self._put(own.resid_pre, self.embedding)
+        return SimpleNamespace(**found)
+
+    def _put(self, own: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        positions, from_columns = map(list, zip(*self.at.items(), strict=True))
+        new = own.clone()  # (..., T, X)
+        new[..., positions, :] = columns[..., from_columns, :].to(new)
+        return new
+
+
+def layer_of(
+    model: GPT, base: Run, source: Run | Replacement | str, layer: int
+) -> Layer | Ablated | SimpleNamespace:
+    """What a source holds inside a layer: a run, a replacement, or "zero" or "position_mean", an
+    ablation of the base."""
     if isinstance(source, str):
         return Ablated(base.layer(model, layer), source)
     return source.layer(model, layer)

@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import UserError
 from core.many.pairs import Dropped
 from core.many.summary import LEVEL, SAMPLES, Summary, samples, summarize
-from core.many.values import LeftOut, Swept, Values
+from core.many.values import FromOthers, LeftOut, Swept, Values
 from core.question.metrics import SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.result import Baseline, Map
@@ -47,6 +47,7 @@ class Answer(Map):
     of_ratios: bool = False  # of recovery
     seed: int = 0  # of the bootstrap
     draws: str = "groups"  # what it draws, a key of DRAWS
+    source: FromOthers | None = None  # where other pairs give what is put in
     part: str = ""  # of a part of the pairs: which
     at_column: tuple[int, str] | None = None  # of a map that `at` made: the column, its label
 
@@ -87,6 +88,18 @@ class Answer(Map):
         """How many pairs: what every title, caption and file says."""
         said = f"{self.summary.n:,} used of {self.given:,} given"
         return f"{self.part}: {self.summary.n:,} pairs" if self.part else said
+
+    @property
+    def patched_with(self) -> str:
+        if self.source is None:
+            return super().patched_with
+        where = "in the same role" if self.source.by_role else "at the same position"
+        if self.source.by_role and "role" not in self.axes and not self.at_column:
+            where += "; only at the last position and the tokens that roles stand for"
+        n, seed = self.source.pairs, self.source.seed
+        if seed is None:
+            return f"the dataset mean (over the clean runs of {n:,} pairs, {where})"
+        return f"another pair's activation (of {n:,}, drawn by seed {seed}, {where})"
 
     @property
     def has_groups(self) -> bool:
@@ -179,6 +192,7 @@ class Answer(Map):
             "rows": list(self.rows),
             "columns": list(self.columns),
             "metric": self.experiment.metric,
+            "taken_from": self.source and self.source._asdict(),
             "recovery_is": "mean of ratios" if self.of_ratios else "ratio of means",
             **{name: _numbers(getattr(self.summary, name).tolist()) for name in grids},
             "clean_value": self.summary.clean,

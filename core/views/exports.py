@@ -40,6 +40,7 @@ from core.views.sentences import predicts
 from core.views.words import formula, quoted, replaced, sender, summary, wording
 
 if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
+    from core.many.cli import Unmapped
     from core.reading.attribution import Attribution
     from core.reading.lens import LogitLens
 
@@ -109,9 +110,13 @@ def to_json(
     )
 
 
-def many_json(answer: Answer) -> str:
-    """The answer to many pairs, as `Answer.to_dict` says it."""
-    return json.dumps(answer.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+def many_json(answer: Answer | Unmapped) -> str:
+    """The answer to many pairs, as `Answer.to_dict` says it, and what was patched in words; or a
+    share without a map."""
+    said = answer.to_dict()
+    if isinstance(answer, Answer):
+        said["in_words"] = {"patched": summary(answer)}
+    return json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def paths_json(path_map: PathMap) -> str:
@@ -362,6 +367,7 @@ def what_of(shown: Map) -> dict[str, str | int]:
     """Which question a line is of, but for the texts."""
     experiment = shown.experiment
     asked = {
+        "patched": summary(shown),
         "site": experiment.site,
         "direction": experiment.direction,
         "window": experiment.window,

@@ -45,6 +45,7 @@ def stem_of_many(answer: Answer, source: str) -> str:
     asked = (experiment.site, at[1], experiment.direction, experiment.metric)
     what = (file.rpartition(".")[0] or file, *asked, f"n{answer.summary.n}", answer.part)
     how = (answer.given, answer.keep, answer.of_ratios, answer.seed, answer.part, at)
+    how += (answer.source,) if answer.source else ()
     pairs = [of.pair for of in answer.pairs]
     return stem_of(experiment, *what, known_by=(repr((file, how, pairs)),))
 

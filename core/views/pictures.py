@@ -116,6 +116,8 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     metric = METRICS[experiment.metric]
     asks = DIRECTIONS[experiment.direction].asks.split(": ")[1]
     after = f"after patching the {SITES[experiment.site].title.lower()}"
+    if experiment.window:
+        after += " in windows of layers"
     if isinstance(result, PathMap):
         after = f"after patching the paths into {result.receiver}"
 

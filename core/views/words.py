@@ -97,6 +97,7 @@ def summary(result: Map) -> str:
     window = ""
     if experiment.window:
         window = f", a window of {experiment.window} on either side, patched together"
+        window += " (a joint effect)"
     return (
         f"{experiment.site}{at_position(result)}{window}: {result.patched_with} into the"
         f" {result.unpatched} run ({experiment.direction})"
@@ -123,7 +124,7 @@ def replaced(result: Result, row: int, column: int) -> str:
     site, window, label = result.experiment.site, result.experiment.window, result.rows[row]
     what, where = row_name(result, row), at_position(result) or " at every position"
     if what.startswith("layers"):
-        what += f" (a window of {window} on either side of layer {label})"
+        what += f" (a window of {window} on either side of layer {label}, a joint effect)"
     if result.axes[1] == "head":
         what = f"head {column} in {what}"
     else:

@@ -5,6 +5,7 @@ was brought.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -42,6 +43,7 @@ class Choice:
     roles: str = "last"
     rest: bool = False
     of_ratios: bool = False
+    resample_seed: int = 0  # of a resample ablation
     draws: str = ""  # "": groups of a file are drawn whole; those of a pack are conditions
 
 
@@ -58,12 +60,14 @@ class Given:
 
 def take(query: Mapping[str, str]) -> None:
     """Choose as an address says; what it says that is no choice is as if it were not there."""
+    seed = query.get("resample_seed", "")
     choice = Choice(
         pack=query.get("pack", "") if query.get("pack") in (*PACKS, OWN) else "",
         keep=query.get("keep", "") if query.get("keep") in KEEPS else "all",
         roles=query.get("roles", "") if query.get("roles") in REDUCES else "last",
         rest=query.get("rest") == "1",
         of_ratios=query.get("of_ratios") == "1",
+        resample_seed=int(seed) if re.fullmatch("[0-9]{1,9}", seed) else 0,
         draws=query.get("draws", "") if query.get("draws") in DRAWS else "",
     )
     st.session_state[_CHOICE] = choice
@@ -113,9 +117,18 @@ def source(entry: Entry) -> None:
         html.show(html.note(PACKS[chosen().pack].about))
 
 
-def options(has_roles: bool) -> None:
-    """How the pairs become one map."""
+def options(has_roles: bool, resample: bool) -> None:
+    """How the pairs become one map, and where they `resample`, which gives to which."""
     st.selectbox("Use", KEEPS, format_func=_KEEPS_SHORT.get, help=_help(), **_widget("keep", KEEPS))
+    if resample:
+        st.number_input(
+            "Seed of the draw",
+            min_value=0,
+            max_value=999_999_999,
+            **_widget("resample_seed"),
+            help="Which other pair’s activation is put into each: every pair gives to one, never"
+            " to itself. If another seed gives another map, the pairs are too few.",
+        )
     with st.popover("How pairs share a map", type="tertiary"):
         st.selectbox(
             "A role of several tokens is",
