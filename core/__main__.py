@@ -21,6 +21,7 @@ if __name__ == "__main__":  # Ctrl-C; a KeyboardInterrupt gets lost while torch 
 
 from core import models, output
 from core.checks import bench, verify
+from core.continuing import Continue
 from core.engine import work
 from core.errors import UserError
 from core.following import Follow
@@ -28,6 +29,7 @@ from core.many import cli as many_pairs
 from core.many.answer import Answer
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
+from core.question.sampling import Sampling
 from core.question.sites import SITES
 from core.result import ENOUGH, FROZEN
 from core.sets import Sets
@@ -35,7 +37,13 @@ from core.steps import Outcome, Steps
 from core.study import Study
 from core.views import exports, many_files
 from core.views.colour_bar import VIEWS
-from core.views.terminal import report, report_many, report_paths, report_set
+from core.views.terminal import (
+    report,
+    report_continuation,
+    report_many,
+    report_paths,
+    report_set,
+)
 from core.views.words import duration
 from mingpt.hub import Progress
 
@@ -142,6 +150,36 @@ def _parser() -> argparse.ArgumentParser:
     sets.add_argument("--most", type=_whole, default=20, help="components of a searched set")
     sets.add_argument("--json", metavar="FILE", help="all of it; - for standard output alone")
 
+    going_on = commands.add_parser(
+        "continue",
+        help="what the clean, the corrupted and a patched run would write next",
+        description="Continue both texts and a patched run token by token.",
+    )
+    going_on.set_defaults(run=_continue)
+    _ask_for_pair(going_on)
+    going_on.add_argument("--site", default="resid_post", help=", ".join(SITES))
+    going_on.add_argument(
+        "--window", type=_whole, default=0, help="how many layers on either side are patched too"
+    )
+    patch_of = going_on.add_mutually_exclusive_group(required=True)
+    patch_of.add_argument(
+        "--at",
+        metavar="LAYER,POSITION",
+        help="the cell of the site's map: LAYER,HEAD of a head's, LAYER,HEAD,POSITION of"
+        " head_z_position; positions below 0 count from the end; embedding,POSITION of resid_post",
+    )
+    patch_of.add_argument("--components", metavar="SET", help='instead of a cell: "9.9 mlp0"')
+    going_on.add_argument("--tokens", type=_whole, default=20, help="how many, 40 at the most")
+    going_on.add_argument(
+        "--temperature", type=_number, default=0.0, help="0 (default): the likeliest token each"
+    )
+    going_on.add_argument(
+        "--top-k", type=_whole, default=0, help="draw among so many; 0 (default): among all"
+    )
+    going_on.add_argument("--seed", type=_whole, default=0, help="of what is drawn")
+    going_on.add_argument("--json", metavar="FILE", help="all of it; - for standard output alone")
+    going_on.add_argument("--csv", metavar="FILE", help="a line for each new token; or -")
+
     checks = commands.add_parser(
         "verify",
         help="check a model's numbers against plain runs and published ones",
@@ -151,7 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     many, merge = many_pairs.add(commands, _whole)
     many.set_defaults(run=_many)
     merge.set_defaults(run=_merge)
-    for command in (patch, paths, sets, checks, many):
+    for command in (patch, paths, sets, going_on, checks, many):
         command.add_argument(
             "--model",
             default="teaching",
@@ -161,7 +199,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--step", type=_whole, help="of the teaching model: as it was after a step of training"
         )
-        command.add_argument("--seed", type=_whole, help="which of its training runs: 0 or 1")
+        command.add_argument(
+            "--training-seed" if command is going_on else "--seed",
+            type=_whole,
+            help="which of its training runs: 0 or 1",
+        )
         command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
         command.add_argument("--dtype", help="float32; bfloat16 or float16 for half the memory")
 
@@ -190,6 +232,13 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> float:
+    with suppress(ValueError):
+        if len(text) < 20 and math.isfinite(float(text)):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{brief(text)} is no number")
+
+
 def _duration(text: str) -> float:
     with suppress(ValueError):
         if len(text) < 20 and 0 <= float(text) < math.inf:
@@ -206,8 +255,9 @@ def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.
 
 def _choose_checkpoint(options: argparse.Namespace) -> None:
     """Let the model be the one after a step of its training, if one is named."""
-    if (options.step, options.seed) != (None, None):
-        options.model = models.at_checkpoint(options.model, options.step, options.seed)
+    seed = vars(options).get("training_seed", vars(options).get("seed"))
+    if (options.step, seed) != (None, None):
+        options.model = models.at_checkpoint(options.model, options.step, seed)
 
 
 def _ask_for_pair(command: argparse.ArgumentParser) -> None:
@@ -292,6 +342,23 @@ def _set(options: argparse.Namespace) -> int:
         output.write(files["json"], exports.set_json(grade, curve) + "\n")
     if files.get("json") != "-":
         print(report_set(grade, curve))
+    return 0
+
+
+def _continue(options: argparse.Namespace) -> int:
+    how = Sampling(options.tokens, options.temperature, options.top_k, options.seed)
+    _choose_checkpoint(options)
+    files = _files(options)
+    options.embedding = (options.at or "").startswith("embedding")
+    question = Continue(_experiment(options), _load(options, options.dtype))
+    patch = question.place(options.at) if options.at else question.parse(options.components or "")
+    found = _drawn(question.continued(patch, how))
+    if "csv" in files:
+        output.write(files["csv"], exports.continuation_csv(found))
+    if "json" in files:
+        output.write(files["json"], exports.continuation_json(found) + "\n")
+    if "-" not in files.values():
+        print(report_continuation(found))
     return 0
 
 

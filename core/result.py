@@ -12,6 +12,8 @@ from typing import Self
 import numpy as np
 
 from core.question.experiment import Experiment
+from core.question.places import Place
+from core.question.sampling import Sampling
 from core.question.tokens import Token
 
 EMBEDDING = "embedding"
@@ -100,21 +102,10 @@ class Baseline:
     corrupted: float
 
 
-@dataclass(frozen=True, eq=False)
-class Map:
-    """Numbers by cell under some metrics, what was asked for them, and what the plain runs say."""
+class Patched:
+    """What the direction of an `experiment` says: what is patched, and with what."""
 
     experiment: Experiment
-    model: ModelCard
-    axes: tuple[str, ...]  # what the dimensions of a grid are: "layer", "head", "position"
-    rows: tuple[str, ...]  # the first one's labels: "embedding" or a layer's number
-    grids: dict[str, np.ndarray]  # metric -> float32, by `axes`; NaN where not computed yet
-    baselines: dict[str, Baseline]  # metric -> its value on the clean and the corrupted run
-
-    @property
-    def values(self) -> np.ndarray:
-        """The grid of the experiment's own metric."""
-        return self.grids[self.experiment.metric]
 
     @property
     def unpatched(self) -> str:
@@ -132,6 +123,23 @@ class Map:
         """What is put in, in words."""
         ablations = {"zero": "zeros", "mean": "the position mean"}
         return self.other or ablations[self.experiment.direction]
+
+
+@dataclass(frozen=True, eq=False)
+class Map(Patched):
+    """Numbers by cell under some metrics, what was asked for them, and what the plain runs say."""
+
+    experiment: Experiment
+    model: ModelCard
+    axes: tuple[str, ...]  # what the dimensions of a grid are: "layer", "head", "position"
+    rows: tuple[str, ...]  # the first one's labels: "embedding" or a layer's number
+    grids: dict[str, np.ndarray]  # metric -> float32, by `axes`; NaN where not computed yet
+    baselines: dict[str, Baseline]  # metric -> its value on the clean and the corrupted run
+
+    @property
+    def values(self) -> np.ndarray:
+        """The grid of the experiment's own metric."""
+        return self.grids[self.experiment.metric]
 
     def plain(self, metric: str, run: str | None = None) -> float:
         """A metric's value on a plain run, "clean" or "corrupted": on the `unpatched` one, if none
@@ -240,3 +248,24 @@ class Curve:
             if effect.share is not None and effect.share >= share
         )
         return next(sizes, None)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A token that a run has written, and how probable it was then (at temperature 1)."""
+
+    token: Token
+    prob: float
+
+
+@dataclass(frozen=True)
+class Continuation(Patched):
+    """What both plain runs and a patched one would write after their texts. The patch stays at the
+    positions of the text, where all that is new reads it; nothing new is patched."""
+
+    experiment: Experiment
+    model: ModelCard
+    patch: Place | tuple[str, ...]  # a cell, or a set as `core.question.components` writes it
+    sampling: Sampling
+    prompts: dict[str, tuple[Token, ...]]  # "clean" and "corrupted"
+    runs: dict[str, tuple[Written, ...]]  # "clean", "patched" and "corrupted"

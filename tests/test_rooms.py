@@ -18,7 +18,18 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["card", "models", "presets", "study", "following", "sets", "many", "views", "checks"]
+ORDER += [
+    "card",
+    "models",
+    "presets",
+    "study",
+    "following",
+    "sets",
+    "continuing",
+    "many",
+    "views",
+    "checks",
+]
 ORDER += ["__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
@@ -43,6 +54,7 @@ LOADED = [
         "core/study.py": DRAWING | {"core.views"},
         "core/following.py": DRAWING | {"core.views"},
         "core/sets.py": DRAWING | {"core.views"},
+        "core/continuing.py": DRAWING | {"core.views"},
         "core/many": DRAWING | {"core.views"},
         "core/checks": DRAWING | {"core.views"},
         "core/__main__.py": {"torch._dynamo"},

@@ -9,9 +9,21 @@ from math import ceil
 
 from core.many.answer import KEEPS, Answer
 from core.many.summary import LEVEL, SAMPLES
+from core.question.experiment import Experiment
 from core.question.metrics import METRICS
+from core.question.places import Place
 from core.question.tokens import Token, visible
-from core.result import FROZEN, Map, OfOnePair, PathMap, Result
+from core.result import (
+    EMBEDDING,
+    FROZEN,
+    Continuation,
+    Map,
+    ModelCard,
+    OfOnePair,
+    Patched,
+    PathMap,
+    Result,
+)
 
 _LONGEST_LABEL = 24
 _LONGEST_TICK = 14
@@ -120,24 +132,49 @@ def sender(path_map: PathMap, row: int, column: int) -> str:
 
 def replaced(result: Result, row: int, column: int) -> str:
     """All that one cell's patch replaced: "the output z of head 3 in layer 2 at position 5"."""
-    site, window, label = result.experiment.site, result.experiment.window, result.rows[row]
-    what, where = row_name(result, row), at_position(result) or " at every position"
-    if what.startswith("layers"):
-        what += f" (a window of {window} on either side of layer {label})"
+    head, position = None, column
     if result.axes[1] == "head":
-        what = f"head {column} in {what}"
-    else:
-        where = f" at position {column}"
+        head, position = column, result.at_position
+    return _replaced(result.experiment, result.model, result.rows[row], head, position)
+
+
+def _replaced(
+    of: Experiment, model: ModelCard, label: str, head: int | None, position: int | None
+) -> str:
+    what = _row_name(label, of.window, model.layers)
+    if what.startswith("layers"):
+        what += f" (a window of {of.window} on either side of layer {label})"
+    if head is not None:
+        what = f"head {head} in {what}"
     if label.isdigit():
-        what = f"{_ACTIVATIONS.get(site, f'{site} of')} {what}"
-    return f"the {what}{where}"
+        what = f"{_ACTIVATIONS.get(of.site, f'{of.site} of')} {what}"
+    return f"the {what} at {'every position' if position is None else f'position {position}'}"
+
+
+def patched_run(of: Continuation) -> str:
+    """Which run was continued as the patched one: what of it was replaced, by what."""
+    if isinstance(of.patch, Place):
+        layer, head, position = of.patch.layer, of.patch.head, of.patch.position
+        label = EMBEDDING if layer < 0 else str(layer)
+        what = _replaced(of.experiment, of.model, label, head, position)
+    else:
+        what = " ".join(of.patch) or "nothing"
+    return f"the {of.unpatched} run with {what} replaced by {by(of)} ({of.experiment.direction})"
+
+
+def by(of: Patched) -> str:
+    """What an activation is replaced by: "the clean run’s"."""
+    return f"the {of.other} run’s" if of.other else of.patched_with
 
 
 def row_name(result: Map, row: int) -> str:
     """The layer that a row patches, the layers of a window, or the embedding."""
-    name, window = result.rows[row], result.experiment.window
+    return _row_name(result.rows[row], result.experiment.window, result.model.layers)
+
+
+def _row_name(name: str, window: int, layers: int) -> str:
     if window and name.isdigit():
-        first, last = max(0, int(name) - window), min(result.model.layers - 1, int(name) + window)
+        first, last = max(0, int(name) - window), min(layers - 1, int(name) + window)
         if first < last:
             return f"layers {first} to {last}"
     return layer_name(name)

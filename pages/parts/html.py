@@ -24,7 +24,7 @@ from core.teaching.growth import Grown, since
 from core.teaching.history import Checkpoint
 from core.views import colours
 from core.views.sentences import came_about, nothing_moves, where_it_is
-from core.views.words import colours_mean, formula, number, probability, replaced, summary
+from core.views.words import by, colours_mean, formula, number, probability, replaced, summary
 
 _HERE = Path(__file__).parent
 # A text of more tokens is folded: these many stay beside those that differ.
@@ -189,7 +189,6 @@ def baselines(result: Result) -> str:
 
 def cell(result: Result, row: int, column: int) -> str:
     """One cell in a sentence: what was put in, and what that did."""
-    by = f"the {result.other} run’s" if result.other else result.patched_with
     effects = [
         f"{METRICS[metric].title.lower().replace('kl', 'KL')} from"
         f" {escape(number(metric, result.plain(metric)))}"
@@ -197,8 +196,8 @@ def cell(result: Result, row: int, column: int) -> str:
         for metric, grid in result.grids.items()
     ]
     return (
-        f'<div class="pb-note">With {escape(replaced(result, row, column))} replaced by {by}:'
-        f" {', '.join(effects)}.</div>"
+        f'<div class="pb-note">With {escape(replaced(result, row, column))} replaced by'
+        f" {by(result)}: {', '.join(effects)}.</div>"
     )
 
 
