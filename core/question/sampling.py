@@ -6,7 +6,7 @@ from core.errors import UserError
 
 MOST_TOKENS = 40
 HOTTEST = 10.0  # a temperature at which every token is about as likely as any other
-_MOST = 10**9 - 1  # of a top-k and of a seed
+MOST = 10**9 - 1  # of a top-k and of a seed
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Sampling:
             )
         for field, says in (("top_k", "top-k is how many tokens, 0 for all"), ("seed", "A seed")):
             value = getattr(self, field)
-            if not 0 <= value <= _MOST:
+            if not 0 <= value <= MOST:
                 says += ", and" if field == "top_k" else " is"
-                raise UserError(f"{says} a whole number from 0 to {_MOST:,}, not {value:,}.", field)
+                raise UserError(f"{says} a whole number from 0 to {MOST:,}, not {value:,}.", field)
 
     @property
     def is_greedy(self) -> bool:

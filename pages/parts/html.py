@@ -19,7 +19,7 @@ from core.question.experiment import Experiment
 from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.reading.trace import Trace
-from core.result import Moved, Ranked, Result
+from core.result import Moved, Ranked, Result, Written
 from core.teaching.growth import Grown, since
 from core.teaching.history import Checkpoint
 from core.views import colours
@@ -67,6 +67,16 @@ def token(token: Token, kind: str = "") -> str:
         f'<bdi class="pb-token {f"pb-{kind}" if kind else ""}" title="token id {token.id}">'
         f"{escape(token.label)}</bdi>"
     )
+
+
+def written(new: tuple[Written, ...]) -> str:
+    """Tokens that a run has written, each with how probable it was on hover."""
+    chips = "".join(
+        f'<bdi class="pb-token" title="token id {w.token.id}, {escape(probability(w.prob))}">'
+        f"{escape(w.token.label)}</bdi>"
+        for w in new
+    )
+    return f'<div class="pb-ribbon">{chips}</div>'
 
 
 def chips(tokens: tuple[Token, ...]) -> str:
