@@ -39,7 +39,7 @@ from core.result import (
     Result,
 )
 from core.views.sentences import predicts
-from core.views.words import formula, patched_run, quoted, replaced, sender, summary, wording
+from core.views.words import formula, patched_run, quoted, replaced, sender, sign, summary, wording
 
 if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
     from core.reading.attribution import Attribution
@@ -122,7 +122,7 @@ def paths_json(path_map: PathMap) -> str:
             "receiver": path_map.receiver,
             "frozen": path_map.frozen,
             "metric": metric,
-            "in_words": {"patched": summary(path_map), "metric": wording(path_map)},
+            "in_words": _of_paths(path_map),
             "heads": [row[:-1] for row in values],
             "mlps": [row[-1] for row in values],
             "embedding": path_map.embedding[metric],
@@ -137,7 +137,8 @@ def paths_json(path_map: PathMap) -> str:
 
 def paths_csv(path_map: PathMap) -> str:
     """The same in long form, a line for each sender and a column for each metric."""
-    asked = what_of(path_map)
+    asked = what_of(path_map) | _of_paths(path_map)
+    del asked["site"], asked["window"]  # which paths have not
     lines = [("receiver", "frozen", "sender", *path_map.grids, *asked)]
     senders = [("embedding", list(path_map.embedding.values()))]
     for row, column in np.ndindex(path_map.values.shape):
@@ -189,6 +190,16 @@ def continuation_csv(of: Continuation) -> str:
         for position, w in enumerate(written, start=T):
             lines.append((run, position, *cells_of(w.token), w.prob, *asked.values()))
     return csv_of(lines)
+
+
+def _of_paths(path_map: PathMap) -> dict[str, str]:
+    """The question in words: what was patched, the metric, and which way it points."""
+    return {
+        "patched": summary(path_map),
+        "metric": wording(path_map),
+        "reading": METRICS[path_map.experiment.metric].says,
+        "sign": sign(path_map),
+    }
 
 
 def set_json(grade: Grade, curve: Curve) -> str:

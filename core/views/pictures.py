@@ -33,11 +33,13 @@ from core.views.words import (
     averaged,
     caption,
     colours_mean,
+    embedding_sends,
     folded,
     formula,
     marked_words,
     marks_mean,
     quoted,
+    sign,
     summary,
     tick_labels,
 )
@@ -91,7 +93,8 @@ def draw(result: Map, view: str = "effect") -> Figure:
     for row, name in enumerate(result.rows):
         y = page.down - down + (row + 0.5) * down / rows
         page.text(left - 0.06, y, name, _SMALL, ha="right")
-    page.text(_MARGIN + 0.09, page.down - down / 2, "patched layer", _NORMAL, rotation=90)
+    what = "sender's layer" if isinstance(result, PathMap) else "patched layer"
+    page.text(_MARGIN + 0.09, page.down - down / 2, what, _NORMAL, rotation=90)
     for column in across.numbers:
         x = left + (column + 0.5) * cells / columns
         page.text(x, page.down - down - 0.04 - _SMALL_LINE / 2, str(column), _SMALL)
@@ -140,6 +143,8 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     yield _NORMAL, said(f"{formulas} {metric.says}")
     patched = "" if isinstance(result, Answer) else f"Patched: {summary(result)}. "
     yield _NORMAL, said(f"{patched}{asks.capitalize()}")
+    if isinstance(result, PathMap):
+        yield _NORMAL, said(f"{sign(result)} The {embedding_sends(result)}.")
     if view == "effect":
         yield _NORMAL, said(colours_mean(result))
     if isinstance(result, Answer):

@@ -130,6 +130,25 @@ def sender(path_map: PathMap, row: int, column: int) -> str:
     return f"mlp{layer}" if name == "MLP" else f"{layer}.{name}"
 
 
+def sender_is(path_map: PathMap, row: int, column: int) -> str:
+    """What a sender is: "what the MLP of layer 3 adds to the stream"."""
+    layer, name = path_map.rows[row], path_map.columns[column]
+    who = f"the MLP of layer {layer}" if name == "MLP" else f"head {name} of layer {layer}"
+    return f"what {who} adds to the stream"
+
+
+def embedding_sends(path_map: PathMap) -> str:
+    """The embedding as a sender: what it is, and what it does."""
+    metric = path_map.experiment.metric
+    value = path_map.embedding[metric]
+    change = value - path_map.plain(metric)
+    return (
+        f"embedding into {path_map.receiver} (the vectors of the tokens and of their positions,"
+        f" before layer 0): {number(metric, value)}, a change of"
+        f" {'+' * (change > 0)}{number(metric, change)}"
+    )
+
+
 def replaced(result: Result, row: int, column: int) -> str:
     """All that one cell's patch replaced: "the output z of head 3 in layer 2 at position 5"."""
     head, position = None, column
@@ -192,6 +211,22 @@ def colours_mean(result: Map) -> str:
         towards, away = f"rises above the {result.unpatched} run", "falls below it"
     return (
         f"Blue: the metric {towards}; orange: {away}; no colour: as in the {result.unpatched} run."
+    )
+
+
+def sign(result: Map) -> str:
+    """Which way a metric points: what it is without a patch, and on which side of that the run that
+    is put in has it."""
+    metric = result.experiment.metric
+    base = result.plain(metric)
+    says = f"Without a patch it is {number(metric, base)}, on the {result.unpatched} run"
+    if result.other is None:
+        return f"{says}."
+    other = result.plain(metric, result.other)
+    side = "below" if other < base else "above"
+    return (
+        f"{says}; what is {side} that is towards the {result.other} run, where it is"
+        f" {number(metric, other)}."
     )
 
 

@@ -16,7 +16,7 @@ from core.result import FROZEN, PathMap
 from core.views import exports, names, path_maps
 from core.views.run_figures import attention_map
 from core.views.sentences import sends
-from core.views.words import sender, summary
+from core.views.words import colours_mean, embedding_sends, sender, sign, summary
 from pages.parts import answer, frame, html, inputs, keeping, running, trail
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
@@ -129,7 +129,11 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
                 config=answer.MODEBAR,
                 alt="Heatmap of what each head and MLP sends; its numbers are in the CSV file.",
             )
-    html.show(html.caption(f"{summary(maps[0])[:1].upper()}{summary(maps[0])[1:]}."))
+    first = maps[0]
+    says = f"{summary(first)[:1].upper()}{summary(first)[1:]}. {colours_mean(first)} {sign(first)}"
+    html.show(html.caption(says))
+    for path_map in maps:
+        html.show(html.caption(f"The {embedding_sends(path_map)}."))
     return columns[-1]
 
 

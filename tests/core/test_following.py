@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from core.views.names import stem
 from core.views.pictures import picture
 from core.views.sentences import sends
 from core.views.terminal import report_paths
+from core.views.words import embedding_sends, sign, summary
 from tests.hooked_gpt2 import hugging_face
 from tests.hooked_paths import hooked_paths
 
@@ -109,9 +111,14 @@ def test_files_and_pictures_say_receiver_frozen_parts_direction_and_sign(model):
     assert float(by_sender["4.3"]["logit_diff"]) == pytest.approx(float(found.values[4, 3]))
     assert by_sender["mlp7"]["logit_diff"] == "" and len(lines) == 8 * 5 + 1
     svg = picture(found, "svg").decode()
-    words = " ".join(svg.split())
-    for piece in ("6.3.q", "frozen", "denoise", "Mary", "MLP"):
+    words = " ".join(re.sub(r"<[^>]*>", " ", svg).split())
+    below = "below that is towards the clean run"  # the logit difference of the right answer
+    for piece in ("6.3.q", "frozen", "denoise", "Mary", "MLP", below, "The embedding into 6.3.q"):
         assert piece in words
+    for of in (said["in_words"], by_sender["4.3"]):
+        assert of["patched"] == summary(found) and "all heads and MLPs between" in of["patched"]
+        assert of["sign"] == sign(found) and of["reading"].startswith("Negative where the target")
+    assert "site" not in by_sender["4.3"]  # which is none of the question
     assert "all heads and MLPs between them frozen" in report_paths(found)
     assert stem(found).startswith("patchboard-teaching-Mary-John-paths-6_3_q-all-denoise")
     others = (followed(model, frozen="heads")["6.3.q"], followed(model, into=("6.3.k",))["6.3.k"])
@@ -123,6 +130,16 @@ def test_a_figure_names_each_sender_and_says_which_come_too_late(model):
     fields = {of[2]: of for of in path_maps.heatmap(found).data[-1].customdata}
     assert list(fields["4.3"][:2]) == ["4", "3"]
     assert float(fields["4.3"][3]) == pytest.approx(float(found.values[4, 3]), abs=1e-4)
+    assert list(fields["4.3"][5:]) == [
+        "what head 3 of layer 4 adds to the stream",
+        "click: what feeds it?",
+    ]
+    assert fields["mlp2"][5].startswith("what the MLP of layer 2 adds")
+    assert fields["mlp2"][6] == "click: what feeds its input?" and fields["mlp7"][6] == ""
+    change = found.embedding["logit_diff"] - found.plain("logit_diff")
+    assert f"{found.embedding['logit_diff']:.4f}, a change of {change:+.4f}" in (
+        embedding_sends(found)
+    )
     change = float(found.values[4, 3]) - found.plain("logit_diff")
     assert float(fields["4.3"][4]) == pytest.approx(change, abs=1e-3)
     assert fields["mlp6"][3] == "comes too late for this receiver"

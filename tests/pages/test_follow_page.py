@@ -65,6 +65,13 @@ def test_what_is_frozen_is_chosen_and_part_of_the_address(open_app, teaching):
     assert "trail" not in again.go_to("lens").query
 
 
+def test_an_mlp_is_followed_back_to_what_feeds_its_input(open_app, teaching):
+    app = opened(open_app, trail="logits,mlp5")
+    np.testing.assert_allclose(values(app.maps[0]), *expected(teaching, ASKED, "mlp5"), atol=1e-4)
+    assert any(text.startswith("The embedding into mlp5 (the vectors") for text in app.texts)
+    assert any("below that is towards the clean run" in text for text in app.texts)
+
+
 def test_the_trail_is_walked_back(open_app):
     app = opened(open_app, trail="logits,6.3,4.3,0.1")  # where nothing but the embedding is left
     assert steps(app) == ["logits", "6.3", "4.3"]
