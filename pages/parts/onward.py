@@ -29,14 +29,14 @@ def from_place(asked: Experiment, place: Place, layers: int) -> None:
         to_set(places.components_of(asked, place, layers))
 
 
-def to_set(members: Iterable[Component]) -> None:
+def to_set(members: Iterable[Component], label: str = "Add to the set") -> None:
     """A link to the page of sets with these members, where the app has that page."""
     if not (written := components.write(members)):
         return
     try:
         st.page_link(
             _SETS,
-            label="Add to the set",
+            label=label,
             icon=":material/add_circle:",
             query_params=experiment.current().to_query() | {"set": written},
         )

@@ -1,5 +1,6 @@
 """The page "Follow it back": what reaches the answer directly, and what reaches that."""
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.errors import UserError
 from core.following import Follow
 from core.question import receivers
+from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.receivers import Receiver
 from core.result import FROZEN, PathMap
@@ -17,7 +19,7 @@ from core.views import exports, names, path_maps
 from core.views.run_figures import attention_map
 from core.views.sentences import sends
 from core.views.words import colours_mean, embedding_sends, sender, sign, summary
-from pages.parts import answer, frame, html, inputs, keeping, running, trail
+from pages.parts import answer, frame, html, inputs, keeping, onward, running, trail
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -70,7 +72,20 @@ def _follow(wanted: Experiment, on: Shelf) -> None:
             _against(wanted, on, maps[0])
     elif receiver.head is not None:
         _attention(plain, receiver)
+    onward.to_set(_met(config), "Grade the trail as a set")
     _downloads(maps)
+
+
+def _met(config: tuple[int, int, int]) -> tuple[Component, ...]:
+    """The heads and MLPs on the trail."""
+    met = []
+    for step in trail.steps():
+        with suppress(UserError):  # an address may name steps that are none
+            of = receivers.parse(step, *config)
+            if of.layer is not None:
+                kind = "mlp" if of.kind == "mlp" else "head"
+                met.append(Component(kind, of.layer, of.head))
+    return tuple(dict.fromkeys(met))
 
 
 def _into(receiver: Receiver) -> list[str]:

@@ -1,12 +1,14 @@
 """The page "Follow it back", without a browser."""
 
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
 
 from core.following import Follow
 from core.question.experiment import Experiment
+from pages.parts import onward
 from tests.pages.conftest import values
 
 ASKED = Experiment(
@@ -70,6 +72,14 @@ def test_an_mlp_is_followed_back_to_what_feeds_its_input(open_app, teaching):
     np.testing.assert_allclose(values(app.maps[0]), *expected(teaching, ASKED, "mlp5"), atol=1e-4)
     assert any(text.startswith("The embedding into mlp5 (the vectors") for text in app.texts)
     assert any("below that is towards the clean run" in text for text in app.texts)
+
+
+def test_a_trail_is_a_set_to_be_graded(open_app, monkeypatch):
+    monkeypatch.setattr(onward, "_SETS", "pages/reading/lens.py")
+    app = opened(open_app, trail="logits,<b>,6.3,mlp5,6.3.q@4")
+    (link,) = (node.proto for node in app.at.get("page_link"))
+    assert link.label == "Grade the trail as a set"
+    assert parse_qs(link.query_string)["set"] == ["6.3 mlp5"]
 
 
 def test_the_trail_is_walked_back(open_app):
