@@ -351,7 +351,8 @@ def _continue(options: argparse.Namespace) -> int:
     files = _files(options)
     options.embedding = (options.at or "").startswith("embedding")
     question = Continue(_experiment(options), _load(options, options.dtype))
-    patch = question.place(options.at) if options.at else question.parse(options.components or "")
+    of_set = options.components is not None
+    patch = question.parse(options.components) if of_set else question.place(options.at)
     found = _drawn(question.continued(patch, how))
     if "csv" in files:
         output.write(files["csv"], exports.continuation_csv(found))
