@@ -12,6 +12,7 @@ from core.question.places import Place
 from pages.parts import experiment, html, trail
 
 _FOLLOW, _SETS = "pages/reading/follow.py", "pages/reading/sets.py"
+_SO_FAR = "set_members"  # what of the session holds the set, as it is written
 
 
 def from_place(asked: Experiment, place: Place, layers: int) -> None:
@@ -30,9 +31,12 @@ def from_place(asked: Experiment, place: Place, layers: int) -> None:
 
 
 def to_set(members: Iterable[Component], label: str = "Add to the set") -> None:
-    """A link to the page of sets with these members, where the app has that page."""
-    if not (written := components.write(members)):
+    """A link to the page of sets with these members beside those in the set, where the app has
+    that page."""
+    if not (new := components.write(members)):
         return
+    so_far = st.session_state.get(_SO_FAR, "")
+    written = " ".join(dict.fromkeys([*so_far.replace(",", " ").split(), *new.split()]))
     try:
         st.page_link(
             _SETS,

@@ -72,7 +72,7 @@ def _follow(wanted: Experiment, on: Shelf) -> None:
             _against(wanted, on, maps[0])
     elif receiver.head is not None:
         _attention(plain, receiver)
-    onward.to_set(_met(config), "Grade the trail as a set")
+    onward.to_set(_met(config), "Add the trail to the set")
     _downloads(maps)
 
 

@@ -78,8 +78,11 @@ def test_a_trail_is_a_set_to_be_graded(open_app, monkeypatch):
     monkeypatch.setattr(onward, "_SETS", "pages/reading/lens.py")
     app = opened(open_app, trail="logits,<b>,6.3,mlp5,6.3.q@4")
     (link,) = (node.proto for node in app.at.get("page_link"))
-    assert link.label == "Grade the trail as a set"
+    assert link.label == "Add the trail to the set"
     assert parse_qs(link.query_string)["set"] == ["6.3 mlp5"]
+    app.at.session_state["set_members"] = "mlp0,6.3"
+    (link,) = (node.proto for node in app.run().at.get("page_link"))
+    assert parse_qs(link.query_string)["set"] == ["mlp0 6.3 mlp5"]
 
 
 def test_the_trail_is_walked_back(open_app):
