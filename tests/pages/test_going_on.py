@@ -4,8 +4,10 @@ from dataclasses import replace
 from urllib.parse import parse_qs
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.continuing import Continue
+from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.places import Place
 from core.question.sampling import Sampling
@@ -15,6 +17,7 @@ from tests.pages.conftest import LONGER, LONGER_CORRUPTED
 
 TEXTS = {"clean": LONGER, "corrupted": LONGER_CORRUPTED, "target": " Mary", "foil": " John"}
 ASKED = Experiment(**TEXTS)
+SET = (Component("head", 6, 3), Component("head", 4, 3))
 SAYS = "The patched run writes what the clean run writes."
 
 
@@ -87,6 +90,23 @@ def test_more_than_the_model_can_read_is_not_offered(open_app):
     assert app.widget("continue_tokens").max == app.widget("continue_tokens").value
 
 
+def test_a_set_is_written_on_from_in_the_same_way(teaching):
+    def page():
+        from pages.parts import continuing, keeping
+        from tests.pages.test_going_on import ASKED, SET
+
+        continuing.show(ASKED, keeping.shelf("teaching"), SET)
+
+    at = AppTest.from_function(page, default_timeout=120).run()
+    at.button[0].click()
+    bodies = [node.proto.body for node in at.run().get("html")]
+    new = expected(teaching, SET, Sampling())
+    assert [body.count("<bdi") for body in bodies if "pb-ribbon" in body] == [20] * 3
+    for run, body in zip(new, (body for body in bodies if "pb-ribbon" in body), strict=True):
+        assert [f"token id {id}," in body for id in run] == [True] * 20
+    assert any("run with 6.3 4.3 replaced by the clean run’s (denoise)" in body for body in bodies)
+
+
 def links(app) -> dict[str, dict[str, list[str]]]:
     """The links from what is chosen: where each leads, and what its address says."""
     found = {}
@@ -98,11 +118,9 @@ def links(app) -> dict[str, dict[str, list[str]]]:
 @pytest.mark.parametrize(
     ("asked", "cell", "says", "receiver", "components"),
     [
-        ({}, ("2", 5), "the answer", None, "resid2@5"),
         ({"embedding": "1"}, ("embedding", 5), "the answer", None, "embedding@5"),
         ({"site": "mlp_out", "window": "1"}, ("2", 5), "mlp2", "mlp2@5", "mlp1@5 mlp2@5 mlp3@5"),
         ({"site": "head_q"}, ("6", 3), "6.3.q", "6.3.q", None),
-        ({"site": "head_z_position", "position": "4"}, ("6", 3), "6.3", "6.3@4", "6.3@4"),
     ],
 )
 def test_a_chosen_cell_leads_to_what_feeds_it_and_to_a_set(
