@@ -35,15 +35,9 @@ from core.result import ENOUGH, FROZEN
 from core.sets import Sets
 from core.steps import Outcome, Steps
 from core.study import Study
-from core.views import exports, many_files
+from core.views import continued, exports, many_files
 from core.views.colour_bar import VIEWS
-from core.views.terminal import (
-    report,
-    report_continuation,
-    report_many,
-    report_paths,
-    report_set,
-)
+from core.views.terminal import report, report_many, report_paths, report_set
 from core.views.words import duration
 from mingpt.hub import Progress
 
@@ -355,11 +349,11 @@ def _continue(options: argparse.Namespace) -> int:
     patch = question.parse(options.components) if of_set else question.place(options.at)
     found = _drawn(question.continued(patch, how))
     if "csv" in files:
-        output.write(files["csv"], exports.continuation_csv(found))
+        output.write(files["csv"], continued.to_csv(found))
     if "json" in files:
-        output.write(files["json"], exports.continuation_json(found) + "\n")
+        output.write(files["json"], continued.to_json(found) + "\n")
     if "-" not in files.values():
-        print(report_continuation(found))
+        print(continued.report(found))
     return 0
 
 

@@ -22,12 +22,10 @@ from core.errors import UserError
 from core.many.answer import Answer
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
-from core.question.places import Place
 from core.question.tokens import Token
 from core.result import (
     EMBEDDING,
     Baseline,
-    Continuation,
     Curve,
     Grade,
     Map,
@@ -39,7 +37,7 @@ from core.result import (
     Result,
 )
 from core.views.sentences import predicts
-from core.views.words import formula, patched_run, quoted, replaced, sender, sign, summary, wording
+from core.views.words import formula, quoted, replaced, sender, sign, summary, wording
 
 if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
     from core.reading.attribution import Attribution
@@ -147,48 +145,6 @@ def paths_csv(path_map: PathMap) -> str:
         senders.append((sender(path_map, row, column), shown))
     of = path_map.receiver, path_map.frozen
     lines += [(*of, name, *values, *asked.values()) for name, values in senders]
-    return csv_of(lines)
-
-
-def continuation_json(of: Continuation) -> str:
-    """What each run would write, token by token."""
-    is_cell = isinstance(of.patch, Place)
-    return json.dumps(
-        {
-            "experiment": of.experiment.to_dict(),
-            "model": asdict(of.model),
-            "at": str(of.patch) if is_cell else None,
-            "components": None if is_cell else list(of.patch),
-            "sampling": asdict(of.sampling),
-            "in_words": {"patched": patched_run(of), "tokens": of.sampling.in_words},
-            "tokens": {side: [asdict(token) for token in of.prompts[side]] for side in _SIDES},
-            "continued": {
-                run: {
-                    "text": "".join(w.token.text for w in written),
-                    "tokens": [asdict(w.token) | {"prob": w.prob} for w in written],
-                }
-                for run, written in of.runs.items()
-            },
-        },
-        ensure_ascii=False,
-        allow_nan=False,
-        indent=1,
-    )
-
-
-def continuation_csv(of: Continuation) -> str:
-    """The same, a line for each new token; positions go on from the text's."""
-    sampling, T = asdict(of.sampling), len(of.prompts["clean"])
-    patch = str(of.patch) if isinstance(of.patch, Place) else " ".join(of.patch)
-    asked = {"patched": named(patched_run(of)), "patch": json.dumps(patch)} | {
-        "direction": of.experiment.direction,
-        "model": named(of.model.name),
-        **{name: value for name, value in sampling.items() if name != "tokens"},
-    }
-    lines = [("run", "position", "token_id", "token", "prob", *asked)]
-    for run, written in of.runs.items():
-        for position, w in enumerate(written, start=T):
-            lines.append((run, position, *cells_of(w.token), w.prob, *asked.values()))
     return csv_of(lines)
 
 

@@ -7,8 +7,7 @@ import unicodedata
 
 from core.many.answer import Answer
 from core.question.experiment import Experiment
-from core.question.places import Place
-from core.result import Continuation, PathMap, Result
+from core.result import PathMap, Result
 
 _LONGEST_PART, _LONGEST_MODEL = 20, 40
 
@@ -22,15 +21,6 @@ def stem(result: Result | PathMap, *what: str) -> str:
     at = () if result.at_position is None else (f"at{result.at_position}",)
     asked = (experiment.site, *at, experiment.direction, experiment.metric)
     return stem_of(experiment, *asked, *what, known_by=(*at, *what))
-
-
-def stem_of_continuation(of: Continuation) -> str:
-    """The name of a file of what runs would write."""
-    what = str(of.patch) if isinstance(of.patch, Place) else " ".join(of.patch)
-    site = of.experiment.site if isinstance(of.patch, Place) else "set"
-    how = "greedy" if of.sampling.is_greedy else f"t{of.sampling.temperature:g}"
-    asked = ("continued", site, what, of.experiment.direction, how)
-    return stem_of(of.experiment, *asked, known_by=(*asked, repr(of.sampling)))
 
 
 def stem_of(experiment: Experiment, *what: str, known_by: tuple[str, ...] | None = None) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.question.metrics import MATTERS
 from core.question.tokens import Token
-from core.result import EMBEDDING, Continuation, PathMap, Result, SmokeTest
+from core.result import EMBEDDING, PathMap, Result, SmokeTest
 from core.views.doubts import matters
 from core.views.words import layer_name, number, sender, short, wording
 
@@ -118,30 +118,6 @@ def sends(path_map: PathMap, most: int = 3) -> str:
     if not named:
         return f"No sender does much along its path into {path_map.receiver}."
     return f"Most into {path_map.receiver}: {', '.join(named)}."
-
-
-def writes(of: Continuation) -> str:
-    """How far the patched run writes the same as the plain ones."""
-    new = {run: [w.token.id for w in written] for run, written in of.runs.items()}
-    patched, n = new["patched"], of.sampling.tokens
-    shared = {}
-    for side in of.prompts:
-        same = [a == b for a, b in zip(patched, new[side], strict=True)]
-        shared[side] = n if all(same) else same.index(False)
-    most = max(shared.values())
-    runs = [side for side, count in shared.items() if count == most]
-    if len(runs) == 2 and most == n:
-        return "All three runs write the same."
-    if not most:
-        return "The patched run begins as neither the clean nor the corrupted run does."
-    as_who = f"the {' and the '.join(runs)} run"
-    if most == n:
-        return f"The patched run writes what {as_who} writes."
-    return f"The patched run writes as {as_who} for {_tokens(most)}, and then goes its own way."
-
-
-def _tokens(count: int) -> str:
-    return "one token" if count == 1 else f"{count} tokens"
 
 
 def nothing_moves(result: Result) -> str | None:

@@ -8,17 +8,8 @@ from core.many.answer import Answer
 from core.many.summary import LEVEL
 from core.output import printable
 from core.question.metrics import METRICS
-from core.result import ASKED_OF_SETS, Continuation, Curve, Effect, Grade, PathMap, Ranked, Result
-from core.views.words import (
-    averaged,
-    number,
-    patched_run,
-    plain,
-    probability,
-    summary,
-    width_of,
-    wording,
-)
+from core.result import ASKED_OF_SETS, Curve, Effect, Grade, PathMap, Ranked, Result
+from core.views.words import averaged, number, probability, summary, width_of, wording
 
 _LONGEST_PIECE = 12
 
@@ -96,17 +87,6 @@ def report_set(grade: Grade, curve: Curve) -> str:
         missed = f"   all but it {said(without[name]).strip()}" if name in without else ""
         lines.append(f"{name:>12} {said(effect)}{missed}")
     return "\n".join(lines)
-
-
-def report_continuation(of: Continuation) -> str:
-    """Everything `python -m core continue` prints: texts as they are, but for what is no text."""
-    lines = [f"{of.sampling.tokens} tokens, {of.sampling.in_words}; patched is {patched_run(of)}"]
-    for run, written in of.runs.items():
-        prompt = of.prompts.get(run, of.prompts[of.unpatched])
-        read = "".join(token.text for token in prompt)
-        new = "".join(w.token.text for w in written)
-        lines += ["", f"{run} run, after {plain(read)}", f"  {plain(new)}"]
-    return "\n".join([*lines, "", f"{of.model.name} ({of.model.fingerprint})"])
 
 
 def report_many(answer: Answer) -> str:

@@ -11,19 +11,8 @@ from core.many.answer import KEEPS, Answer
 from core.many.summary import LEVEL, SAMPLES
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
-from core.question.places import Place
 from core.question.tokens import Token, visible
-from core.result import (
-    EMBEDDING,
-    FROZEN,
-    Continuation,
-    Map,
-    ModelCard,
-    OfOnePair,
-    Patched,
-    PathMap,
-    Result,
-)
+from core.result import FROZEN, Map, ModelCard, OfOnePair, Patched, PathMap, Result
 
 _LONGEST_LABEL = 24
 _LONGEST_TICK = 14
@@ -154,12 +143,14 @@ def replaced(result: Result, row: int, column: int) -> str:
     head, position = None, column
     if result.axes[1] == "head":
         head, position = column, result.at_position
-    return _replaced(result.experiment, result.model, result.rows[row], head, position)
+    return cell_replaced(result.experiment, result.model, result.rows[row], head, position)
 
 
-def _replaced(
+def cell_replaced(
     of: Experiment, model: ModelCard, label: str, head: int | None, position: int | None
 ) -> str:
+    """All that a patch replaces in the row `label`, a layer's number or "embedding", at a head and
+    a position, None being all."""
     what = _row_name(label, of.window, model.layers)
     if what.startswith("layers"):
         what += f" (a window of {of.window} on either side of layer {label})"
@@ -168,17 +159,6 @@ def _replaced(
     if label.isdigit():
         what = f"{_ACTIVATIONS.get(of.site, f'{of.site} of')} {what}"
     return f"the {what} at {'every position' if position is None else f'position {position}'}"
-
-
-def patched_run(of: Continuation) -> str:
-    """Which run was continued as the patched one: what of it was replaced, by what."""
-    if isinstance(of.patch, Place):
-        layer, head, position = of.patch.layer, of.patch.head, of.patch.position
-        label = EMBEDDING if layer < 0 else str(layer)
-        what = _replaced(of.experiment, of.model, label, head, position)
-    else:
-        what = " ".join(of.patch) or "nothing"
-    return f"the {of.unpatched} run with {what} replaced by {by(of)} ({of.experiment.direction})"
 
 
 def by(of: Patched) -> str:

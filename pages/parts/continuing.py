@@ -9,9 +9,7 @@ from core.continuing import Continue, Patch
 from core.question.experiment import Experiment
 from core.question.sampling import HOTTEST, MOST, MOST_TOKENS, Sampling
 from core.result import Continuation
-from core.views import exports, names
-from core.views.sentences import writes
-from core.views.words import patched_run
+from core.views import continued
 from pages.parts import answer, html, keeping, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
@@ -113,21 +111,22 @@ def _ask(room: int) -> Sampling:
 
 
 def _written(found: Continuation) -> None:
-    html.show(html.text(writes(found)))
+    html.show(html.text(continued.writes(found)))
     for column, (run, written) in zip(st.columns(3), found.runs.items(), strict=True):
         with column:
             st.markdown(f"**{run.title()} run**")
             html.show(html.written(written))
+    patched = continued.patched_run(found)
     html.show(
         html.caption(
-            f"{found.sampling.in_words.capitalize()}. Patched is {patched_run(found)}; the patch"
-            " stays where it is, at positions of the text, while new tokens are added."
+            f"{found.sampling.in_words.capitalize()}. Patched is {patched}; the patch stays where"
+            " it is, at positions of the text, while new tokens are added."
         )
     )
-    name = names.stem_of_continuation(found)
+    name = continued.stem(found)
     answer.file_row(
-        answer.File("CSV: written", f"{name}.csv", partial(exports.continuation_csv, found)),
-        answer.File("JSON: written", f"{name}.json", partial(exports.continuation_json, found)),
+        answer.File("CSV: written", f"{name}.csv", partial(continued.to_csv, found)),
+        answer.File("JSON: written", f"{name}.json", partial(continued.to_json, found)),
     )
 
 

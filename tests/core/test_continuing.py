@@ -20,8 +20,7 @@ from core.reading.continuing import continuing
 from core.result import Continuation
 from core.steps import finish
 from core.study import SIDES, PlainRuns, sides
-from core.views import exports, words
-from core.views.terminal import report_continuation
+from core.views import continued
 from mingpt.model import PatchParams
 from tests import builders
 from tests.hooked_gpt2 import Edit, Hooked, ablated, hugging_face
@@ -44,7 +43,7 @@ def ids(side: str) -> tuple[int, ...]:
     return tuple(model().encoder.encode(getattr(builders.experiment(), side)))
 
 
-def continued(patch, how=GREEDY, **changes) -> Continuation:
+def made(patch, how=GREEDY, **changes) -> Continuation:
     question = Continue(builders.experiment(**changes), model())
     return finish(question.continued(patch, how))
 
@@ -90,7 +89,7 @@ def same(written, expected) -> None:
 def test_a_patch_stays_in_place_while_the_run_writes_on(site, direction):
     at = {"layer": 1, "head": 1, "position": 4 if direction in ("zero", "mean") else 5}
     place = Place(**{axis: at[axis] for axis in SITES[site].axes})
-    found = continued(place, site=site, direction=direction)
+    found = made(place, site=site, direction=direction)
     base, _ = sides(direction)
     edit = put_in(direction, site, 1, place.head, place.position)
     same(found.runs["patched"], run_again(ids(base), [edit]))
@@ -102,18 +101,18 @@ def test_a_patch_stays_in_place_while_the_run_writes_on(site, direction):
 
 def test_an_embedding_and_a_window_are_patched_as_on_the_map():
     place = Place(-1, None, 1)
-    found = continued(place, embedding=True)
+    found = made(place, embedding=True)
     same(
         found.runs["patched"],
         run_again(ids("corrupted"), [put_in("denoise", "resid_pre", 0, None, 1)]),
     )
-    found = continued(Place(2, None, 5), site="mlp_out", window=1)
+    found = made(Place(2, None, 5), site="mlp_out", window=1)
     edits = [put_in("denoise", "mlp_out", layer, None, 5) for layer in (1, 2, 3)]
     same(found.runs["patched"], run_again(ids("corrupted"), edits))
 
 
 def test_a_set_is_patched_all_at_once():
-    found = continued(Continue(builders.experiment(), model()).parse("1.0 2.1@4 mlp0 resid2@3"))
+    found = made(Continue(builders.experiment(), model()).parse("1.0 2.1@4 mlp0 resid2@3"))
     edits = [
         ("head_z", 1, 0, None),
         ("head_z", 2, 1, 4),
@@ -123,7 +122,7 @@ def test_a_set_is_patched_all_at_once():
     edits = [put_in("denoise", *edit) for edit in edits]
     same(found.runs["patched"], run_again(ids("corrupted"), edits))
     assert found.patch == ("1.0", "2.1@4", "mlp0", "resid2@3")
-    nothing = continued(()).runs
+    nothing = made(()).runs
     same(nothing["patched"], [(w.token.id, w.prob) for w in nothing["corrupted"]])
 
 
@@ -135,13 +134,13 @@ def test_it_is_what_generate_gives_with_the_patch(how):
     draw = torch.Generator().manual_seed(how.seed)
     options = (how.temperature, not how.is_greedy, how.top_k or None)
     text = torch.tensor([ids("corrupted")])
-    made = gpt.generate(text, TOKENS, *options, patch_params=patch, generator=draw)
-    found = continued(Place(1, None, 5), how)
-    assert [w.token.id for w in found.runs["patched"]] == made[0, text.shape[1] :].tolist()
+    theirs = gpt.generate(text, TOKENS, *options, patch_params=patch, generator=draw)
+    found = made(Place(1, None, 5), how)
+    assert [w.token.id for w in found.runs["patched"]] == theirs[0, text.shape[1] :].tolist()
 
 
 def test_greedy_is_hugging_faces_own_generate():
-    found = continued(Place(1, None, 5))
+    found = made(Place(1, None, 5))
     for side in SIDES:
         text = torch.tensor([ids(side)])
         theirs = hooked().model.generate(
@@ -168,7 +167,7 @@ def test_tokens_are_drawn_from_the_softmax_of_the_top_k_at_a_temperature_by_a_se
 def test_a_seed_decides_what_is_written_and_equal_runs_write_the_same():
     how = Sampling(TOKENS, 3.0, seed=7)
     one, again, other = (
-        {run: [w.token.id for w in written] for run, written in continued((), of).runs.items()}
+        {run: [w.token.id for w in written] for run, written in made((), of).runs.items()}
         for of in (how, how, Sampling(TOKENS, 3.0, seed=8))
     )
     assert one == again
@@ -193,9 +192,9 @@ def test_numbers_that_say_nothing_are_refused(numbers, says, field):
 
 
 def test_what_the_model_could_not_read_to_its_end_is_refused():
-    assert len(continued((), Sampling(17)).runs["patched"]) == 17
+    assert len(made((), Sampling(17)).runs["patched"]) == 17
     with pytest.raises(UserError) as error:
-        continued((), Sampling(18))
+        made((), Sampling(18))
     assert str(error.value) == (
         "The texts have 7 tokens, and 18 more are more than the 24 this model can read: ask for 17"
         " or fewer."
@@ -206,29 +205,29 @@ def test_what_the_model_could_not_read_to_its_end_is_refused():
 
 def test_it_is_said_what_was_replaced_by_what_in_which_run():
     asked = {"site": "head_z", "direction": "noise"}
-    found = continued(Place(1, 0), Sampling(2, 0.7, 5, 3), **asked)
+    found = made(Place(1, 0), Sampling(2, 0.7, 5, 3), **asked)
     says = "the clean run with the output z of head 0 in layer 1 at every position replaced by the"
-    assert words.patched_run(found) == f"{says} corrupted run’s (noise)"
-    of_set = continued((), Sampling(2), direction="mean")
-    assert words.patched_run(of_set) == (
+    assert continued.patched_run(found) == f"{says} corrupted run’s (noise)"
+    of_set = made((), Sampling(2), direction="mean")
+    assert continued.patched_run(of_set) == (
         "the clean run with nothing replaced by the position mean (mean)"
     )
-    data = json.loads(exports.continuation_json(found))
+    data = json.loads(continued.to_json(found))
     assert (data["at"], data["components"]) == ("1,0", None)
     assert data["in_words"]["tokens"] == "drawn from the 5 likeliest at temperature 0.7, seed 3"
     assert data["sampling"] == {"tokens": 2, "temperature": 0.7, "top_k": 5, "seed": 3}
     new = data["continued"]["patched"]
     assert new["text"] == "".join(token["text"] for token in new["tokens"])
     assert [t["id"] for t in new["tokens"]] == [w.token.id for w in found.runs["patched"]]
-    rows = list(csv.DictReader(io.StringIO(exports.continuation_csv(found)[1:])))
+    rows = list(csv.DictReader(io.StringIO(continued.to_csv(found)[1:])))
     assert [(row["run"], row["position"]) for row in rows[1:3]] == [
         ("clean", "8"),
         ("patched", "7"),
     ]
     assert json.loads(rows[3]["token"]) == found.runs["patched"][1].token.text
     assert float(rows[3]["prob"]) == found.runs["patched"][1].prob
-    assert {row["patched"] for row in rows} == {words.patched_run(found)}
-    said = report_continuation(found)
+    assert {row["patched"] for row in rows} == {continued.patched_run(found)}
+    said = continued.report(found)
     assert "patched run, after Anna Lee met Bob Ray. Anna\n" in said
     assert "2 tokens, drawn from the 5 likeliest" in said
 

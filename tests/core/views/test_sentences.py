@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.question.sampling import Sampling
 from core.question.tokens import Token
-from core.result import Baseline, Continuation, SmokeTest, Written
-from core.views.sentences import lens_says, predicts, where_it_is, writes
+from core.result import Baseline, SmokeTest
+from core.views.sentences import lens_says, predicts, where_it_is
 
 A, B = Token(1, " A"), Token(2, " B")
 ROWS = ("embedding", "0", "1", "2")
@@ -28,27 +27,6 @@ ROWS = ("embedding", "0", "1", "2")
 )
 def test_when_a_run_comes_to_expect_a_token(tops, says):
     assert lens_says(ROWS, [A if top == "A" else B for top in tops], A, 1234) == says
-
-
-@pytest.mark.parametrize(
-    ("clean", "patched", "corrupted", "says"),
-    [
-        ("AAA", "AAA", "AAA", "All three runs write the same."),
-        ("AAB", "AAB", "BAB", "The patched run writes what the clean run writes."),
-        ("AAB", "BAB", "BAB", "The patched run writes what the corrupted run writes."),
-        ("BBB", "AAB", "ABB", "as the corrupted run for one token, and then goes its own way."),
-        ("AAB", "AAA", "AAB", "as the clean and the corrupted run for 2 tokens, and then"),
-        ("AAA", "BAA", "AAB", "begins as neither the clean nor the corrupted run does."),
-    ],
-)
-def test_how_far_the_patched_run_writes_as_another(clean, patched, corrupted, says):
-    texts = {"clean": clean, "patched": patched, "corrupted": corrupted}
-    runs = {
-        run: [Written(A if of == "A" else B, 0.5) for of in text] for run, text in texts.items()
-    }
-    prompts = {"clean": (), "corrupted": ()}
-    of = Continuation(None, None, (), Sampling(tokens=3), prompts, runs)
-    assert says in writes(of)
 
 
 @pytest.mark.parametrize(
