@@ -25,7 +25,7 @@ from core.many.answer import Answer
 from core.question.experiment import DIRECTIONS
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.result import Map, PathMap
+from core.result import ComponentMap, Map, PathMap
 from core.views.colour_bar import Painting, paint
 from core.views.colours import on_paper
 from core.views.words import (
@@ -118,6 +118,8 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     after = f"after patching the {SITES[experiment.site].title.lower()}"
     if isinstance(result, PathMap):
         after = f"after patching the paths into {result.receiver}"
+    elif isinstance(result, ComponentMap):
+        after = "after patching each head and each MLP alone"
 
     def said(text: str, marked: bool = False) -> _Words:
         return [(word, marked) for word in text.split(" ")]
