@@ -207,13 +207,8 @@ class Effect:
     share: float | None
 
 
-# What is asked of a set S, each an exact run.
-ASKED_OF_SETS = {
-    "sufficient": "S from the clean run, put into the corrupted one: does the answer come back?",
-    "necessary": "S from the corrupted run, put into the clean one: does the answer fall?",
-    "complement": "all heads and MLPs but S from the corrupted run, put into the clean one: is"
-    " anything else needed?",
-}
+# What is asked of a set, each an exact run (`core.views.set_sentences.questions` has the words).
+ASKED_OF_SETS = ("sufficient", "necessary", "complement")
 
 
 @dataclass(frozen=True, eq=False)

@@ -159,12 +159,18 @@ class Sets:
                 break
         return Curve(self.experiment, tuple(map(str, chosen)), tuple(effects), "greedy")
 
-    def added(self, candidates: Sequence[Component], order: str, most: int = 20) -> Steps[Curve]:
-        """Candidates added one by one in an order of `core.result.ORDERS`, greedily up to `most` of
-        them."""
+    def added(
+        self,
+        candidates: Sequence[Component],
+        order: str,
+        most: int = 20,
+        enough: float | None = None,
+    ) -> Steps[Curve]:
+        """Candidates added one by one in an order of `core.result.ORDERS`; greedily up to `most` of
+        them, or until a share of `enough` is reached."""
         match order:
             case "greedy":
-                return (yield from self.greedy(candidates, most))
+                return (yield from self.greedy(candidates, most, enough))
             case "single":
                 candidates = yield from within(self.strongest(candidates), 0, 0.5)
         return (yield from within(self.curve(candidates, order), 0.5, 0.5))

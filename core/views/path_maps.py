@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from core.result import PathMap
+from core.result import ComponentMap, PathMap
 from core.views.colour_bar import paint
 from core.views.colours import BLUE, GREY, rgba
 from core.views.doubts import matters
@@ -22,7 +22,7 @@ def heatmap(path_map: PathMap, reach: float | None = None, clickable: bool = Tru
         painting,
         f"{path_map.receiver}: {wording(path_map)}",
         painting.marks(narrowest / CHARACTER),
-        _fields(path_map),
+        fields(path_map),
         [
             f"<b>%{{customdata[2]}} into {plotly_text(path_map.receiver)}</b>",
             f"<b>{plotly_text(formula(path_map, path_map.experiment.metric))}:"
@@ -74,7 +74,9 @@ def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:
     return dressed(figure)
 
 
-def _fields(path_map: PathMap) -> np.ndarray:
+def fields(path_map: ComponentMap) -> np.ndarray:
+    """Per cell, all as text, what a click needs and a hover shows: row, column, the name of what
+    was put in, the metric and by how much that is another; (rows, columns, fields)."""
     metric, values = path_map.experiment.metric, path_map.values
     base = path_map.plain(metric)
 
@@ -83,8 +85,8 @@ def _fields(path_map: PathMap) -> np.ndarray:
             return [_TOO_LATE, "none"]
         return [number(metric, value), number(metric, value - base)]
 
-    fields = [
+    told = [
         [str(row), str(column), sender(path_map, row, column), *said(values[row, column])]
         for row, column in np.ndindex(values.shape)
     ]
-    return np.array(fields, dtype=object).reshape(*values.shape, -1)
+    return np.array(told, dtype=object).reshape(*values.shape, -1)
