@@ -14,7 +14,7 @@ from core.views.heatmaps import CHARACTER, NARROWEST, dressed, grid_of_layers, o
 from core.views.path_maps import fields
 from core.views.words import formula, number, plotly_text, wording
 
-LABELLED = 24  # components of a curve that are named along it
+_LABELLED = 24  # components of a curve that are named along it
 _MARGIN = {"t": 36, "l": 10, "r": 10, "b": 10}
 _LEGEND = {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}
 ALONE, LOST = "put in alone", "lost without it"
@@ -115,7 +115,7 @@ def curve(of: Curve) -> go.Figure:
     title = "share of the difference" if has_shares else "metric"
     figure.update_yaxes(title=title, tickformat=".0%" if has_shares else "", fixedrange=True)
     axis = {"title": "components in the set", "fixedrange": True, "nticks": 12}
-    if len(names) <= LABELLED:
+    if len(names) <= _LABELLED:
         axis |= {
             "tickvals": list(range(len(names))),
             "ticktext": names,

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from core.result import ENOUGH, Curve, Grade
 from core.views.colours import BLUE, GREY, ORANGE, PURPLE, hexadecimal
 from core.views.pictures import Page, measured, of_pair, said, saved
-from core.views.set_figures import ALONE, LABELLED, LOST, of_members
+from core.views.set_figures import ALONE, LOST, of_members
 from core.views.set_sentences import SHARE, grown, listed, means
 from core.views.words import summary
 
@@ -14,6 +14,7 @@ _ACROSS = 7.2
 _LEFT, _RIGHT = 1.2, 0.15  # of the figures: on the left stand numbers
 _POINTS = {"labels": 9.0, "ticks": 8.0}
 _CURVE, _BAR = 1.7, 0.26
+_LABELLED = 42  # components of a curve that have room for their names
 
 
 def picture(grade: Grade, curve: Curve | None, format: str) -> bytes:
@@ -48,7 +49,7 @@ def _curve(page: Page, curve: Curve) -> None:
     if size := curve.smallest():
         axes.plot(size, shares[size], "D", color=hexadecimal(PURPLE), ms=7)
     names = ("none", *(f"+ {name}" for name in curve.components))
-    if len(names) <= LABELLED:
+    if len(names) <= _LABELLED:
         axes.set_xticks(range(len(names)), names, rotation=90)
     _dress(axes)
     axes.yaxis.set_major_formatter("{x:.0%}")

@@ -75,10 +75,8 @@ def grown(curve: Curve) -> str:
             f"Added one by one, {how}: none of {len(curve.components)} sets reaches {ENOUGH:.0%};"
             f" the most is {shares[best]:.0%}, with {_counted(best)}."
         )
-    return (
-        f"Added one by one, {how}: the first {_counted(size)} reach{'es' * (size == 1)}"
-        f" {shares[size]:.0%}, which is at least {ENOUGH:.0%}."
-    )
+    first = f"the first {size} reach" if size > 1 else f"{curve.components[0]} alone reaches"
+    return f"Added one by one, {how}: {first} {shares[size]:.0%}, which is at least {ENOUGH:.0%}."
 
 
 def listed(grade: Grade) -> dict[str, tuple[str, str, str]]:

@@ -23,7 +23,7 @@ from pages.parts import html
 OWN = "own"  # what the person brought, among the names of packs
 _CHOICE, _BROUGHT, _READ = "pairs_choice", "pairs_brought", "pairs_read"
 _PASTED, _UPLOADED = "pasted_pairs", "uploaded_pairs"
-_PAGE = "many"  # its address
+_PAGES = ("many", "sets")  # their addresses
 _EXAMPLE = (
     "id,group,clean,corrupted,target,foil\n"
     "keys,plural,The [subject:keys] near the cabinet,The [subject:key] near the cabinet,"
@@ -73,8 +73,8 @@ def take(query: Mapping[str, str]) -> None:
 
 
 def to_query() -> dict[str, str]:
-    """The inverse of `take`, on the page that has to do with it."""
-    if st.session_state.get("page") != _PAGE:
+    """The inverse of `take`, on the pages that have to do with it."""
+    if st.session_state.get("page") not in _PAGES:
         return {}
     usual = asdict(Choice())
     return {
