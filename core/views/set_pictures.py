@@ -7,7 +7,7 @@ from core.result import ENOUGH, Curve, Grade
 from core.views.colours import BLUE, GREY, ORANGE, PURPLE, hexadecimal
 from core.views.pictures import Page, measured, of_pair, said, saved
 from core.views.set_figures import ALONE, LOST, of_members
-from core.views.set_sentences import SHARE, grown, listed, means
+from core.views.set_sentences import SHARE, grown, listed, means, spare
 from core.views.words import summary
 
 _ACROSS = 7.2
@@ -63,7 +63,7 @@ def _curve(page: Page, curve: Curve) -> None:
 def _members(page: Page, grade: Grade) -> None:
     bars, unit = of_members(grade)
     page.down += 0.15
-    page.paragraph(said(f"Each member, {unit}: blue: {ALONE}; orange: {LOST}."))
+    page.paragraph(said(f"Each member, {unit}: blue: {ALONE}; orange: {LOST}. {spare(grade)}"))
     page.down += 0.05
     axes = page.axes(_LEFT, _ACROSS - _LEFT - _RIGHT, _BAR * len(grade.components) + 0.15)
     places = range(len(grade.components))

@@ -13,7 +13,8 @@ from core.views.words import number, summary, wording
 SHARE = (
     "A share is how far a run is from the one that was patched into, 0, to the other plain run, 1."
 )
-_HALF, _LITTLE = 0.5, 0.1  # shares
+_HALF, _LITTLE, _NOTHING = 0.5, 0.1, 0.01  # shares
+_NAMED = 6  # members in a sentence
 
 
 def questions(of: Answered) -> dict[str, str]:
@@ -34,6 +35,24 @@ def means(grade: Grade) -> str:
     both = grade.joint.share, grade.sum_of_alone.share
     says = _means(grade, grade.components, shares, *both)
     return f"{says[:1].upper()}{says[1:]}."
+
+
+def spare(grade: Grade) -> str:
+    """Whether every member of a set is needed: what is lost when one is left out."""
+    if grade.joint.share is None or len(grade.components) < 2:
+        return ""
+    lost = {
+        name: grade.joint.share - effect.share
+        for name, effect in zip(grade.components, grade.without, strict=True)
+    }
+    spared = [name for name, share in lost.items() if share < _NOTHING]
+    if spared:
+        return (
+            f"S does as much without {', '.join(spared[:_NAMED])}{', …' * (len(spared) > _NAMED)}"
+            f" (one at a time: less than {_NOTHING:.0%} is lost)."
+        )
+    least = min(lost, key=lost.get)
+    return f"Every member is needed: least is lost without {least} ({lost[least]:.0%})."
 
 
 def many_mean(found: ManyGrades) -> str:

@@ -16,15 +16,14 @@ from core.result import ENOUGH, ComponentMap, Curve, Grade
 from core.sets import Set, Sets
 from core.steps import Steps
 from core.views import exports, names, set_figures
-from core.views.set_sentences import caption, grown, many_caption, many_mean, means, share
+from core.views.set_sentences import caption, grown, many_caption, many_mean, means, share, spare
 from core.views.words import number
 from pages.parts import answer, frame, html, inputs, keeping, members, pairs, running
 from pages.parts.jobs import Job, State
 from pages.parts.keeping import Shelf
 
-_STRONGEST, _NAME, _ORDER, _MANY, _TABLE = (
-    *("set_strongest", "set_name", "set_order", "set_many", "set_table"),
-)
+_STRONGEST, _NAME, _ORDER = "set_strongest", "set_name", "set_order"  # widgets
+_TABLE, _MANY = "set_table", "set_many"
 _MOST = 20  # components of a greedy search
 _CURVE_EVERY = 0.8  # seconds
 _ADDED = {"single": "The strongest alone first", "greedy": "Greedily: what adds most"}
@@ -35,7 +34,7 @@ def page() -> None:
     inputs.choices(given, "metric", "direction")
     if given:
         with frame.answer_part("rest"):
-            asked = replace(given[0], site="resid_post", embedding=True, window=0)
+            asked = replace(given[0], site="resid_post", embedding=False, window=0)
             if running.drive(keeping.plain_job(asked, given[1])):
                 _sets(_Asked(asked, given[1]))
 
@@ -73,8 +72,10 @@ def _sets(asked: _Asked) -> None:
         _maps(asked, singles, chosen or ())
     grade = _grade(asked, chosen) if chosen else None
     curve = _curve(asked, order) if singles else None
+    if chosen or members.kept():
+        st.subheader("Kept sets")
     if chosen:
-        _keep(asked, grade)
+        _keep()
     _compare(asked)
     if grade:
         _downloads(grade, curve, singles)
@@ -133,13 +134,13 @@ def _maps(asked: _Asked, singles: ComponentMap, chosen: Set) -> None:
             )
     with right:
         st.markdown("**Residual stream**, after each layer at one position")
-        swept = frame.swept(asked.wanted, asked.on)
-        if swept:
+        if swept := frame.swept(replace(asked.wanted, embedding=True), asked.on):
+            _, stream = swept
             with st.container(key="keeps_set_stream"):
                 _clickable(
                     "stream",
-                    set_figures.stream(swept[1], chosen),
-                    lambda *at: members.toggle(set_figures.cell_of(swept[1], *at), asked.sizes),
+                    set_figures.stream(stream, chosen),
+                    lambda *at: members.toggle(set_figures.cell_of(stream, *at), asked.sizes),
                 )
 
 
@@ -180,6 +181,7 @@ def _grade(asked: _Asked, chosen: Set) -> Grade | None:
     with left:
         html.show(html.grades(grade))
     with right:
+        html.show(html.text(spare(grade)))
         figure = set_figures.members(grade)
         st.plotly_chart(figure, key="set_figure_members", config=answer.MODEBAR)
     html.show(html.caption(caption(grade)))
@@ -230,8 +232,7 @@ def _curve(asked: _Asked, order: Set) -> Curve | None:
     return curve
 
 
-def _keep(asked: _Asked, grade: Grade | None) -> None:
-    st.subheader("Kept sets")
+def _keep() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("Name of this set", key=_NAME, placeholder="e.g. name movers", width=260)
         st.button("Keep it", key="set_keep", on_click=_take_name, icon=":material/keep:")
@@ -314,9 +315,7 @@ def _over_pairs(asked: _Asked) -> None:
         given = pairs.given()
         if given is None:
             return
-        question = replace(
-            asked.wanted, clean="", corrupted="", target="", foil="", embedding=False
-        )
+        question = replace(asked.wanted, clean="", corrupted="", target="", foil="")
         text = members.text()
 
         def make() -> Job:
