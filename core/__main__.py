@@ -1,4 +1,4 @@
-"""The command line: `python -m core patch`, `many`, `verify`, `bench` or `models`."""
+"""The command line: `python -m core patch`, `many`, `paths`, `set`, `verify` and others."""
 
 import argparse
 import json
