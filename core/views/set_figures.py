@@ -107,8 +107,8 @@ def curve(of: Curve) -> go.Figure:
             y=[heights[size]],
             mode="markers+text",
             marker={"color": rgba(PURPLE), "size": 13, "symbol": "diamond"},
-            text=[f" {size} reach {ENOUGH:.0%}"],
-            textposition="middle right" if size < 0.7 * len(names) else "middle left",
+            text=[f"{size}: {heights[size]:.0%}"],
+            textposition="bottom right" if size < 0.7 * len(names) else "bottom left",
             hoverinfo="skip",
             showlegend=False,
         )

@@ -72,13 +72,13 @@ def _sets(asked: _Asked) -> None:
         _maps(asked, singles, chosen or ())
     grade = _grade(asked, chosen) if chosen else None
     curve = _curve(asked, order) if singles else None
+    if grade and singles:
+        _downloads(grade, curve, singles)
     if chosen or members.kept():
         st.subheader("Kept sets")
     if chosen:
         _keep()
     _compare(asked)
-    if grade:
-        _downloads(grade, curve, singles)
     if chosen:
         _over_pairs(asked)
 
@@ -227,7 +227,7 @@ def _curve(asked: _Asked, order: Set) -> Curve | None:
     draw(curve, how)
     if size := curve.smallest():
         text = " ".join(curve.components[:size])
-        label = f"Take {'these' if size > 1 else 'this'} {size}"
+        label = f"Take this set of {size}"
         st.button(label, on_click=members.put, args=(text,), key="set_take", type="primary")
     return curve
 

@@ -36,7 +36,7 @@ def test_from_the_map_to_a_small_set_that_brings_the_answer_back(visit):
     page.keyboard.type(" 9")  # and no key that would end it
     expect(visit.problems).to_contain_text("'9' is no component")
     expect(box).to_have_value("mlp5 resid3@8 9")
-    page.get_by_role("button", name=re.compile("Take (this|these)")).click()
+    page.get_by_role("button", name=re.compile("Take this set of")).click()
     sets = Sets(ASKED, models.load(models.TEACHING))
     curve = finish(sets.added(sets.everything, "single"))
     members = curve.components[: curve.smallest()]

@@ -76,7 +76,7 @@ def test_typing_the_strongest_and_the_smallest_that_is_enough_edit_one_set(open_
     curve = finish(sets.curve(order))
     size = curve.smallest()
     assert size <= 8
-    app.press(f"Take {'these' if size > 1 else 'this'} {size}")
+    app.press(f"Take this set of {size}")
     assert app.widget("set_text").value == components.write(order[:size])
     app.press("Clear")
     assert "set" not in app.query
