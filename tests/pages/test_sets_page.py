@@ -107,6 +107,30 @@ def test_greedy_search_is_offered_and_its_set_taken(open_app, teaching):
     assert app.query["set"] == " ".join(curve.components)
 
 
+def test_a_long_search_asks_first_and_what_it_found_stays_when_it_is_stopped(open_app, monkeypatch):
+    monkeypatch.setattr(Sets, "work", lambda self, sets: (1.0, 0))
+    app = opened(open_app, direction="zero")
+    app.widget("set_order").set_value("greedy")
+    app.run()
+    assert any("This takes about 20 s" in text for text in app.words)
+    (job,) = (
+        job
+        for (_, what), job in app.kept.items()
+        if isinstance(what, tuple) and what[0] == "greedy"
+    )
+    job.go()
+    with job.driven():
+        while job.of.growing is None or len(job.of.growing.components) < 2:
+            job.advance()
+        job.stop()
+    app.run()
+    assert any("Stopped at" in text for text in app.words)
+    line = next(of for of in app.figures if of["data"][0].get("mode") == "lines+markers")
+    assert len(line["data"][0]["customdata"]) == 3
+    app.press("Go on")
+    assert len(job.result.components) > 2
+
+
 def test_kept_sets_are_compared_taken_and_forgotten(open_app, teaching):
     app = opened(open_app, set="4.3")
     app.widget("set_name").set_value("<b>one</b>")
