@@ -176,16 +176,22 @@ class Sets:
         return (yield from within(self.curve(candidates, order), 0.5, 0.5))
 
     @property
+    def baselines(self) -> dict[str, Baseline]:
+        """The experiment's metric and the logit difference on the two plain runs. Raises UserError
+        for a metric that cannot be measured."""
+        return {
+            metric: Baseline(*(self._value(side, metric) for side in SIDES))
+            for metric in (self.experiment.metric, "logit_diff")
+        }
+
+    @property
     def _about(self) -> dict:
         """What all that is answered here says of its pair."""
         pair = self._pair
         return {
             "experiment": self.experiment,
             "model": self.model.card,
-            "baselines": {
-                metric: Baseline(*(self._value(side, metric) for side in SIDES))
-                for metric in {self.experiment.metric, "logit_diff"}
-            },
+            "baselines": self.baselines,
             "clean": pair.clean,
             "corrupted": pair.corrupted,
             "target": pair.target,

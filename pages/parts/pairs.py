@@ -93,10 +93,16 @@ def chosen() -> Choice:
     return st.session_state[_CHOICE]
 
 
-def source(entry: Entry) -> None:
-    """The choice of a pack, those for the model first, or of a file."""
+def source(entry: Entry, example: str = "") -> None:
+    """The choice of a pack, those for the model first, and of these the one that is like an
+    `example`, by its title; or of a file."""
     vocabulary = "teaching" if entry.base == "teaching" else "gpt2"
-    names = sorted(PACKS, key=lambda name: PACKS[name].vocabulary != vocabulary)
+
+    def comes_late(name: str) -> tuple[bool, bool]:
+        pack = PACKS[name]
+        return pack.vocabulary != vocabulary, not pack.title.startswith(example)
+
+    names = sorted(PACKS, key=comes_late)
     if chosen().pack not in (*names, OWN):
         st.session_state[_CHOICE] = Choice(**asdict(chosen()) | {"pack": names[0]})
         st.session_state.pop(_key("pack"), None)

@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from core import models
+from core import models, presets
 from core.errors import UserError
 from core.many.grades import ManyGrades
 from core.many.grading import Grading
@@ -62,6 +62,11 @@ class _Asked:
 
 def _sets(asked: _Asked) -> None:
     sets, everything = asked.sets, asked.sets.everything
+    try:
+        sets.baselines  # noqa: B018 - a metric that cannot be measured is told once
+    except UserError as error:
+        html.show(html.problem(str(error)))
+        return
     place = st.container()
     job = asked.job(("singles",), sets.singles, [(of,) for of in everything])
     singles = job.result if running.drive(job) else None
@@ -310,7 +315,8 @@ def _over_pairs(asked: _Asked) -> None:
         return
     left, right = st.columns((3, 7), gap="medium")
     with left:
-        pairs.source(models.named(asked.wanted.model))
+        example = presets.of(asked.wanted)
+        pairs.source(models.named(asked.wanted.model), example.title if example else "")
     with right:
         given = pairs.given()
         if given is None:

@@ -9,7 +9,7 @@ import pytest
 
 from core.many import packs
 from core.many.grading import Grading
-from core.question import components
+from core.question import components, metrics
 from core.question.experiment import Experiment
 from core.sets import Sets
 from core.steps import finish
@@ -172,8 +172,8 @@ def test_the_files_are_those_of_the_command(open_app, teaching, monkeypatch):
     assert by_kind["png"][:4] == b"\x89PNG" and "curve_single" in by_kind["csv"]
 
 
-def test_a_set_is_graded_over_a_pack(open_app, teaching, monkeypatch):
-    pack = packs.PACKS["teaching-surname"]
+def test_a_set_is_graded_over_the_pack_that_is_like_the_example(open_app, teaching, monkeypatch):
+    pack = packs.PACKS["teaching-ioi"]
     few = pack.make()[:5]
     monkeypatch.setattr(type(pack), "make", lambda self: few)
     app = opened(open_app, set="4.3 mlp5")
@@ -183,7 +183,7 @@ def test_a_set_is_graded_over_a_pack(open_app, teaching, monkeypatch):
     found = finish(Grading(few, [], teaching, asked, "4.3 mlp5", draws="pairs").run())
     for share in found.shares.values():
         assert says(app, "On the mean over 5 pairs") and says(app, *(f"{x:z.1%}" for x in share))
-    assert app.query["pack"] == "teaching-surname"
+    assert app.query["pack"] == pack.name
 
 
 class _State(dict):
@@ -203,3 +203,9 @@ def test_a_component_of_another_page_is_added_to_the_set(monkeypatch):
     members.toggle(components.Component("resid", 3, position=8), SIZES)
     members.toggle(components.Component("mlp", 2), SIZES)
     assert members.text() == "4.3 mlp2" and members.clicks() == 2
+
+
+def test_a_metric_that_cannot_be_measured_is_told_once(open_app, monkeypatch):
+    monkeypatch.setattr(metrics, "SMALLEST_DIFFERENCE", 1e9)
+    (problem,) = opened(open_app, metric="recovery", set="4.3").problems
+    assert "Recovery divides by the difference between the two runs" in problem
