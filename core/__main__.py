@@ -1,4 +1,4 @@
-"""The command line: `python -m core patch`, `many`, `verify`, `bench` or `models`."""
+"""The command line: `python -m core patch`, `many`, `paths`, `set`, `verify` and others."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from reprlib import repr as brief  # a person may type thousands of digits
 from typing import NoReturn
@@ -27,17 +27,18 @@ from core.errors import UserError
 from core.following import Follow
 from core.many import cli as many_pairs
 from core.many.answer import Answer
+from core.many.grading import Grading
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sampling import Sampling
 from core.question.sites import SITES
-from core.result import ENOUGH, FROZEN
+from core.result import ENOUGH, FROZEN, ORDERS
 from core.sets import Sets
 from core.steps import Outcome, Steps
 from core.study import Study
 from core.views import continued, exports, many_files
 from core.views.colour_bar import VIEWS
-from core.views.terminal import report, report_many, report_paths, report_set
+from core.views.terminal import report, report_many, report_many_set, report_paths, report_set
 from core.views.words import duration
 from mingpt.hub import Progress
 
@@ -45,6 +46,10 @@ from mingpt.hub import Progress
 _PICTURES = ("png", "svg", "pdf")
 _SUFFIXES = {"csv": ".csv", "matrix": ".csv", "png": ".png", "svg": ".svg", "pdf": ".pdf"}
 _SUFFIXES |= {"json": ".json"}
+_OF_PAIR = (
+    *(("clean", "TEXT", None), ("corrupted", "TEXT", None)),
+    *(("target", "TOKEN", 'e.g. " Jones"'), ("foil", "TOKEN", 'e.g. " Smith"')),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,7 +139,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Put a set of components into the other run, all at once, and grade it.",
     )
     sets.set_defaults(run=_set)
-    _ask_for_pair(sets)
+    _ask_for_pair(sets, required=False)
+    sets.add_argument(
+        "--pairs",
+        metavar="FILE",
+        help="grade the set over the pairs of a file instead: means with intervals",
+    )
+    many_pairs.add_draw(sets)
     sets.add_argument(
         "--components",
         metavar="SET",
@@ -142,7 +153,10 @@ def _parser() -> argparse.ArgumentParser:
         " each time the head or MLP that adds most",
     )
     sets.add_argument("--most", type=_whole, default=20, help="components of a searched set")
+    orders = "; ".join(f"{name}: {says}" for name, says in ORDERS.items())
+    sets.add_argument("--order", choices=ORDERS, help=f"of the curve of growing sets: {orders}")
     sets.add_argument("--json", metavar="FILE", help="all of it; - for standard output alone")
+    sets.add_argument("--csv", metavar="FILE", help="a line for each run, or for each pair; or -")
 
     going_on = commands.add_parser(
         "continue",
@@ -254,12 +268,10 @@ def _choose_checkpoint(options: argparse.Namespace) -> None:
         options.model = models.at_checkpoint(options.model, options.step, seed)
 
 
-def _ask_for_pair(command: argparse.ArgumentParser) -> None:
+def _ask_for_pair(command: argparse.ArgumentParser, required: bool = True) -> None:
     """Two texts, the tokens that compete, and how to patch and to measure."""
-    command.add_argument("--clean", required=True, metavar="TEXT")
-    command.add_argument("--corrupted", required=True, metavar="TEXT")
-    command.add_argument("--target", required=True, metavar="TOKEN", help='e.g. " Jones"')
-    command.add_argument("--foil", required=True, metavar="TOKEN", help='e.g. " Smith"')
+    for name, metavar, example in _OF_PAIR:
+        command.add_argument(f"--{name}", required=required, metavar=metavar, help=example)
     command.add_argument("--metric", default="logit_diff", help=", ".join(METRICS))
     command.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
     command.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
@@ -322,20 +334,47 @@ def _paths(options: argparse.Namespace) -> int:
 
 
 def _set(options: argparse.Namespace) -> int:
+    if options.pairs is not None:
+        return _set_over_pairs(options)
+    missing = [f"--{name}" for name, *_ in _OF_PAIR if getattr(options, name) is None]
+    if missing:
+        raise UserError(f"without --pairs a set is of two texts: add {', '.join(missing)}.")
     _choose_checkpoint(options)
     files = _files(options)
     question = Sets(_experiment(options), _load(options, options.dtype))
-    if options.components is None:
-        curve = _drawn(question.greedy(question.everything, options.most, ENOUGH))
-        chosen = question.parse(" ".join(curve.components))
-    else:
-        chosen = question.parse(options.components)
-        curve = _drawn(question.curve(chosen))
-    grade = _drawn(question.grade(chosen))
+    searches = options.components is None
+    candidates = question.everything if searches else question.parse(options.components)
+    how = options.order or ("greedy" if searches else "given")
+    most, enough = (options.most, ENOUGH) if searches else (len(candidates), None)
+    curve = _drawn(question.added(candidates, how, most, enough))
+    if searches:
+        size = min(options.most, curve.smallest() or options.most)
+        candidates = question.parse(" ".join(curve.components[:size]))
+    grade = _drawn(question.grade(candidates))
+    if "csv" in files:
+        output.write(files["csv"], exports.set_csv(grade, curve))
     if "json" in files:
         output.write(files["json"], exports.set_json(grade, curve) + "\n")
-    if files.get("json") != "-":
+    if "-" not in files.values():
         print(report_set(grade, curve))
+    return 0
+
+
+def _set_over_pairs(options: argparse.Namespace) -> int:
+    if options.components is None:
+        raise UserError("--pairs needs --components: a set is searched for on one pair.")
+    given = many_pairs.read(options.pairs)
+    _choose_checkpoint(options)
+    files = _files(options)
+    asked = replace(_experiment(options), clean="", corrupted="", target="", foil="")
+    model = _load(options, options.dtype)
+    found = _drawn(Grading(*given, model, asked, options.components, draws=options.draw).run())
+    if "csv" in files:
+        output.write(files["csv"], exports.many_set_csv(found))
+    if "json" in files:
+        output.write(files["json"], exports.many_set_json(found) + "\n")
+    if "-" not in files.values():
+        print(report_many_set(found))
     return 0
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from core.result import PathMap
+from core.result import ComponentMap, PathMap
 from core.views.colour_bar import paint
 from core.views.colours import BLUE, GREY, rgba
 from core.views.doubts import matters
@@ -23,7 +23,7 @@ def heatmap(path_map: PathMap, reach: float | None = None, clickable: bool = Tru
         painting,
         f"{path_map.receiver}: {wording(path_map)}",
         painting.marks(narrowest / CHARACTER),
-        _fields(path_map),
+        fields(path_map),
         [
             f"<b>%{{customdata[2]}} into {plotly_text(path_map.receiver)}</b>",
             "%{customdata[5]}",
@@ -77,7 +77,9 @@ def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:
     return dressed(figure)
 
 
-def _fields(path_map: PathMap) -> np.ndarray:
+def fields(path_map: ComponentMap) -> np.ndarray:
+    """Per cell, all as text, what a click needs and a hover shows: row, column, the name of what
+    was put in, the metric and by how much that is another; (rows, columns, fields)."""
     metric, values = path_map.experiment.metric, path_map.values
     base = path_map.plain(metric)
 
@@ -88,7 +90,5 @@ def _fields(path_map: PathMap) -> np.ndarray:
         asks = f"click: what feeds {'its input' if name.startswith('mlp') else 'it'}?"
         return [name, number(metric, value), number(metric, value - base), what, asks]
 
-    fields = [
-        [str(row), str(column), *said(row, column)] for row, column in np.ndindex(values.shape)
-    ]
-    return np.array(fields, dtype=object).reshape(*values.shape, -1)
+    told = [[str(row), str(column), *said(row, column)] for row, column in np.ndindex(values.shape)]
+    return np.array(told, dtype=object).reshape(*values.shape, -1)

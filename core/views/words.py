@@ -12,7 +12,18 @@ from core.many.summary import LEVEL, SAMPLES
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
-from core.result import FROZEN, Map, ModelCard, OfOnePair, Patched, PathMap, Result
+from core.result import (
+    FROZEN,
+    Answered,
+    ComponentMap,
+    Grade,
+    Map,
+    ModelCard,
+    OfOnePair,
+    Patched,
+    PathMap,
+    Result,
+)
 
 _LONGEST_LABEL = 24
 _LONGEST_TICK = 14
@@ -30,7 +41,7 @@ _ACTIVATIONS = {
 }
 
 
-def wording(result: Map) -> str:
+def wording(result: Answered) -> str:
     """The experiment's metric as a formula with both tokens spelled out."""
     return formula(result, result.experiment.metric)
 
@@ -49,7 +60,7 @@ def plain(text: str) -> str:
     return " ".join(map(visible, text.split(" ")))
 
 
-def formula(of: Map, metric: str, name: Callable[[Token], str] = label) -> str:
+def formula(of: Answered, metric: str, name: Callable[[Token], str] = label) -> str:
     """A metric as a formula with both tokens spelled out; of many pairs each has its own."""
     tokens = {"target": "target", "foil": "foil"}
     if isinstance(of, OfOnePair):
@@ -86,22 +97,23 @@ def marks_mean(answer: Answer) -> str:
     return says
 
 
-def summary(result: Map) -> str:
+def summary(result: Map | Grade) -> str:
     """What was patched, with what and into what."""
     experiment = result.experiment
+    way = f"{result.patched_with} into the {result.unpatched} run ({experiment.direction})"
+    if isinstance(result, Grade):
+        return f"{' '.join(result.components) or 'nothing'}, all at once: {way}"
     if isinstance(result, PathMap):
         return (
             f"what every sender adds to {result.receiver} along its direct path,"
-            f" {FROZEN[result.frozen]}: {result.patched_with} into the {result.unpatched} run"
-            f" ({experiment.direction})"
+            f" {FROZEN[result.frozen]}: {way}"
         )
+    if isinstance(result, ComponentMap):
+        return f"each head and each MLP alone, at all positions: {way}"
     window = ""
     if experiment.window:
         window = f", a window of {experiment.window} on either side, patched together"
-    return (
-        f"{experiment.site}{at_position(result)}{window}: {result.patched_with} into the"
-        f" {result.unpatched} run ({experiment.direction})"
-    )
+    return f"{experiment.site}{at_position(result)}{window}: {way}"
 
 
 def at_position(result: Map) -> str:
@@ -113,9 +125,9 @@ def at_position(result: Map) -> str:
     return "" if at is None else f" at position {at}"
 
 
-def sender(path_map: PathMap, row: int, column: int) -> str:
+def sender(of: ComponentMap, row: int, column: int) -> str:
     """A sender as it is written: "9.6" or "mlp3"."""
-    layer, name = path_map.rows[row], path_map.columns[column]
+    layer, name = of.rows[row], of.columns[column]
     return f"mlp{layer}" if name == "MLP" else f"{layer}.{name}"
 
 
@@ -184,7 +196,7 @@ def layer_name(label: str) -> str:
     return f"layer {label}" if label.isdigit() else label
 
 
-def colours_mean(result: Map) -> str:
+def colours_mean(result: Answered) -> str:
     """What blue and orange say on the map of a result, in one line."""
     towards, away = f"moves towards the {result.other} run", "away from it"
     if result.other is None:
@@ -263,7 +275,7 @@ def _run_label(result: Map, run: range, between: str) -> str:
         is_token = result.axes[1] == "position"
         said = result.tokens[run[0]][0].label if is_token else visible(result.columns[run[0]])
         return short(said.replace("·", " ") if not is_token else said, _LONGEST_TICK)
-    if isinstance(result, PathMap):
+    if isinstance(result, ComponentMap):
         return result.columns[run[0]]
     if result.axes[1] != "position":
         return str(run[0])

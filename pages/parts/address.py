@@ -9,7 +9,7 @@ from core import models
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import continuing, experiment, look, pairs, trail
+from pages.parts import continuing, experiment, look, members, pairs, trail
 
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
@@ -32,6 +32,7 @@ def begin(page: str) -> None:
         look.take(address)
         pairs.take(address)
         trail.take(address)
+        members.take(address)
         continuing.take(address)
         st.session_state.address = (address, 0.0)
     else:
@@ -46,8 +47,9 @@ def publish() -> None:
     """
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
-    query = experiment.current().to_query() | look.to_query()
-    query |= pairs.to_query() | trail.to_query() | continuing.to_query()
+    query = experiment.current().to_query()
+    for part in (look, pairs, trail, members, continuing):
+        query |= part.to_query()
     too_long = len(urlencode(query)) > _LONGEST
     last, _ = st.session_state.address  # which may not have come to the browser yet
     if not st.query_params.to_dict() == last == query and not too_long:

@@ -169,14 +169,25 @@ def test_the_command_grades_a_set_or_searches_for_one(model, capsys):
     assert said["components"] == ["6.3", "mlp5"] and said["metric"] == "logit_diff"
     for name in ("sufficient", "necessary", "complement"):
         effect = getattr(grade, name)
-        assert said[name]["value"] == pytest.approx(effect.value, abs=1e-3)
-        assert said[name]["share"] == pytest.approx(effect.share, abs=1e-4)
-    assert set(said["alone"]) == set(said["without"]) == {"6.3", "mlp5"}
-    assert len(said["curve"]["effects"]) == 3
+        assert said[name] == pytest.approx(effect.value, abs=1e-3)
+        assert said["shares"][name] == pytest.approx(effect.share, abs=1e-4)
+    assert set(said["shares"]) == {"sufficient", "necessary", "complement"}
+    assert set(said["singles"]) == set(said["minimality"]) == {"6.3", "mlp5"}
+    alone = [effect.share for effect in grade.alone]
+    assert said["sum_of_singles"]["share"] == pytest.approx(sum(alone), abs=1e-4)
+    assert len(said["curve"]["values"]) == 3 and said["curve"]["order"] == "given"
     assert main(asked) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("S = 4.3\n") and "does the answer come back?" in printed
     assert main([*asked, "--components=6.9"]) == 2
     assert "There is no head 9" in capsys.readouterr().err
     assert main([*asked, "--components=6.3", "--direction=zero", "--json=-"]) == 0
-    assert json.loads(capsys.readouterr().out)["sufficient"] is None
+    said = json.loads(capsys.readouterr().out)
+    assert said["sufficient"] is None is said["shares"]["sufficient"]
+    assert main([*asked, "--components=mlp7 6.3 4.3", "--order=greedy", "--csv=-"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out.lstrip("\ufeff"))))
+    order = [line["component"] for line in lines if line["run"] == "curve_greedy"]
+    assert order[:2] == ["", "4.3"] and len(order) == 4
+    assert {line["direction"] for line in lines} == {"denoise"}
+    assert main(["set", "--clean=a", "--components=6.3"]) == 2
+    assert "add --corrupted, --target, --foil." in capsys.readouterr().err
