@@ -126,8 +126,9 @@ def links(app) -> dict[str, dict[str, list[str]]]:
 def test_a_chosen_cell_leads_to_what_feeds_it_and_to_a_set(
     open_app, monkeypatch, asked, cell, says, receiver, components
 ):
+    monkeypatch.setattr(onward, "_SETS", "pages/reading/not_there.py")
     app = opened(open_app, **asked).choose(*cell)
-    ((label, query),) = links(app).items()  # the page of sets is not there
+    ((label, query),) = links(app).items()
     assert label.startswith(f"Who feeds {says}") and label.endswith("? Follow it back")
     assert query.get("trail") == (None if receiver is None else [f"logits,{receiver}"])
     assert query["clean"] == [LONGER] and query["site"] == [app.experiment.site]
