@@ -9,10 +9,9 @@ from core.question import components, places
 from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.places import Place
-from pages.parts import experiment, html, trail
+from pages.parts import experiment, html, members, trail
 
 _FOLLOW, _SETS = "pages/reading/follow.py", "pages/reading/sets.py"
-_SO_FAR = "set_members"  # what of the session holds the set, as it is written
 
 
 def from_place(asked: Experiment, place: Place, layers: int) -> None:
@@ -30,13 +29,12 @@ def from_place(asked: Experiment, place: Place, layers: int) -> None:
         to_set(places.components_of(asked, place, layers))
 
 
-def to_set(members: Iterable[Component], label: str = "Add to the set") -> None:
-    """A link to the page of sets with these members beside those in the set, where the app has
+def to_set(chosen: Iterable[Component], label: str = "Add to the set") -> None:
+    """A link to the page of sets with these beside those in the set, where the app has
     that page."""
-    if not (new := components.write(members)):
+    if not (new := components.write(chosen)):
         return
-    so_far = st.session_state.get(_SO_FAR, "")
-    written = " ".join(dict.fromkeys([*so_far.replace(",", " ").split(), *new.split()]))
+    written = " ".join(dict.fromkeys([*members.text().replace(",", " ").split(), *new.split()]))
     try:
         st.page_link(
             _SETS,

@@ -18,7 +18,7 @@ from core.steps import Steps
 from core.views import exports, names, set_figures
 from core.views.set_sentences import caption, grown, many_caption, many_mean, means, share, spare
 from core.views.words import number
-from pages.parts import answer, frame, html, inputs, keeping, members, pairs, running
+from pages.parts import answer, continuing, frame, html, inputs, keeping, members, pairs, running
 from pages.parts.jobs import Job, State
 from pages.parts.keeping import Shelf
 
@@ -79,6 +79,8 @@ def _sets(asked: _Asked) -> None:
     curve = _curve(asked, order) if singles else None
     if grade and singles:
         _downloads(grade, curve, singles)
+    if chosen:
+        continuing.show(asked.wanted, asked.on, chosen)
     if chosen or members.kept():
         st.subheader("Kept sets")
     if chosen:
