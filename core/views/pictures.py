@@ -39,6 +39,7 @@ from core.views.words import (
     marked_words,
     marks_mean,
     quoted,
+    rows_are,
     sign,
     summary,
     tick_labels,
@@ -97,8 +98,7 @@ def draw(result: Map, view: str = "effect") -> Figure:
     for row, name in enumerate(result.rows):
         y = page.down - down + (row + 0.5) * down / rows
         page.text(left - 0.06, y, name, _SMALL, ha="right")
-    what = "sender's layer" if isinstance(result, PathMap) else "patched layer"
-    page.text(_MARGIN + 0.09, page.down - down / 2, what, _NORMAL, rotation=90)
+    page.text(_MARGIN + 0.09, page.down - down / 2, rows_are(result), _NORMAL, rotation=90)
     for column in across.numbers:
         x = left + (column + 0.5) * cells / columns
         page.text(x, page.down - down - 0.04 - _SMALL_LINE / 2, str(column), _SMALL)

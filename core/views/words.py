@@ -150,6 +150,11 @@ def embedding_sends(path_map: PathMap) -> str:
     )
 
 
+def rows_are(result: Map) -> str:
+    """What stands down the rows of a map."""
+    return "sender's layer" if isinstance(result, PathMap) else "patched layer"
+
+
 def replaced(result: Result, row: int, column: int) -> str:
     """All that one cell's patch replaced: "the output z of head 3 in layer 2 at position 5"."""
     head, position = None, column

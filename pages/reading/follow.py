@@ -144,11 +144,10 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
                 config=answer.MODEBAR,
                 alt="Heatmap of what each head and MLP sends; its numbers are in the CSV file.",
             )
+            html.show(html.caption(f"The {embedding_sends(path_map)}."))
     first = maps[0]
     says = f"{summary(first)[:1].upper()}{summary(first)[1:]}. {colours_mean(first)} {sign(first)}"
     html.show(html.caption(says))
-    for path_map in maps:
-        html.show(html.caption(f"The {embedding_sends(path_map)}."))
     return columns[-1]
 
 

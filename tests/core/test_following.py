@@ -127,7 +127,9 @@ def test_files_and_pictures_say_receiver_frozen_parts_direction_and_sign(model):
 
 def test_a_figure_names_each_sender_and_says_which_come_too_late(model):
     found = followed(model)["6.3.q"]
-    fields = {of[2]: of for of in path_maps.heatmap(found).data[-1].customdata}
+    figure = path_maps.heatmap(found)
+    assert figure.layout.yaxis.title.text == "sender's layer"
+    fields = {of[2]: of for of in figure.data[-1].customdata}
     assert list(fields["4.3"][:2]) == ["4", "3"]
     assert float(fields["4.3"][3]) == pytest.approx(float(found.values[4, 3]), abs=1e-4)
     assert list(fields["4.3"][5:]) == [
