@@ -14,7 +14,7 @@ from pages.parts import experiment
 BOX = "set_text"  # a widget
 PAGE = "sets"  # its address
 _TEXT, _CLICKS, _KEPT = "set_members", "set_clicks", "kept_sets"
-_LONGEST = 4000  # characters
+_LONGEST, _LONGEST_NAME = 4000, 60  # characters
 
 
 class Kept(NamedTuple):
@@ -41,7 +41,15 @@ def text() -> str:
 
 def put(written: str) -> None:
     """Let the set be what is written, as a callback or before it is drawn."""
-    st.session_state[_TEXT] = st.session_state[BOX] = written[:_LONGEST]
+    st.session_state[_TEXT] = written[:_LONGEST]
+    fill_box()
+
+
+def fill_box() -> None:
+    """Before the box is drawn. What stands in it already is not put in again: a person may be
+    typing on, and would lose that."""
+    if st.session_state.get(BOX) != text():
+        st.session_state[BOX] = text()
 
 
 def take_typed() -> None:
@@ -78,10 +86,14 @@ def kept() -> tuple[Kept, ...]:
     return st.session_state.get(_KEPT, ())
 
 
-def keep(name: str, written: str) -> None:
-    """Keep a set in the session under a name, in place of the one that has it."""
+def keep(name: str) -> None:
+    """Keep the set in the session under a name, in place of the one that has it, or under a new one
+    if that is blank."""
+    taken = {of.name for of in kept()}
+    numbered = (f"set {number}" for number in range(1, len(taken) + 2))
+    name = name.strip()[:_LONGEST_NAME] or next(new for new in numbered if new not in taken)
     others = (of for of in kept() if of.name != name)
-    st.session_state[_KEPT] = (*others, Kept(name, written))
+    st.session_state[_KEPT] = (*others, Kept(name, text()))
 
 
 def forget(name: str) -> None:

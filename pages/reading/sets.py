@@ -93,7 +93,7 @@ def _sets(asked: _Asked) -> None:
 def _edit(asked: _Asked, order: Set) -> Set | None:
     """The set as a text, and other ways to it; nothing, and why, where the text is none."""
     count = len(asked.sets.everything)
-    st.session_state[members.BOX] = members.text()
+    members.fill_box()
     with st.container(horizontal=True, vertical_alignment="bottom", key="set_row"):
         st.text_input(
             "The set S",
@@ -104,10 +104,12 @@ def _edit(asked: _Asked, order: Set) -> Set | None:
             " stream after a layer as resid3 or before all as embedding; each also at one position,"
             " as resid3@8 or 9.6@-1. Or click cells of the maps.",
         )
-        st.session_state.setdefault(_STRONGEST, min(3, count))
+        if st.session_state.setdefault(_STRONGEST, min(3, count)) > count:
+            st.session_state[_STRONGEST] = count
         k = st.number_input("How many", 1, count, key=_STRONGEST, width=110)
         st.button(
-            "Take the strongest",
+            f"Take the {k} strongest",
+            key="set_take_strongest",
             on_click=members.put,
             args=(components.write(order[:k]),),
             disabled=not order,
@@ -246,8 +248,7 @@ def _keep() -> None:
 
 
 def _take_name() -> None:
-    name = st.session_state[_NAME].strip() or f"set {len(members.kept()) + 1}"
-    members.keep(name[:60], members.text())
+    members.keep(st.session_state[_NAME])
     st.session_state[_NAME] = ""
 
 

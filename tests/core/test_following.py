@@ -175,6 +175,8 @@ def test_the_command_grades_a_set_or_searches_for_one(model, capsys):
         assert said["shares"][name] == pytest.approx(effect.share, abs=1e-4)
     assert set(said["shares"]) == {"sufficient", "necessary", "complement"}
     assert set(said["singles"]) == set(said["minimality"]) == {"6.3", "mlp5"}
+    left_out = [of["value"] for of in said["minimality"].values()]
+    assert left_out == pytest.approx([effect.value for effect in grade.without], abs=1e-3)
     alone = [effect.share for effect in grade.alone]
     assert said["sum_of_singles"]["share"] == pytest.approx(sum(alone), abs=1e-4)
     assert len(said["curve"]["values"]) == 3 and said["curve"]["order"] == "given"
@@ -191,5 +193,9 @@ def test_the_command_grades_a_set_or_searches_for_one(model, capsys):
     order = [line["component"] for line in lines if line["run"] == "curve_greedy"]
     assert order[:2] == ["", "4.3"] and len(order) == 4
     assert {line["direction"] for line in lines} == {"denoise"}
+    grade = finish(question.grade(question.parse("mlp7 6.3 4.3")))
+    for run, effects in (("single", grade.alone), ("left_out", grade.without)):
+        values = [float(line["value"]) for line in lines if line["run"] == run]
+        assert values == pytest.approx([effect.value for effect in effects], abs=1e-3)
     assert main(["set", "--clean=a", "--components=6.3"]) == 2
     assert "add --corrupted, --target, --foil." in capsys.readouterr().err

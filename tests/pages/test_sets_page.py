@@ -68,7 +68,7 @@ def test_typing_the_strongest_and_the_smallest_that_is_enough_edit_one_set(open_
     sets = Sets(ASKED, teaching)
     order = sets.order(finish(sets.singles()))
     app.widget("set_strongest").set_value(2)
-    app.run().press("Take the strongest")
+    app.run().press("Take the 2 strongest")
     assert app.widget("set_text").value == components.write(order[:2]) == app.query["set"]
     app.widget("set_text").set_value(" 6.3,mlp5@-1")
     app.run()
@@ -138,7 +138,7 @@ def test_kept_sets_are_compared_taken_and_forgotten(open_app, teaching):
     app.widget("set_text").set_value("6.3 resid3@12")
     app.run().press("Keep it")
     (table,) = app.tables
-    assert [row["name"] for row in table] == ["<b>one</b>", "set 2"]
+    assert [row["name"] for row in table] == ["<b>one</b>", "set 1"]
     sets = Sets(ASKED, teaching)
     for row in table:
         grade = finish(sets.grade(sets.parse(row["members"])))
@@ -148,7 +148,7 @@ def test_kept_sets_are_compared_taken_and_forgotten(open_app, teaching):
     (table,) = app.tables
     assert "There is no position 12" in table[1]["sufficient"] and table[0]["necessary"] != "none"
     app.widget("forget_<b>one</b>").click()
-    assert [row["name"] for row in app.run().tables[0]] == ["set 2"]
+    assert [row["name"] for row in app.run().tables[0]] == ["set 1"]
 
 
 def test_the_files_are_those_of_the_command(open_app, teaching, monkeypatch):
