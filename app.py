@@ -10,6 +10,7 @@ WITH_INPUTS = {
     "Patch": "Which activation carries the answer?",
     "Components": "Which component?",
     "Follow it back": "What feeds it?",
+    "Sets": "Which few carry it together?",
     "Lens": "What was it going to say?",
     "Compare": "How do two answers compare?",
 }
@@ -18,6 +19,7 @@ PAGES = [
     st.Page("pages/patching/many.py", title="Many pairs"),
     st.Page("pages/reading/components.py", title="Components"),
     st.Page("pages/reading/follow.py", title="Follow it back"),
+    st.Page("pages/reading/sets.py", title="Sets"),
     st.Page("pages/reading/lens.py", title="Lens"),
     st.Page("pages/reading/compare.py", title="Compare"),
     st.Page("pages/learn/how_it_works.py", title="How it works"),

@@ -18,8 +18,8 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["guess", "card", "models", "presets", "study", "following", "sets", "many", "views"]
-ORDER += ["worksheets", "checks", "__main__"]
+ORDER += ["guess", "card", "models", "presets", "study", "following", "sets", "continuing"]
+ORDER += ["many", "views", "worksheets", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -44,6 +44,7 @@ LOADED = [
         "core/study.py": DRAWING | {"core.views"},
         "core/following.py": DRAWING | {"core.views"},
         "core/sets.py": DRAWING | {"core.views"},
+        "core/continuing.py": DRAWING | {"core.views"},
         "core/many": DRAWING | {"core.views"},
         "core/worksheets": DRAWING,
         "core/checks": DRAWING | {"core.views"},

@@ -4,14 +4,14 @@ Plain data: it needs neither torch nor a model.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
 import numpy as np
 
 from core.errors import UserError
-from core.many.pairs import Dropped
+from core.many.pairs import Dropped, Pair
 from core.many.summary import LEVEL, SAMPLES, Summary, samples, summarize
 from core.many.values import FromOthers, LeftOut, Swept, Values
 from core.question.metrics import SMALLEST_DIFFERENCE
@@ -108,12 +108,7 @@ class Answer(Map):
     @property
     def drawn(self) -> str:
         """What the bootstrap drew, in words, and whether these were too few."""
-        names = {of.pair.pair.group for of in self.pairs} - {""}
-        if self.draws == "pairs" or not names:
-            return "single pairs drawn"
-        says = f"whole groups drawn, of which there are {len(names):,}"
-        few = ": too few for such an interval to be trusted"
-        return says + few * (len(names) < FEW_GROUPS)
+        return drawn([of.pair.pair for of in self.pairs], self.draws)
 
     def own_shares(self, row: int, column: int) -> np.ndarray:
         """What the patch of a cell did to each pair as a share of the difference between the pair's
@@ -202,6 +197,16 @@ class Answer(Map):
                 "in_words": self.drawn,
             },
         }
+
+
+def drawn(pairs: Iterable[Pair], draws: str) -> str:
+    """What a bootstrap over pairs drew, in words, and whether these were too few."""
+    names = {pair.group for pair in pairs} - {""}
+    if draws == "pairs" or not names:
+        return "single pairs drawn"
+    says = f"whole groups drawn, of which there are {len(names):,}"
+    few = ": too few for such an interval to be trusted"
+    return says + few * (len(names) < FEW_GROUPS)
 
 
 def _numbers(of: float | list) -> float | list | None:

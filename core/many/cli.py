@@ -14,7 +14,7 @@ from core.many import folder
 from core.many import pairs as files
 from core.many.answer import DRAWS, KEEPS, Answer
 from core.many.fitting import REDUCES
-from core.many.pairs import Dropped, Share
+from core.many.pairs import Dropped, Pair, Share
 from core.many.store import plain
 from core.many.survey import Sample, Survey
 from core.models import LoadedModel
@@ -82,10 +82,7 @@ def add(
     )
     many.add_argument("--mean-of-ratios", action="store_true", help="of recovery, pair by pair")
     many.add_argument("--samples-seed", type=whole, default=0, metavar="N", help="of the bootstrap")
-    draws = "; ".join(f"{name}: {says}" for name, says in DRAWS.items())
-    many.add_argument(
-        "--draw", default="groups", choices=DRAWS, help=f"what the bootstrap draws: {draws}"
-    )
+    add_draw(many)
     many.add_argument(
         "--resume", action="store_true", help="go on in FOLDER: pairs that are done are kept"
     )
@@ -109,6 +106,13 @@ def add(
         command.add_argument("--out", metavar="FOLDER", help="keep each pair's values, and all")
         command.add_argument("--json", metavar="FILE", help="the answer; - for standard output")
     return many, merge
+
+
+def add_draw(command: argparse.ArgumentParser) -> None:
+    draws = "; ".join(f"{name}: {says}" for name, says in DRAWS.items())
+    command.add_argument(
+        "--draw", default="groups", choices=DRAWS, help=f"what the bootstrap draws: {draws}"
+    )
 
 
 def _share(text: str) -> Share:
@@ -204,6 +208,11 @@ def merge(options: argparse.Namespace) -> Answer:
     if out:
         folder.check(out, resume=False)
     return folder.merge([Path(path) for path in options.folders], out)
+
+
+def read(file: str) -> tuple[list[Pair], list[Dropped]]:
+    """The pairs of a file, "-" being standard input, and the rows that are none."""
+    return files.read(_content(file), file)
 
 
 def _content(file: str) -> bytes:

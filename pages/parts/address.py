@@ -9,8 +9,10 @@ from core import models
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import experiment, look, pairs, predict, sheet, trail
+from pages.parts import continuing, experiment, look, members, pairs, predict, sheet, trail
 
+# What stands in the address beside the experiment.
+_BESIDE = (look, pairs, trail, members, continuing, predict, sheet)
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
 _ON_ITS_WAY = 0.5  # seconds that an address may take to the browser
@@ -29,11 +31,8 @@ def begin(page: str) -> None:
     if st.session_state.is_first_run or _walked_to(address):
         asked, st.session_state.notes = _first_that_holds(address)
         experiment.show(asked)
-        look.take(address)
-        pairs.take(address)
-        trail.take(address)
-        predict.take(address)
-        sheet.take(address)
+        for part in _BESIDE:
+            part.take(address)
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
@@ -47,8 +46,9 @@ def publish() -> None:
     """
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
-    query = experiment.current().to_query() | look.to_query() | pairs.to_query() | trail.to_query()
-    query |= predict.to_query() | sheet.to_query()
+    query = experiment.current().to_query()
+    for part in _BESIDE:
+        query |= part.to_query()
     too_long = len(urlencode(query)) > _LONGEST
     last, _ = st.session_state.address  # which may not have come to the browser yet
     if not st.query_params.to_dict() == last == query and not too_long:

@@ -24,7 +24,7 @@ from pages.parts import html
 OWN = "own"  # what the person brought, among the names of packs
 _CHOICE, _BROUGHT, _READ = "pairs_choice", "pairs_brought", "pairs_read"
 _PASTED, _UPLOADED = "pasted_pairs", "uploaded_pairs"
-_PAGE = "many"  # its address
+_PAGES = ("many", "sets")  # their addresses
 _EXAMPLE = (
     "id,group,clean,corrupted,target,foil\n"
     "keys,plural,The [subject:keys] near the cabinet,The [subject:key] near the cabinet,"
@@ -77,8 +77,8 @@ def take(query: Mapping[str, str]) -> None:
 
 
 def to_query() -> dict[str, str]:
-    """The inverse of `take`, on the page that has to do with it."""
-    if st.session_state.get("page") != _PAGE:
+    """The inverse of `take`, on the pages that have to do with it."""
+    if st.session_state.get("page") not in _PAGES:
         return {}
     usual = asdict(Choice())
     return {
@@ -97,10 +97,16 @@ def chosen() -> Choice:
     return st.session_state[_CHOICE]
 
 
-def source(entry: Entry) -> None:
-    """The choice of a pack, those for the model first, or of a file."""
+def source(entry: Entry, example: str = "") -> None:
+    """The choice of a pack, those for the model first, and of these the one that is like an
+    `example`, by its title; or of a file."""
     vocabulary = "teaching" if entry.base == "teaching" else "gpt2"
-    names = sorted(PACKS, key=lambda name: PACKS[name].vocabulary != vocabulary)
+
+    def comes_late(name: str) -> tuple[bool, bool]:
+        pack = PACKS[name]
+        return pack.vocabulary != vocabulary, not pack.title.startswith(example)
+
+    names = sorted(PACKS, key=comes_late)
     if chosen().pack not in (*names, OWN):
         st.session_state[_CHOICE] = Choice(**asdict(chosen()) | {"pack": names[0]})
         st.session_state.pop(_key("pack"), None)

@@ -4,17 +4,20 @@ import streamlit as st
 
 from core import presets
 from core.errors import UserError
+from core.question import places
 from core.question.experiment import Experiment
 from core.result import Result
 from core.views import colour_bar
 from pages.parts import (
     answer,
+    continuing,
     doubts,
     frame,
     html,
     inputs,
     keeping,
     look,
+    onward,
     predict,
     running,
     training,
@@ -101,10 +104,16 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         html.show(html.baselines(result))
     with frame.answer_part("rest"):
         answer.chosen(result)
+        at = answer.selected(result)
+        place = at and places.of_cell(wanted, (*at, *beyond))
+        if place:
+            onward.from_place(wanted, place, result.model.layers)
         answer.downloads(study, wanted, result)
         st.subheader("What comes next?")
         answer.next_tokens(study, result, beyond)
         answer.followed(on, study, wanted, result)
+        if place:
+            continuing.show(wanted, on, place)
 
 
 page()

@@ -27,6 +27,7 @@ PAGES = {
     "many": "pages/patching/many.py",
     "components": "pages/reading/components.py",
     "follow": "pages/reading/follow.py",
+    "sets": "pages/reading/sets.py",
     "lens": "pages/reading/lens.py",
     "compare": "pages/reading/compare.py",
     "worksheet": "pages/learn/worksheet.py",
