@@ -84,10 +84,10 @@ def same(written, expected) -> None:
     np.testing.assert_allclose([w.prob for w in written], [p for _, p in expected], atol=1e-4)
 
 
-@pytest.mark.parametrize("direction", ["denoise", "noise", "zero", "mean"])
+@pytest.mark.parametrize("direction", ["denoise", "noise", "zero", "position_mean"])
 @pytest.mark.parametrize("site", SITES)
 def test_a_patch_stays_in_place_while_the_run_writes_on(site, direction):
-    at = {"layer": 1, "head": 1, "position": 4 if direction in ("zero", "mean") else 5}
+    at = {"layer": 1, "head": 1, "position": 4 if direction in ("zero", "position_mean") else 5}
     place = Place(**{axis: at[axis] for axis in SITES[site].axes})
     found = made(place, site=site, direction=direction)
     base, _ = sides(direction)
@@ -208,7 +208,7 @@ def test_it_is_said_what_was_replaced_by_what_in_which_run():
     found = made(Place(1, 0), Sampling(2, 0.7, 5, 3), **asked)
     says = "the clean run with the output z of head 0 in layer 1 at every position replaced by the"
     assert continued.patched_run(found) == f"{says} corrupted run’s (noise)"
-    of_set = made((), Sampling(2), direction="mean")
+    of_set = made((), Sampling(2), direction="position_mean")
     assert continued.patched_run(of_set) == (
         "the clean run with nothing replaced by the position mean (mean)"
     )

@@ -86,7 +86,7 @@ def test_tables_and_captions_say_direction_metric_and_sign(grade):
     said = caption(grade)
     for piece in ("denoise", "clean into the corrupted run", "logit(·he)", "Negative where the"):
         assert piece in said
-    away = replace(grade, experiment=replace(ASKED, direction="mean"), sufficient=None)
+    away = replace(grade, experiment=replace(ASKED, direction="position_mean"), sufficient=None)
     assert "sufficient" not in listed(away)
     assert "S replaced by the position mean, in the clean run" in listed(away)["necessary"][2]
 
