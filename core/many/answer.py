@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from core.errors import UserError
-from core.many.pairs import Dropped
+from core.many.pairs import Dropped, counted
 from core.many.summary import LEVEL, SAMPLES, Summary, samples, summarize
 from core.many.values import LeftOut, Swept, Values
 from core.question.metrics import SMALLEST_DIFFERENCE
@@ -86,7 +86,7 @@ class Answer(Map):
     def used(self) -> str:
         """How many pairs: what every title, caption and file says."""
         said = f"{self.summary.n:,} used of {self.given:,} given"
-        return f"{self.part}: {self.summary.n:,} pairs" if self.part else said
+        return f"{self.part}: {counted(self.summary.n, 'pair')}" if self.part else said
 
     @property
     def has_groups(self) -> bool:
@@ -137,7 +137,7 @@ class Answer(Map):
         for of in self.pairs:
             found[hashlib.sha256(of.pair.pair.id.encode()).digest()[0] % 2].append(of)
         if not all(found):
-            raise UserError(f"All of {len(self.pairs)} pairs are in one half: take more pairs.")
+            raise UserError(f"{counted(len(self.pairs), 'pair')} all in one half: take more pairs.")
         return tuple(self._part(name, half) for name, half in zip(HALVES, found, strict=True))
 
     def correlation(self, other: Self) -> float:

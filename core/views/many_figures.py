@@ -9,14 +9,21 @@ import plotly.graph_objects as go
 
 from core.many.answer import Answer
 from core.many.fitting import Fitted
-from core.many.pairs import Dropped, Pair
+from core.many.pairs import Dropped, Pair, counted
 from core.many.summary import LEVEL
 from core.many.values import Screened
 from core.question.tokens import Token
 from core.views.colours import BLUE, GREY, ORANGE, PURPLE, rgba
 from core.views.heatmaps import axis, dressed
-from core.views.many_maps import column_name
-from core.views.words import averaged, number, plain, plotly_text, row_name, short
+from core.views.words import (
+    averaged,
+    column_name,
+    number,
+    plain,
+    plotly_text,
+    row_name,
+    short,
+)
 
 _MOST_LANES = 8
 _LANE = 54  # pixels
@@ -104,7 +111,7 @@ def peaks(answer: Answer, column: int | None = None) -> go.Figure:
         orientation="h",
         marker={"color": rgba(BLUE, 0.8)},
         customdata=[
-            f"<b>{row_name(answer, row)}</b><br>{count:,} of {len(found):,} pairs"
+            f"<b>{row_name(answer, row)}</b><br>{count:,} of {counted(len(found), 'pair')}"
             for row, count in enumerate(counts)
         ],
         hovertemplate="%{customdata}<extra></extra>",

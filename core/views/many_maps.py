@@ -4,6 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.many.answer import Answer
+from core.many.pairs import counted
 from core.many.summary import LEVEL
 from core.views.colour_bar import marks, paint
 from core.views.colours import DARK, GREY, LIGHT, rgba
@@ -12,11 +13,10 @@ from core.views.heatmaps import (
     NARROWEST,
     SIDE_BY_SIDE,
     apart,
-    by_position,
     grid_of_layers,
     outline,
 )
-from core.views.words import averaged, number, plotly_text, row_name
+from core.views.words import averaged, column_name, number, plotly_text, row_name
 
 
 def heatmap(
@@ -39,7 +39,7 @@ def heatmap(
         [
             "<b>%{customdata[2]}, %{customdata[3]}</b>",
             f"<b>%{{customdata[4]}}</b> {LEVEL:.0%} interval %{{customdata[5]}}",
-            f"{answer.summary.n:,} pairs, the effect has one sign in %{{customdata[6]}}",
+            f"{counted(answer.summary.n, 'pair')}, the effect has one sign in %{{customdata[6]}}",
             "least %{customdata[7]}, quartiles %{customdata[8]} and %{customdata[10]},",
             "median %{customdata[9]}, greatest %{customdata[11]}",
         ],
@@ -75,18 +75,6 @@ def difference(one: Answer, other: Answer, reach: float | None = None) -> go.Fig
         clickable=False,
         narrowest=NARROWEST,
     )
-
-
-def column_name(answer: Answer, column: int) -> str:
-    """A column in words: "S2", "head 4", or "position 3 (·and in 120 of 300 texts)"."""
-    label = answer.columns[column]
-    if answer.axes[1] == "role":
-        return label
-    if not by_position(answer):
-        return f"{answer.axes[1]} {label}"
-    token, _ = answer.tokens[column]  # the commonest of all pairs, used or not
-    there = sum(of.pair.clean[column] == token.id for of in answer.pairs)
-    return f"position {label} ({token.label} in {there:,} of {answer.summary.n:,} texts)"
 
 
 def _fields(answer: Answer) -> np.ndarray:

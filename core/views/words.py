@@ -8,6 +8,7 @@ from html import escape
 from math import ceil
 
 from core.many.answer import KEEPS, Answer
+from core.many.pairs import counted
 from core.many.summary import LEVEL, SAMPLES
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
@@ -75,6 +76,18 @@ def caption(answer: Answer) -> str:
         f" {LEVEL:.0%} intervals of a bootstrap over pairs ({SAMPLES:,} samples, seed"
         f" {answer.seed}; {answer.drawn})."
     )
+
+
+def column_name(answer: Answer, column: int) -> str:
+    """A column in words: "S2", "head 4", or "position 3 (·and in 120 of 300 texts)"."""
+    label = answer.columns[column]
+    if answer.axes[1] == "role":
+        return label
+    if answer.axes[1] != "position":
+        return f"{answer.axes[1]} {label}"
+    token, _ = answer.tokens[column]  # the commonest of all pairs, used or not
+    there = sum(of.pair.clean[column] == token.id for of in answer.pairs)
+    return f"position {label} ({token.label} in {there:,} of {counted(answer.summary.n, 'text')})"
 
 
 def marks_mean(answer: Answer) -> str:

@@ -167,13 +167,25 @@ def test_screening_shows_both_differences_of_every_pair_and_who_is_left_out(effe
 
 
 def test_a_sentence_says_where_how_sure_and_whether_pairs_disagree(effects):
-    says = many_sentences.says(answer(effects))
-    assert "layer 2 at last position, recovery (ratio of means) 1.0000 [1.0000, 1.0000]" in says
-    assert "all move that way. In 4 of 9 cells zero effect lies outside the interval." in says
+    says = many_sentences.says(answer(effects, site="resid_pre"))
+    assert says.startswith(
+        "Strongest: layer 2 at last position, Recovery (ratio of means) 1.0000 (95% interval 1.0000"
+        " to 1.0000; without a patch 0.0000), over 40 pairs, of which all move that way. In 4 of 9"
+        " cells the interval leaves out no effect. More than half of the effect is at"
+        f" {HOSTILE} from layer 0 to layer 1, then at last position in layer 2."
+    )
     mixed = effects * np.where(np.arange(N) % 4, 1, -1)[:, None, None]
     assert "of which 75% move that way" in many_sentences.says(answer(mixed))
     assert "The pairs disagree there" in many_sentences.says(answer(mixed))
-    assert many_sentences.says(answer(effects / 100)).startswith("No patch does much over")
+    few = many_sentences.says(answer(effects[:1] / 100))
+    assert few.startswith("No patch does much over this pair. Strongest: ")
+
+
+def test_the_cell_that_is_the_run_put_in_is_not_called_the_strongest(effects):
+    """The last layer's whole stream at the last position, which says nothing of the model."""
+    says = many_sentences.says(answer(effects))
+    assert "which is the run put in): layer 0 at" in says
+    assert "Strongest: layer 2 at last" in many_sentences.says(answer(effects * [0, 0, 1]))
 
 
 def test_who_disagrees_is_told_by_what_the_patch_did_not_by_where_the_runs_lie(effects):
