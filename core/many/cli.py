@@ -161,8 +161,6 @@ class Command:
             )
         except mends.UnlikeLengths as error:
             raise UserError(f"{str(error).removesuffix('.')} (--length N).", error.field) from error
-        for caution in mends.cautions(*given, model.encoder):
-            print(f"Careful: {printable(caution.says)}", file=sys.stderr)
         with ExitStack() as stack:
             cluster = None
             if options.scheduler is not None:
@@ -173,6 +171,8 @@ class Command:
             if options.keep != "all":
                 self._screen(sample, cluster.screen(sample) if cluster else sample, on_progress)
             survey = Survey(sample, asked, options.keep, metrics, store)
+            for caution in mends.cautions(*given, model.encoder):
+                print(f"Careful: {printable(caution.says)}", file=sys.stderr)
             if options.resume:
                 left = len(survey.todo())
                 print(

@@ -5,7 +5,6 @@ A table that is wider than the terminal goes on below, each part with the column
 
 from collections.abc import Iterator, Sequence
 from shutil import get_terminal_size
-from textwrap import wrap
 
 import numpy as np
 
@@ -106,7 +105,6 @@ def report_many(answer: Answer) -> str:
         printable(says(answer)),
         "",
     ]
-    lines = [line for of in lines for line in wrap(of, _width()) or [""]]
     if len(answer.axes) == 2:
         lines += _grid_with_intervals(answer)
     else:
@@ -116,7 +114,7 @@ def report_many(answer: Answer) -> str:
 
 def _grid_with_intervals(answer: Answer) -> Iterator[str]:
     s = answer.summary
-    cells = [["layer", *(_clip(printable(label)) for label in answer.columns)]]
+    cells = [["layer", *(_clip(printable(label), 16) for label in answer.columns)]]
     for row, label in enumerate(answer.rows):
         star = np.where(s.says_nothing[row], "*", "")
         means = (f"{m:z.3f}{n}" for m, n in zip(s.mean[row], star, strict=True))

@@ -98,6 +98,17 @@ def marks_mean(answer: Answer) -> str:
     return says
 
 
+def effects_differ(answer: Answer) -> str:
+    """What the numbers of a difference between two parts of the pairs are."""
+    says = (
+        "The effect of a patch in the first less that in the second; an effect is by how much the"
+        f" patch moved the mean from that of the same pairs’ unpatched ({answer.unpatched}) runs"
+    )
+    if answer.experiment.metric == "recovery":
+        says += ", as a share of the difference between the clean and corrupted runs of those pairs"
+    return f"{says}. No colour: the patch does as much in both."
+
+
 def summary(result: Map) -> str:
     """What was patched, with what and into what."""
     experiment = result.experiment

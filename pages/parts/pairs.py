@@ -5,23 +5,27 @@ was brought.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import streamlit as st
 
+from core import models
 from core.errors import UserError
 from core.many import packs
 from core.many import pairs as files
 from core.many.answer import DRAWS, KEEPS
 from core.many.fitting import REDUCES
+from core.many.mends import Mend
 from core.many.packs import PACKS
-from core.many.pairs import Dropped, Pair
-from core.models import Entry
-from pages.parts import html
+from core.many.pairs import Dropped, Pair, counted
+from core.many.survey import Sample
+from core.models import TEACHING, Entry
+from pages.parts import experiment, html
 
 OWN = "own"  # what the person brought, among the names of packs
 _CHOICE, _BROUGHT, _READ = "pairs_choice", "pairs_brought", "pairs_read"
+_MENDED = "pairs_mended"
 _PASTED, _UPLOADED = "pasted_pairs", "uploaded_pairs"
 _PAGE = "many"  # its address
 _EXAMPLE = (
@@ -29,6 +33,7 @@ _EXAMPLE = (
     "keys,plural,The [subject:keys] near the cabinet,The [subject:key] near the cabinet,"
     '" are"," is"'
 )
+_WIDE = {"clean": 360, "corrupted": 360, "why not": 360}  # columns of sentences, in pixels
 _DRAWS = {"": "what suits the pairs", **DRAWS}
 _KEEPS_SHORT = {"all": "All that can be used", "flips": "Those that flip", "first": "Target first"}
 
@@ -54,6 +59,9 @@ class Given:
     pairs: list[Pair]
     dropped: list[Dropped]
     draws: str = "groups"  # what a bootstrap usually draws of them
+    is_pack: bool = False
+    groups_are: str = ""  # what the groups of a pack are, in a sentence
+    mended: str = ""  # what was done to those of a file
 
 
 def take(query: Mapping[str, str]) -> None:
@@ -95,8 +103,7 @@ def chosen() -> Choice:
 
 def source(entry: Entry) -> None:
     """The choice of a pack, those for the model first, or of a file."""
-    vocabulary = "teaching" if entry.base == "teaching" else "gpt2"
-    names = sorted(PACKS, key=lambda name: PACKS[name].vocabulary != vocabulary)
+    names = sorted(PACKS, key=lambda name: PACKS[name].vocabulary != _vocabulary(entry))
     if chosen().pack not in (*names, OWN):
         st.session_state[_CHOICE] = Choice(**asdict(chosen()) | {"pack": names[0]})
         st.session_state.pop(_key("pack"), None)
@@ -150,11 +157,18 @@ def given() -> Given | None:
     be, if they are none."""
     name = chosen().pack
     if name != OWN:
-        made = _pack(name)
-        return Given(PACKS[name].title, f"pack {name}", made, [], draws="pairs")
+        pack = PACKS[name]
+        about = {"draws": "pairs", "is_pack": True, "groups_are": pack.groups_are}
+        return Given(pack.title, f"pack {name}", _pack(name), [], **about)
     brought = st.session_state.get(_BROUGHT)
     if brought is None:
-        html.show(html.note("No pairs are here: a reload, or a link, does not bring them along."))
+        html.show(
+            html.note(
+                "No pairs are here: a reload, or a link, does not bring them along. Bring the same"
+                " file again, or paste the same rows: a map that was finished is then there at"
+                " once, while this server runs and has not had to make room."
+            )
+        )
         st.markdown(
             "Bring a table with the columns clean, corrupted, target and foil. A word’s token"
             " begins with its space, and brackets name what corresponds in sentences of different"
@@ -164,6 +178,8 @@ def given() -> Given | None:
         return None
     called, content = brought
     digest = hashlib.sha256(content).hexdigest()
+    if (mended := st.session_state.get(_MENDED)) and mended.digest.startswith(digest):
+        return mended
     known = st.session_state.get(_READ)
     if known is None or known.digest != digest:
         try:
@@ -173,6 +189,58 @@ def given() -> Given | None:
             return None
         st.session_state[_READ] = known
     return known
+
+
+def mend(given: Given, how: Mend) -> None:
+    """Take the pairs of a file as mended, as a callback."""
+    mended = f"{given.mended}; {how.fix.lower()}" if given.mended else how.fix.lower()
+    digest = f"{given.digest} {mended}"
+    st.session_state[_MENDED] = replace(
+        given, digest=digest, pairs=how.pairs, dropped=how.dropped, mended=mended
+    )
+
+
+def unmend() -> None:
+    """Take the pairs as they were brought, as a callback."""
+    st.session_state[_MENDED] = None
+
+
+def warn_of_pack(given: Given, entry: Entry, sample: Sample | None = None) -> None:
+    """Of a pack for another model: what this one makes of it, and the ways out."""
+    pack = PACKS.get(chosen().pack)
+    if pack is None or pack.vocabulary == _vocabulary(entry):
+        return
+    usable = f"{len(sample.pairs) if sample else 0:,} of {counted(len(given.pairs), 'pair')}"
+    if pack.vocabulary == "gpt2":
+        says = (
+            f"These pairs are made for GPT-2. The teaching model knows about 400 words and reads"
+            f" all others in pieces: {usable} can be used, and what it says to them is no finding."
+        )
+    else:
+        says = (
+            "These pairs are made for the teaching model, of its own little language. This model"
+            f" can use {usable}; where a name is several tokens to it, a pair is left out."
+        )
+    html.show(html.doubt(says))
+    with st.container(horizontal=True):
+        if twin := packs.twin(pack):
+            title = html.label(twin.title)
+            st.button(f"Take “{title}” instead", on_click=_take_pack, args=(twin.name,))
+        name = "gpt2" if pack.vocabulary == "gpt2" else TEACHING.name
+        title = html.label(models.named(name).title)
+        st.button(f"Ask “{title}”", on_click=experiment.enter, args=("model", name))
+
+
+def _take_pack(name: str) -> None:
+    st.session_state[_key("pack")] = name
+
+
+def table(rows: Sequence[Mapping], key: str, **options) -> None:
+    """Pairs as a table, with room for whole sentences."""
+    widths = {name: st.column_config.TextColumn(width=width) for name, width in _WIDE.items()}
+    st.dataframe(
+        rows, key=key, hide_index=True, height=300, row_height=56, column_config=widths, **options
+    )
 
 
 def _bring() -> None:
@@ -209,6 +277,11 @@ def _take_paste() -> None:
 @st.cache_resource
 def _pack(name: str) -> list[Pair]:
     return packs.PACKS[name].make()
+
+
+def _vocabulary(entry: Entry) -> str:
+    """For whose words a pack is that suits a model."""
+    return "teaching" if entry.base == TEACHING.name else "gpt2"
 
 
 def _help() -> str:

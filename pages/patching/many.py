@@ -1,40 +1,40 @@
 """The page "Many pairs": one map over many sentences, how sure it is, and which disagree."""
 
 from dataclasses import replace
-from functools import partial
 
 import streamlit as st
 
 from core import models
 from core.errors import UserError
 from core.many.answer import Answer
-from core.many.fitting import alone
+from core.many.pairs import counted
 from core.many.survey import Sample, Survey
-from core.many.values import Swept
 from core.question.experiment import Experiment
 from core.question.sites import SITES
-from core.question.tokens import token
-from core.views import many_figures, many_files, many_maps, names
-from core.views.colours import reach
-from core.views.many_sentences import says, screened_says
-from core.views.words import caption, marks_mean, number
-from pages.parts import answer, experiment, frame, html, inputs, look, pairs, running
+from core.views.many_sentences import says
+from pages.parts import (
+    experiment,
+    frame,
+    html,
+    inputs,
+    look,
+    many_answer,
+    pairs,
+    running,
+    screening,
+)
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 from pages.parts.pairs import Given
 
 _MAP_EVERY = 0.8  # seconds
 _BEGUN = "begun_pairs"  # of which pairs a person has asked for a map
-_CHOSEN = "chosen_pair"  # the line of one
-_OPENS = "opens_pair"  # by itself, on the page of one pair
-_TABLE, _STRIP = "pairs_farthest", "pairs_strip"
-_FARTHEST = 200  # pairs of a table
-_REASONS = 3  # why pairs cannot be used that are told at once
+_HEADS = "head_z"  # the site that says which head
 _PATCH = "pages/patching/patch.py"
 
 
 def page() -> None:
-    if st.session_state.pop(_OPENS, False):
+    if many_answer.opens_one():
         st.switch_page(_PATCH)
     html.show(html.title("Does it hold for many sentences?"))
     left, right = st.columns((7, 3), gap="medium")
@@ -71,7 +71,7 @@ def _sampled(given: Given, asked: Experiment, on: Shelf) -> Job | None:
     try:
         return on.keep(None, ("sample", given.digest, *how), make)
     except UserError as error:
-        html.show(html.problem(str(error)))
+        screening.refuse(error, given, on)
         return None
 
 
@@ -91,18 +91,21 @@ def _surveyed(given: Given, sample: Sample, asked: Experiment, on: Shelf) -> Job
 def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> None:
     sample: Sample = sampled.of
     with left:
-        above, progress, chart, screening = st.container(), st.container(), st.empty(), st.empty()
+        above, progress, chart, screened = st.container(), st.container(), st.empty(), st.empty()
     try:
         with progress:
             if not running.drive(sampled, label="Look at the pairs"):
                 return
+        on.share(sampled)
         surveyed = _surveyed(given, sample, asked, on)
         survey: Survey = surveyed.of
         with above:
+            pairs.warn_of_pack(given, on.model.entry, sample)
+            screening.warn(given, on)
             column = _beyond(asked, sample)
         if not survey.swept:
-            with screening.container():
-                _screening(sample, survey)
+            with screened.container():
+                screening.show(sample, survey)
 
         def read() -> Answer:
             choice = pairs.chosen()
@@ -111,16 +114,17 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
 
         def draw_partly(fraction: float) -> None:
             if survey.swept:
-                screening.empty()
+                screened.empty()
                 with chart.container():
-                    html.show(html.text(f"So far {len(survey.swept):,} pairs."))
-                    _still(read(), key=f"map_at_{fraction}")
+                    html.show(html.text(f"So far {counted(len(survey.swept), 'pair')}."))
+                    many_answer.still(read(), key=f"map_at_{fraction}")
 
         with progress:
-            label = f"Run {len(survey.pairs):,} pair{'s' * (len(survey.pairs) > 1)}"
+            label = f"Run {counted(len(survey.pairs), 'pair')}"
             finished = running.drive(surveyed, draw_partly, label, every=_MAP_EVERY)
         if not finished:
             return
+        on.share(surveyed)
         st.session_state[_BEGUN] = given.digest
         found = read()
     except UserError as error:
@@ -129,12 +133,28 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
         return
     with above:
         html.show(html.text(says(found)))
-    screening.empty()
+        _offer_heads(asked)
+    screened.empty()
     with chart.container():
-        _map(found)
+        many_answer.show(found)
     with left:
-        _downloads(found, given)
-    _look_into(found, sample, survey, on)
+        many_answer.downloads(found, given)
+    many_answer.look_into(found, given, sample, survey, on)
+
+
+def _offer_heads(asked: Experiment) -> None:
+    """To who asks which head it is, of a site that does not say."""
+    if "head" in SITES[asked.site].axes:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        html.show(html.text("Which head does it? That is another map:"), width="content")
+        st.button(f"Patch “{SITES[_HEADS].title}”", on_click=_ask_heads)
+
+
+def _ask_heads() -> None:
+    """As a callback; a cell that was chosen on this map is none of that one."""
+    experiment.enter("site", _HEADS)
+    look.choose(None, None)
 
 
 def _beyond(asked: Experiment, sample: Sample) -> int | None:

@@ -76,7 +76,7 @@ def refusal(capsys, *arguments: object) -> str:
     return err.removeprefix("patchboard: ").rstrip()
 
 
-def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path):
+def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path, capsys):
     made = packs.PACKS["teaching-surname"].make()[:60]
     (tmp_path / "pairs.csv").write_text(write(made), encoding="utf-8")
     given = [tmp_path / "pairs.csv", "--site=head_z", "--out", tmp_path / "out"]
@@ -89,7 +89,10 @@ def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path):
         program.send_signal(signal.SIGKILL)
     done = digests(tmp_path / "out")
     assert 9 <= len(done) < len(made)
+    capsys.readouterr()
     assert many(*given, "--resume") == 0
+    kept = f"Kept from before: {len(done)} of {len(made)} pairs; to do: {len(made) - len(done)}."
+    assert capsys.readouterr().err.splitlines()[0] == kept
     after = digests(tmp_path / "out")
     assert after[: len(done)] == done and len(set(after)) == len(after) == len(made)
     assert many(*given[:-1], tmp_path / "whole") == 0
