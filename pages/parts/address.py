@@ -23,6 +23,7 @@ def begin(page: str) -> None:
     address = st.query_params.to_dict()
     st.session_state.is_first_run = "experiment" not in st.session_state
     is_another_page = st.session_state.get("page") != page
+    st.session_state.just_came = is_another_page
     if is_another_page:
         st.session_state.page = page
         look.forget()

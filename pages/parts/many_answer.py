@@ -1,6 +1,6 @@
 """The finished map over many pairs: its files, its parts, and what every pair says in a cell."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 
 import streamlit as st
@@ -14,11 +14,12 @@ from core.question.experiment import Experiment
 from core.question.tokens import token
 from core.views import many_figures, many_files, many_maps, names
 from core.views.words import caption, effects_differ, marks_mean, number
-from pages.parts import answer, experiment, html, pairs, screening
+from pages.parts import answer, experiment, html, look, pairs, screening
+from pages.parts.brought import Given
 from pages.parts.keeping import Shelf
-from pages.parts.pairs import Given
 
 _CHOSEN = "chosen_pair"  # the line of one
+_LOOK = "look_at_pairs"  # at which map, and how
 _OPENS = "opens_pair"  # by itself, on the page of one pair
 _TABLE, _STRIP = "pairs_farthest", "pairs_strip"
 _FARTHEST = 200  # pairs of a table
@@ -27,6 +28,14 @@ _FARTHEST = 200  # pairs of a table
 def opens_one() -> bool:
     """Whether a pair is to be opened by itself, on the page of one pair: said once."""
     return st.session_state.pop(_OPENS, False)
+
+
+def keep_look(of: Hashable) -> None:
+    """Look at the map `of` something as before, where a person left the page and comes back."""
+    was_of, query = st.session_state.get(_LOOK, (None, {}))
+    if st.session_state.just_came and was_of == of and not look.to_query():
+        look.take(query)
+    st.session_state[_LOOK] = (of, look.to_query())
 
 
 def show(found: Answer) -> None:

@@ -4,35 +4,25 @@ A pack is part of the address, as is how its pairs are used; of what a person br
 was brought.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import streamlit as st
 
 from core import models
-from core.errors import UserError
 from core.many import packs
-from core.many import pairs as files
 from core.many.answer import DRAWS, KEEPS
 from core.many.fitting import REDUCES
-from core.many.mends import Mend
 from core.many.packs import PACKS
-from core.many.pairs import Dropped, Pair, counted
+from core.many.pairs import Pair, counted
 from core.many.survey import Sample
 from core.models import TEACHING, Entry
-from pages.parts import experiment, html
+from pages.parts import brought, experiment, html
+from pages.parts.brought import Given
 
 OWN = "own"  # what the person brought, among the names of packs
-_CHOICE, _BROUGHT, _READ = "pairs_choice", "pairs_brought", "pairs_read"
-_MENDED = "pairs_mended"
-_PASTED, _UPLOADED = "pasted_pairs", "uploaded_pairs"
+_CHOICE = "pairs_choice"
 _PAGE = "many"  # its address
-_EXAMPLE = (
-    "id,group,clean,corrupted,target,foil\n"
-    "keys,plural,The [subject:keys] near the cabinet,The [subject:key] near the cabinet,"
-    '" are"," is"'
-)
 _WIDE = {"clean": 360, "corrupted": 360, "why not": 360}  # columns of sentences, in pixels
 _DRAWS = {"": "what suits the pairs", **DRAWS}
 _KEEPS_SHORT = {"all": "All that can be used", "flips": "Those that flip", "first": "Target first"}
@@ -48,20 +38,6 @@ class Choice:
     rest: bool = False
     of_ratios: bool = False
     draws: str = ""  # "": groups of a file are drawn whole; those of a pack are conditions
-
-
-@dataclass(frozen=True)
-class Given:
-    """The pairs of a pack or a file; `digest` stands for them."""
-
-    source: str
-    digest: str
-    pairs: list[Pair]
-    dropped: list[Dropped]
-    draws: str = "groups"  # what a bootstrap usually draws of them
-    is_pack: bool = False
-    groups_are: str = ""  # what the groups of a pack are, in a sentence
-    mended: str = ""  # what was done to those of a file
 
 
 def take(query: Mapping[str, str]) -> None:
@@ -115,7 +91,7 @@ def source(entry: Entry) -> None:
         **_widget("pack", names),
     )
     if chosen().pack == OWN:
-        _bring()
+        brought.bring()
     else:
         html.show(html.note(PACKS[chosen().pack].about))
 
@@ -160,49 +136,7 @@ def given() -> Given | None:
         pack = PACKS[name]
         about = {"draws": "pairs", "is_pack": True, "groups_are": pack.groups_are}
         return Given(pack.title, f"pack {name}", _pack(name), [], **about)
-    brought = st.session_state.get(_BROUGHT)
-    if brought is None:
-        html.show(
-            html.note(
-                "No pairs are here: a reload, or a link, does not bring them along. Bring the same"
-                " file again, or paste the same rows: a map that was finished is then there at"
-                " once, while this server runs and has not had to make room."
-            )
-        )
-        st.markdown(
-            "Bring a table with the columns clean, corrupted, target and foil. A word’s token"
-            " begins with its space, and brackets name what corresponds in sentences of different"
-            " shape:"
-        )
-        st.code(_EXAMPLE, language=None, wrap_lines=True)
-        return None
-    called, content = brought
-    digest = hashlib.sha256(content).hexdigest()
-    if (mended := st.session_state.get(_MENDED)) and mended.digest.startswith(digest):
-        return mended
-    known = st.session_state.get(_READ)
-    if known is None or known.digest != digest:
-        try:
-            known = Given(called, digest, *files.read(content, called))
-        except UserError as error:
-            html.show(html.problem(str(error)))
-            return None
-        st.session_state[_READ] = known
-    return known
-
-
-def mend(given: Given, how: Mend) -> None:
-    """Take the pairs of a file as mended, as a callback."""
-    mended = f"{given.mended}; {how.fix.lower()}" if given.mended else how.fix.lower()
-    digest = f"{given.digest} {mended}"
-    st.session_state[_MENDED] = replace(
-        given, digest=digest, pairs=how.pairs, dropped=how.dropped, mended=mended
-    )
-
-
-def unmend() -> None:
-    """Take the pairs as they were brought, as a callback."""
-    st.session_state[_MENDED] = None
+    return brought.given()
 
 
 def warn_of_pack(given: Given, entry: Entry, sample: Sample | None = None) -> None:
@@ -241,37 +175,6 @@ def table(rows: Sequence[Mapping], key: str, **options) -> None:
     st.dataframe(
         rows, key=key, hide_index=True, height=300, row_height=56, column_config=widths, **options
     )
-
-
-def _bring() -> None:
-    upload, paste = st.tabs(["A file", "Paste"])
-    with upload:
-        st.file_uploader(
-            "CSV, TSV, JSON or JSONL",
-            key=_UPLOADED,
-            on_change=_take_upload,
-            help="Columns clean, corrupted, target, foil and, if there, id and group.",
-        )
-    with paste:
-        st.text_area(
-            "Rows as in a file",
-            key=_PASTED,
-            on_change=_take_paste,
-            placeholder=_EXAMPLE,
-            height=120,
-        )
-    if brought := st.session_state.get(_BROUGHT):
-        html.show(html.note(f"Here: {brought[0]}, {len(brought[1]):,} bytes."))
-
-
-def _take_upload() -> None:
-    if (file := st.session_state[_UPLOADED]) is not None:
-        st.session_state[_BROUGHT] = (file.name, file.getvalue())
-
-
-def _take_paste() -> None:
-    if text := st.session_state[_PASTED]:
-        st.session_state[_BROUGHT] = ("what was pasted", text.encode("utf-8", "surrogatepass"))
 
 
 @st.cache_resource

@@ -12,9 +12,9 @@ from core.many.pairs import counted
 from core.many.survey import Sample, Survey
 from core.views import many_figures
 from core.views.many_sentences import screened_says
-from pages.parts import html, pairs
+from pages.parts import brought, html, pairs
+from pages.parts.brought import Given
 from pages.parts.keeping import Shelf
-from pages.parts.pairs import Given
 
 _REASONS = 3  # why pairs cannot be used that are told at once
 
@@ -50,7 +50,7 @@ def warn(given: Given, on: Shelf) -> None:
     if given.mended:
         with st.container(horizontal=True, vertical_alignment="center"):
             html.show(html.note(f"Mended here: {given.mended}."))
-            st.button("Take them as they were brought", on_click=pairs.unmend)
+            st.button("Take them as they were brought", on_click=brought.unmend)
     found = mends.cautions(given.pairs, given.dropped, on.model.encoder)
     for mend in found:
         html.show(html.doubt(mend.says))
@@ -69,4 +69,4 @@ def refuse(error: UserError, given: Given, on: Shelf) -> None:
 def _offer(found: Sequence[Mend], given: Given) -> None:
     with st.container(horizontal=True):
         for mend in found:
-            st.button(mend.fix, on_click=pairs.mend, args=(given, mend))
+            st.button(mend.fix, on_click=brought.mend, args=(given, mend))

@@ -23,9 +23,9 @@ from pages.parts import (
     running,
     screening,
 )
+from pages.parts.brought import Given
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
-from pages.parts.pairs import Given
 
 _MAP_EVERY = 0.8  # seconds
 _BEGUN = "begun_pairs"  # of which pairs a person has asked for a map
@@ -99,6 +99,7 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
         on.share(sampled)
         surveyed = _surveyed(given, sample, asked, on)
         survey: Survey = surveyed.of
+        many_answer.keep_look((given.digest, asked.site))
         with above:
             pairs.warn_of_pack(given, on.model.entry, sample)
             screening.warn(given, on)

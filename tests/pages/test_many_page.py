@@ -139,6 +139,20 @@ def test_the_chosen_cell_stays_whatever_is_looked_at(open_app):
         assert app.run().query["cell"] == "4,4"
 
 
+def test_who_comes_back_from_a_pair_by_itself_finds_the_cell_that_was_chosen(open_app):
+    app = opened(open_app).press("Run 6 pairs").choose("4", 4)
+    app.at.session_state["chosen_pair"] = MADE[2].line
+    app.run().press("Open this pair by itself")
+    assert "cell" not in app.query
+    app.go_to("many")
+    assert app.query["cell"] == "4,4" and app.has("pairs_strip")
+    assert "cell" not in app.press("Clear").run().query
+    app.choose("4", 4).go_to("lens").go_to("many")
+    assert app.query["cell"] == "4,4"
+    app.go_to("patch").enter(site="head_z")
+    assert "cell" not in app.go_to("many").query
+
+
 def test_after_a_reload_ones_own_pairs_are_asked_for_again_not_replaced_by_others(open_app):
     app = opened(open_app)
     assert app.query["pack"] == "own"
