@@ -118,9 +118,11 @@ def _without_space(pairs: Sequence[Pair], encoder: Encoder) -> Mend | None:
             field: tuple(mended(text, pair.clean) for text in getattr(pair, field))
             for field in ("target", "foil")
         }
-        better = replace(pair, **words)
-        found.append(better)
-        if better != pair:
+        if words == {"target": pair.target, "foil": pair.foil}:
+            found.append(pair)
+        else:
+            better = replace(pair, **words)
+            found.append(better)
             lines.append(pair.line)
             both = zip(pair.target + pair.foil, better.target + better.foil, strict=True)
             example = example or next(f"“{old}” for “{new}”" for old, new in both if old != new)

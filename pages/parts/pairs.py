@@ -147,8 +147,9 @@ def warn_of_pack(given: Given, entry: Entry, sample: Sample | None = None) -> No
     usable = f"{len(sample.pairs) if sample else 0:,} of {counted(len(given.pairs), 'pair')}"
     if pack.vocabulary == "gpt2":
         says = (
-            f"These pairs are made for GPT-2. The teaching model knows about 400 words and reads"
-            f" all others in pieces: {usable} can be used, and what it says to them is no finding."
+            "These pairs are made for GPT-2. The teaching model knows about 400 words and reads all"
+            f" others in pieces: {usable} can be used, and what it says to sentences of a kind that"
+            " it never met is no finding."
         )
     else:
         says = (

@@ -16,6 +16,7 @@ from pages.parts import brought, html, pairs
 from pages.parts.brought import Given
 from pages.parts.keeping import Shelf
 
+_CAUTIONS = "pairs_cautions"
 _REASONS = 3  # why pairs cannot be used that are told at once
 
 
@@ -51,7 +52,11 @@ def warn(given: Given, on: Shelf) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             html.show(html.note(f"Mended here: {given.mended}."))
             st.button("Take them as they were brought", on_click=brought.unmend)
-    found = mends.cautions(given.pairs, given.dropped, on.model.encoder)
+    of = given.digest, on.model.card.fingerprint
+    if st.session_state.get(_CAUTIONS, (None,))[0] != of:  # of a large file they take a second
+        found = mends.cautions(given.pairs, given.dropped, on.model.encoder)
+        st.session_state[_CAUTIONS] = of, found
+    _, found = st.session_state[_CAUTIONS]
     for mend in found:
         html.show(html.doubt(mend.says))
     _offer(found, given)

@@ -215,6 +215,14 @@ def test_a_pack_for_another_model_says_so_and_offers_the_ways_out(open_app, pack
         assert not any("made for GPT-2. The" in text for text in app.texts)
 
 
+def test_so_does_the_teaching_models_own_pack_with_another_model(open_app, folders):
+    app = opened(open_app, None, model="local/tiny", pack="teaching-gender")
+    says = "These pairs are made for the teaching model, of its own little language."
+    assert any(says in text for text in app.texts) and app.problems
+    assert app.press("Take “She or he \\(GPT-2\\)” instead").query["pack"] == "gpt2-gender"
+    assert not any(says in text for text in app.texts)
+
+
 def test_who_asks_which_head_is_one_click_away_from_the_map_that_says(open_app):
     app = opened(open_app).press("Run 6 pairs").choose("4", 3).press("Patch “Head output z”")
     assert values(app.maps[0]).shape == (8, 4) and "cell" not in app.query

@@ -286,7 +286,10 @@ def test_of_several_lengths_one_is_kept_and_of_what_is_seldom_meant_a_word_is_sa
     assert says.endswith("keep one length (--length N).\n") and says.count("\n") == 1
     assert main(["many", str(file), "--length=4"]) == 0
     said = capsys.readouterr()
-    assert "2 used of 3 given" in said.out and "Strongest" in said.out
+    assert said.out.startswith(
+        "Logit difference (mean) over pairs, 2 used of 3 given"
+    )  # as the app
+    assert "\nStrongest" in said.out
     assert "Careful: 1 pair (line 3) repeats the texts and words of one before" in said.err
     assert main(["many", str(file), "--length=9"]) == 2
     assert "No pair without roles has 9 tokens" in capsys.readouterr().err
