@@ -23,11 +23,12 @@ def begin(page: str) -> None:
     address = st.query_params.to_dict()
     st.session_state.is_first_run = "experiment" not in st.session_state
     is_another_page = st.session_state.get("page") != page
-    st.session_state.just_came = is_another_page
     if is_another_page:
         st.session_state.page = page
         look.forget()
-    if st.session_state.is_first_run or _walked_to(address):
+    walked = st.session_state.is_first_run or _walked_to(address)
+    st.session_state.came_by = "address" if walked else "page" * is_another_page
+    if walked:
         asked, st.session_state.notes = _first_that_holds(address)
         experiment.show(asked)
         look.take(address)

@@ -31,10 +31,13 @@ def opens_one() -> bool:
 
 
 def keep_look(of: Hashable) -> None:
-    """Look at the map `of` something as before, where a person left the page and comes back."""
-    was_of, query = st.session_state.get(_LOOK, (None, {}))
-    if st.session_state.just_came and was_of == of and not look.to_query():
+    """Look at the map of some pairs and axes, which `of` stands for, as before where a person comes
+    back to the page; a cell that was chosen on another map is none of this one."""
+    was_of, query = st.session_state.get(_LOOK, (of, {}))
+    if st.session_state.came_by == "page" and was_of == of:
         look.take(query)
+    elif not st.session_state.came_by and was_of != of:
+        look.choose(None, None)
     st.session_state[_LOOK] = (of, look.to_query())
 
 

@@ -99,7 +99,7 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
         on.share(sampled)
         surveyed = _surveyed(given, sample, asked, on)
         survey: Survey = surveyed.of
-        many_answer.keep_look((given.digest, asked.site))
+        many_answer.keep_look((given.digest, SITES[asked.site].axes))
         with above:
             pairs.warn_of_pack(given, on.model.entry, sample)
             screening.warn(given, on)
@@ -149,13 +149,9 @@ def _offer_heads(asked: Experiment) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         html.show(html.text("Which head does it? That is another map:"), width="content")
-        st.button(f"Patch “{SITES[_HEADS].title}”", on_click=_ask_heads)
-
-
-def _ask_heads() -> None:
-    """As a callback; a cell that was chosen on this map is none of that one."""
-    experiment.enter("site", _HEADS)
-    look.choose(None, None)
+        st.button(
+            f"Patch “{SITES[_HEADS].title}”", on_click=experiment.enter, args=("site", _HEADS)
+        )
 
 
 def _beyond(asked: Experiment, sample: Sample) -> int | None:

@@ -224,7 +224,8 @@ def test_so_does_the_teaching_models_own_pack_with_another_model(open_app, folde
 
 
 def test_who_asks_which_head_is_one_click_away_from_the_map_that_says(open_app):
-    app = opened(open_app).press("Run 6 pairs").choose("4", 3).press("Patch “Head output z”")
+    app = opened(open_app, pairs.write(packs.PACKS["teaching-gender"].make()[:6]))
+    app.press("Run 6 pairs").choose("4", 3).press("Patch “Head output z”")
     assert values(app.maps[0]).shape == (8, 4) and "cell" not in app.query
     assert any("Strongest: head" in text for text in app.texts)
     assert "Patch “Head output z”" not in app.buttons

@@ -6,7 +6,7 @@ import pytest
 
 from core import models
 from core.errors import UserError
-from core.many import packs
+from core.many import mends, packs
 from core.many.fitting import fit
 from core.many.mends import UnlikeLengths, cautions, of_length
 from core.many.pairs import Dropped, Pair
@@ -51,11 +51,22 @@ def test_a_word_without_its_space_is_named_with_its_line_and_gets_it(encoder):
     assert (mend.pairs, mend.dropped) == (MADE, [ROW])
 
 
-@pytest.mark.parametrize("target", ["45", "'t", " are", "qqqq"])
-def test_what_needs_no_space_or_is_no_word_with_one_is_left_alone(encoder, target):
-    assert cautions([replace(MADE[0], target=(target,))], [], encoder) == []
-    ends = replace(MADE[0], clean=MADE[0].clean + " ", target=("are",))
-    assert cautions([ends], [], encoder) == []
+@pytest.mark.parametrize(
+    ("clean", "target"),
+    [
+        *(("The year 17", "45"), ("She isn", "'t"), ("The keys", " are"), ("The keys ", "are")),
+        *(("The “", "keys"), ("The well-", "known")),
+    ],
+)
+def test_what_goes_on_with_no_space_is_left_alone(encoder, monkeypatch, clean, target):
+    monkeypatch.setattr(mends, "with_leading_space", lambda text, _: f" {text}")
+    assert cautions([replace(MADE[0], clean=clean, target=(target,))], [], encoder) == []
+    (mend,) = cautions([replace(MADE[0], clean="The keys", target=("are",))], [], encoder)
+    assert mend.pairs[0].target == (" are",)
+
+
+def test_a_word_that_is_no_token_with_its_space_either_is_left_alone(encoder):
+    assert cautions([replace(MADE[0], target=("qqqq",))], [], encoder) == []
 
 
 def test_a_pair_that_is_there_twice_is_named_with_both_lines_and_counted_once(encoder):
