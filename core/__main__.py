@@ -26,6 +26,7 @@ from core.errors import UserError
 from core.following import Follow
 from core.many import cli as many_pairs
 from core.many.answer import Answer
+from core.many.pairs import counted
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
@@ -348,7 +349,7 @@ class _Pace:
         if fraction == 1:
             _draw_bar(1, "")
         elif elapsed > 1 and made:
-            text = f"{int(fraction * pairs):,} of {pairs:,} pairs {kind}, "
+            text = f"{int(fraction * pairs):,} of {counted(pairs, 'pair')} {kind}, "
             text += f"{made * pairs / elapsed:.1f} a second, "
             _draw_bar(fraction, text + f"{duration((1 - fraction) * elapsed / made)} left")
 

@@ -197,7 +197,7 @@ def test_shards_that_are_not_all_of_one_survey_are_named(file, tmp_path, capsys)
     for i in (1, 2):
         assert many(none, "--keep=flips", f"--shard={i}/2", "--out", tmp_path / f"none{i}") == 0
     for folders, says in (
-        ([tmp_path / "none1", tmp_path / "none2"], "None of 1 pairs is used: does not flip: LD"),
+        ([tmp_path / "none1", tmp_path / "none2"], "None of 1 pair is used: does not flip: LD"),
         ([one], "Of 2 shares 1 are not here: 2/2."),
         ([one, two, one], f"{one} and {one} are both share 1/2."),
         ([one, other], f"{other} is of another direction: noise, not denoise, as {one} is."),
