@@ -132,14 +132,15 @@ def _check(whole: np.ndarray, of_ratios: bool) -> None:
     if of_ratios and (few := (np.abs(whole) < SMALLEST_DIFFERENCE).sum()):
         raise UserError(
             f"The two runs of {few} of {counted(len(whole), 'pair')} hardly differ, and a mean of"
-            " ratios divides by each difference: take the ratio of means, or leave those pairs out.",
+            " ratios divides by each difference: take the ratio of means, or leave those pairs"
+            " out.",
             "metric",
         )
     if abs(whole.mean()) < SMALLEST_DIFFERENCE:
         raise UserError(
             "Recovery divides by the mean difference between the two runs, and over"
-            f" {counted(len(whole), 'pair')} that is {whole.mean():.4f}: take another metric, or the"
-            " pairs that flip alone.",
+            f" {counted(len(whole), 'pair')} that is {whole.mean():.4f}: take another metric, or"
+            " the pairs that flip alone.",
             "metric",
         )
 
