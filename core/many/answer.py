@@ -137,7 +137,9 @@ class Answer(Map):
         for of in self.pairs:
             found[hashlib.sha256(of.pair.pair.id.encode()).digest()[0] % 2].append(of)
         if not all(found):
-            raise UserError(f"{counted(len(self.pairs), 'pair')} all in one half: take more pairs.")
+            raise UserError(
+                f"One half has all of {counted(len(self.pairs), 'pair')}: take more pairs."
+            )
         return tuple(self._part(name, half) for name, half in zip(HALVES, found, strict=True))
 
     def correlation(self, other: Self) -> float:
