@@ -180,26 +180,27 @@ def screening_table(
     rows: Sequence[tuple[Fitted, Screened, str]], dropped: Sequence[Dropped]
 ) -> list[dict[str, object]]:
     """The same as a table of all that was given, by line; of what cannot be used the reason."""
+    any_why = bool(dropped) or any(why for *_, why in rows)
     table = [
         {
             "line": pair.pair.line,
-            "id": pair.pair.id,
-            "group": pair.pair.group,
             "used": "left out" if why else "yes",
+            **({"why not": why} if any_why else {}),
+            "clean": pair.pair.clean,
+            "corrupted": pair.pair.corrupted,
             "LD clean": of.clean_difference,
             "LD corrupted": of.corrupted_difference,
             "clean run expects": of.clean_top.label,
             "target's rank": of.target_rank,
             "corrupted run expects": of.corrupted_top.label,
             "foil's rank": of.foil_rank,
-            "clean": pair.pair.clean,
-            "corrupted": pair.pair.corrupted,
-            "why not": why,
+            "id": pair.pair.id,
+            "group": pair.pair.group,
         }
         for pair, of, why in rows
     ]
     cannot = (
-        {"line": row.line, "id": row.id, "used": "cannot be", "why not": row.reason}
+        {"line": row.line, "used": "cannot be", "why not": row.reason, "id": row.id}
         for row in dropped
     )
     return sorted([*table, *cannot], key=lambda row: row["line"])

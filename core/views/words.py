@@ -106,7 +106,8 @@ def effects_differ(answer: Answer) -> str:
     )
     if answer.experiment.metric == "recovery":
         says += ", as a share of the difference between the clean and corrupted runs of those pairs"
-    return f"{says}. No colour: the patch does as much in both."
+    more = f"towards the {answer.other} run" if answer.other else "up"
+    return f"{says}. Blue: it moves the first further {more}; orange: less far; no colour: as far."
 
 
 def summary(result: Map) -> str:

@@ -138,11 +138,11 @@ def _row(found: Answer, at: tuple[int, int], i: int, share: float) -> dict:
     value = float(found.summary.of_pairs[i, *at])
     return {
         "own share" if found.other else "effect": f"{share:.4f}",
-        "value": number(found.experiment.metric, value),
-        "id": of.id,
-        **({"group": of.group} if found.has_groups else {}),
         "clean": of.clean,
         "corrupted": of.corrupted,
+        "value": number(found.experiment.metric, value),
+        **({"group": of.group} if found.has_groups else {}),
+        "id": of.id,
     }
 
 

@@ -23,7 +23,8 @@ from pages.parts.brought import Given
 OWN = "own"  # what the person brought, among the names of packs
 _CHOICE = "pairs_choice"
 _PAGE = "many"  # its address
-_WIDE = {"clean": 360, "corrupted": 360, "why not": 360}  # columns of sentences, in pixels
+_WIDE = {"clean": 220, "corrupted": 220, "why not": 220}  # columns of sentences, in pixels
+_ROW = 64  # pixels: three lines of a sentence
 _DRAWS = {"": "what suits the pairs", **DRAWS}
 _KEEPS_SHORT = {"all": "All that can be used", "flips": "Those that flip", "first": "Target first"}
 
@@ -174,7 +175,7 @@ def table(rows: Sequence[Mapping], key: str, **options) -> None:
     """Pairs as a table, with room for whole sentences."""
     widths = {name: st.column_config.TextColumn(width=width) for name, width in _WIDE.items()}
     st.dataframe(
-        rows, key=key, hide_index=True, height=300, row_height=56, column_config=widths, **options
+        rows, key=key, hide_index=True, height=360, row_height=_ROW, column_config=widths, **options
     )
 
 
