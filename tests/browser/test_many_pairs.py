@@ -99,7 +99,8 @@ def test_a_file_is_uploaded_and_stays_when_one_comes_back(visit):
 
 @pytest.mark.parametrize("kind", [{}, PHONE], ids=["desk", "phone"])
 def test_all_of_it_fits(visitor, kind):
-    visit = visitor(**kind).open("/many", pack="teaching-gender", site="head_z")
+    site = "head_z" if kind else "mlp_out"  # a map that another visitor finished is there at once
+    visit = visitor(**kind).open("/many", pack="teaching-gender", site=site)
     visit.assert_fits()
     run(visit.page)
     visit.click(0, 1)
