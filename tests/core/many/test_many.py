@@ -155,7 +155,7 @@ def test_pairs_are_chosen_by_what_the_model_says_and_the_others_named(model, pai
         assert dropped[0][1:] == (pairs[1], still)
         none = sample_of(pairs[:1], model)
         none.screened = [still]
-        with pytest.raises(UserError, match="None of 1 usable pairs is one of the pairs whose"):
+        with pytest.raises(UserError, match="None of 1 usable pair is one of the pairs whose"):
             none.chosen(keep)
     assert sample.chosen("all") == (pairs[:2], [])
 
