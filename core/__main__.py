@@ -28,6 +28,7 @@ from core.following import Follow
 from core.many import cli as many_pairs
 from core.many.answer import Answer
 from core.many.grading import Grading
+from core.many.pairs import counted
 from core.question.experiment import OF_ONE, Experiment
 from core.question.metrics import METRICS
 from core.question.sampling import Sampling
@@ -450,7 +451,7 @@ class _Pace:
         if fraction == 1:
             _draw_bar(1, "")
         elif elapsed > 1 and made:
-            text = f"{int(fraction * pairs):,} of {pairs:,} pairs {kind}, "
+            text = f"{int(fraction * pairs):,} of {counted(pairs, 'pair')} {kind}, "
             text += f"{made * pairs / elapsed:.1f} a second, "
             _draw_bar(fraction, text + f"{duration((1 - fraction) * elapsed / made)} left")
 

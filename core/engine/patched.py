@@ -38,8 +38,9 @@ def puts_of(components: Iterable[Component]) -> list[Put]:
 
 def patched(model: GPT, base: Run, source: Run | str, puts: Sequence[Put]) -> Run:
     """`base` with the activations that `puts` names being those of `source`, a run of as many
-    tokens, or "zero" or "position_mean" to ablate. What comes after one follows from it, and may be replaced
-    again. Raises UserError for a model in training mode, and for numbers that are not finite."""
+    tokens, or "zero" or "position_mean" to ablate. What comes after one follows from it, and may
+    be replaced again. Raises UserError for a model in training mode, and for numbers that are not
+    finite."""
     check_ready(model)
     if not puts:
         return base

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from core.errors import UserError
-from core.many.pairs import Dropped, Pair
+from core.many.pairs import Dropped, Pair, counted
 from core.many.summary import LEVEL, SAMPLES, Summary, samples, summarize
 from core.many.values import FromOthers, LeftOut, Swept, Values
 from core.question.metrics import SMALLEST_DIFFERENCE
@@ -87,7 +87,7 @@ class Answer(Map):
     def used(self) -> str:
         """How many pairs: what every title, caption and file says."""
         said = f"{self.summary.n:,} used of {self.given:,} given"
-        return f"{self.part}: {self.summary.n:,} pairs" if self.part else said
+        return f"{self.part}: {counted(self.summary.n, 'pair')}" if self.part else said
 
     @property
     def patched_with(self) -> str:
@@ -145,7 +145,9 @@ class Answer(Map):
         for of in self.pairs:
             found[hashlib.sha256(of.pair.pair.id.encode()).digest()[0] % 2].append(of)
         if not all(found):
-            raise UserError(f"All of {len(self.pairs)} pairs are in one half: take more pairs.")
+            raise UserError(
+                f"One half has all of {counted(len(self.pairs), 'pair')}: take more pairs."
+            )
         return tuple(self._part(name, half) for name, half in zip(HALVES, found, strict=True))
 
     def correlation(self, other: Self) -> float:

@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.many import store
 from core.many.answer import Answer
 from core.many.fitting import Fitted
-from core.many.pairs import Share, place
+from core.many.pairs import Share, counted, place
 from core.many.store import Store, plain, restored
 from core.many.values import Screened, Swept
 from core.question.experiment import RENAMED, Experiment
@@ -132,7 +132,9 @@ def merge(folders: Sequence[Path], out: Path | None = None) -> Answer:
     whole["dropped"] = tuple(sorted(dropped, key=place))
     whole["left_out"] = tuple(sorted(left_out, key=lambda of: place(of.row)))
     if not found:
-        raise UserError(f"None of {whole['given']:,} pairs is used: {whole['dropped'][0].reason}")
+        raise UserError(
+            f"None of {counted(whole['given'], 'pair')} is used: {whole['dropped'][0].reason}"
+        )
     found.sort(key=lambda of: place(of[1].pair.pair))
     if out:
         head = shards[0][1]._replace(share=Share())

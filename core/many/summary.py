@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from core.errors import UserError
+from core.many.pairs import counted
 from core.many.values import Values
 from core.question.metrics import SMALLEST_DIFFERENCE
 
@@ -139,15 +140,16 @@ def _check(whole: np.ndarray, of_ratios: bool) -> None:
     """Raise UserError where recovery would divide by next to nothing."""
     if of_ratios and (few := (np.abs(whole) < SMALLEST_DIFFERENCE).sum()):
         raise UserError(
-            f"The two runs of {few} of {len(whole)} pairs hardly differ, and a mean of ratios"
-            " divides by each difference: take the ratio of means, or leave those pairs out.",
+            f"The two runs of {few} of {counted(len(whole), 'pair')} hardly differ, and a mean of"
+            " ratios divides by each difference: take the ratio of means, or leave those pairs"
+            " out.",
             "metric",
         )
     if abs(whole.mean()) < SMALLEST_DIFFERENCE:
         raise UserError(
-            "Recovery divides by the mean difference between the two runs, and over these"
-            f" {len(whole)} pairs that is {whole.mean():.4f}: take another metric, or the pairs"
-            " that flip alone.",
+            "Recovery divides by the mean difference between the two runs, and over"
+            f" {counted(len(whole), 'pair')} that is {whole.mean():.4f}: take another metric, or"
+            " the pairs that flip alone.",
             "metric",
         )
 

@@ -8,6 +8,7 @@ from html import escape
 from math import ceil
 
 from core.many.answer import KEEPS, Answer
+from core.many.pairs import counted
 from core.many.summary import LEVEL, SAMPLES
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
@@ -89,12 +90,36 @@ def caption(answer: Answer) -> str:
     )
 
 
+def column_name(answer: Answer, column: int) -> str:
+    """A column in words: "S2", "head 4", or "position 3 (·and in 120 of 300 texts)"."""
+    label = answer.columns[column]
+    if answer.axes[1] == "role":
+        return label
+    if answer.axes[1] != "position":
+        return f"{answer.axes[1]} {label}"
+    token, _ = answer.tokens[column]  # the commonest of all pairs, used or not
+    there = sum(of.pair.clean[column] == token.id for of in answer.pairs)
+    return f"position {label} ({token.label} in {there:,} of {counted(answer.summary.n, 'text')})"
+
+
 def marks_mean(answer: Answer) -> str:
     """What the marks on some cells of a map over many pairs say."""
     says = f"Crossed out: no effect is within the {LEVEL:.0%} interval."
     if answer.axes[1] == "head":
         says += " Framed: more than two standard deviations from the mean of all cells."
     return says
+
+
+def effects_differ(answer: Answer) -> str:
+    """What the numbers of a difference between two parts of the pairs are."""
+    says = (
+        "The effect of a patch in the first less that in the second; an effect is by how much the"
+        f" patch moved the mean from that of the same pairs’ unpatched ({answer.unpatched}) runs"
+    )
+    if answer.experiment.metric == "recovery":
+        says += ", as a share of the difference between the clean and corrupted runs of those pairs"
+    more = f"towards the {answer.other} run" if answer.other else "up"
+    return f"{says}. Blue: it moves the first further {more}; orange: less far; no colour: as far."
 
 
 def summary(result: Map | Grade) -> str:

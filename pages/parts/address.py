@@ -28,7 +28,9 @@ def begin(page: str) -> None:
     if is_another_page:
         st.session_state.page = page
         look.forget()
-    if st.session_state.is_first_run or _walked_to(address):
+    walked = st.session_state.is_first_run or _walked_to(address)
+    st.session_state.came_by = "address" if walked else "page" * is_another_page
+    if walked:
         asked, st.session_state.notes = _first_that_holds(address)
         experiment.show(asked)
         for part in _BESIDE:

@@ -1,6 +1,6 @@
 """What came out: the baselines, the map, the chosen cell, the next-token tables, the files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -48,9 +48,9 @@ def heatmap(result: Result, surprises: tuple[Surprise, ...] = ()) -> None:
     )
 
 
-def still_heatmap(result: Result, key: str, reach: float | None = None) -> None:
-    """The map, to hover only: an unfinished one, or one among others or in a text."""
-    figure = heatmaps.heatmap(result, reach=reach, clickable=False)
+def still_heatmap(result: Result, key: str, beside: Sequence[Map] = ()) -> None:
+    """The map, to hover only: an unfinished one, or one `beside` others or in a text."""
+    figure = heatmaps.heatmap(result, beside=beside, clickable=False)
     st.plotly_chart(figure, key=key, config=MODEBAR)
 
 

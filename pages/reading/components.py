@@ -13,7 +13,6 @@ from core.result import Result
 from core.steps import once
 from core.study import Study
 from core.views import exports, names
-from core.views.colours import reach
 from core.views.run_figures import attention_map
 from pages.parts import answer, frame, html, inputs, onward, running, training
 from pages.parts.jobs import Job
@@ -43,13 +42,12 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         if (answered := frame.swept(replace(wanted, site=site), on)) is None:
             return
         results.append(answered[1])
-    shared = max(map(reach, results))
     for column, result in zip(st.columns(len(results)), results, strict=True):
         with column:
             st.markdown(f"**{SITES[result.experiment.site].title}** (`{result.experiment.site}`)")
             site = result.experiment.site
             with st.container(key=f"keeps_{site}"):  # a picture of it while it is drawn (page.js)
-                answer.still_heatmap(result, key=f"map_{site}", reach=shared)
+                answer.still_heatmap(result, key=f"map_{site}", beside=results)
 
     st.subheader("Heads")
     st.markdown("Each cell patches one head’s output at all positions. Click a head.")

@@ -210,7 +210,7 @@ def test_it_is_said_what_was_replaced_by_what_in_which_run():
     assert continued.patched_run(found) == f"{says} corrupted run’s (noise)"
     of_set = made((), Sampling(2), direction="position_mean")
     assert continued.patched_run(of_set) == (
-        "the clean run with nothing replaced by the position mean (mean)"
+        "the clean run with nothing replaced by the position mean (position_mean)"
     )
     data = json.loads(continued.to_json(found))
     assert (data["at"], data["components"]) == ("1,0", None)
