@@ -37,24 +37,25 @@ def shown(text: str, most: int = _LONGEST_MESSAGE) -> str:
 def opened(path: Path) -> BinaryIO:
     """A regular file to read. Raises OSError for any other, and ValueError for a name that no file
     can have."""
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - whoever asked closes it
+    file = open(path, "rb", opener=without_waiting)  # noqa: SIM115 - whoever asked closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError("it is no file")
     return file
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def without_waiting(path: str, flags: int) -> int:
+    """How to open a file that may be a pipe, of which nobody may be at the other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is a regular file that might be read; of a name that none can have there is
-    not."""
+def size_of(path: Path) -> int | None:
+    """The bytes of a regular file; None where there is none, nor could be one of that name."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        there = path.stat()
     except (OSError, ValueError):
-        return False
+        return None
+    return there.st_size if stat.S_ISREG(there.st_mode) else None
 
 
 def read(path: Path) -> bytes:
