@@ -7,9 +7,10 @@ of the teaching model's training is a model of its own, called `teaching@seed0-s
 """
 
 import hashlib
+import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +19,7 @@ from pathlib import Path
 import torch
 
 from core import card, teaching
+from core.engine import work
 from core.errors import UserError
 from core.result import ModelCard
 from core.teaching import history
@@ -27,6 +29,7 @@ from mingpt.bpe import Encoder, TokenizerError, load_encoder
 from mingpt.checkpoint import CheckpointError, read_config
 from mingpt.model import GPT
 from mingpt.repository import in_order as order_of
+from mingpt.settings import parameters
 
 # A directory whose subfolders the app offers as models; set by whoever starts the server.
 FOLDERS_VARIABLE = "PATCHBOARD_MODELS"
@@ -37,6 +40,8 @@ HUB_VARIABLE = "PATCHBOARD_HUB"
 # Half the memory for the large sizes, at two or three digits instead of six; set like the other.
 DTYPE_VARIABLE = "PATCHBOARD_DTYPE"
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+
+_LOGGER = logging.getLogger(__name__)
 
 _SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".bpe"}  # of the files that make a model
 
@@ -156,14 +161,42 @@ class LoadedModel:
 def catalogue() -> dict[str, Entry]:
     """Every model that can be chosen by name, the default first. Local folders are those of the
     directory that the environment variable PATCHBOARD_MODELS names, as `local/<folder>`."""
-    entries = [TEACHING, *_RELEASED]
-    if directory := os.environ.get(FOLDERS_VARIABLE):
-        entries += [
-            _local(f"local/{folder.name}", folder)
-            for folder in sorted(Path(directory).glob("*/"))
-            if os.path.isfile(folder / "config.json")
-        ]
+    entries = [TEACHING, *_RELEASED, *_locals()]
     return {entry.name: entry for entry in entries}
+
+
+def _locals() -> Iterator[Entry]:
+    """The subfolders of the directory that hold a config.json, whatever that may be. What cannot be
+    offered is left out, with a line in the log."""
+    directory = os.environ.get(FOLDERS_VARIABLE)
+    if not directory:
+        return
+    directory = os.path.expanduser(directory)
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError as error:
+        _log(f"{FOLDERS_VARIABLE}: {directory} cannot be listed: {error.strerror}.")
+        return
+    for name in names:
+        folder = Path(directory, name)
+        if not name.isprintable():  # nor is a byte that is no UTF-8
+            _log(f"{FOLDERS_VARIABLE}: {str(folder)!a} is left out: rename it.")
+            continue
+        try:
+            (folder / "config.json").lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            problem = f"{folder} cannot be read: {error.strerror}."
+            yield Entry(f"local/{name}", f"local/{name}", problem, folder)
+            continue
+        yield _local(f"local/{name}", folder)
+
+
+@lru_cache(maxsize=1000)
+def _log(message: str) -> None:
+    """Once, though the catalogue is asked for at every click."""
+    _LOGGER.warning("%s", message)
 
 
 def table() -> str:
@@ -242,16 +275,15 @@ def _repository(name: str) -> Entry:
     with suppress(CheckpointError):
         if config:
             sizes = read_config(config)
-            memory = _memory(**sizes)
+            memory = _memory(sizes)
             about = f"{about[:-1]}: {sizes['n_layer']} layers of width {sizes['n_embd']}."
     return Entry(name, name, about, memory=memory)
 
 
-def _memory(n_layer: int, n_embd: int, vocab_size: int, block_size: int, **_) -> int:
+def _memory(sizes: Mapping) -> int:
     """Bytes that a model takes when it is loaded, about: four a parameter, and half a gigabyte for
     the program."""
-    parameters = n_embd * (vocab_size + block_size + n_layer * (12 * n_embd + 13) + 2)
-    return 4 * parameters + 5 * 10**8
+    return 4 * parameters(**sizes) + 5 * 10**8
 
 
 def revisions_here(entry: Entry) -> list[str]:
@@ -469,8 +501,10 @@ def load(
     folder = download(entry, on_progress)
     started = time.perf_counter()
     before = _version(folder)
+    _check_whole(entry)
     try:
         encoder = _encoder(folder, before)
+        _check_memory(folder, DTYPES[dtype])
         if entry.checkpoint:
             gpt = history.load(entry.checkpoint).to(DTYPES[dtype])
         else:
@@ -504,6 +538,41 @@ def load(
         smoke_test=card.smoke_test(gpt, encoder, entry.closed_vocabulary),
     )
     return LoadedModel(entry, model, gpt, encoder, time.perf_counter() - started)
+
+
+def _check_whole(entry: Entry) -> None:
+    """Raise UserError for files of ours that no longer are what was downloaded."""
+    if entry.folder is None and (damaged := hub.damaged(entry.name)):
+        raise UserError(
+            f"{damaged[0]} is damaged: it no longer holds what was downloaded. Delete it, and it is"
+            " downloaded again.",
+            "model",
+        )
+
+
+def _check_memory(folder: Path, dtype: torch.dtype) -> None:
+    """Raise UserError for a model that finds no room, before anything of it is built."""
+    number, free = parameters(**read_config(folder)), work.available_memory()
+    needed = number * dtype.itemsize
+    if free is not None and needed > free:
+        raise UserError(
+            f"The model in {folder} has {number:,} parameters, which take {needed / 1e9:,.1f} GB of"
+            f" memory, and {free / 1e9:,.1f} GB are free: choose a smaller one, or half precision.",
+            "model",
+        )
+
+
+def can_fetch_again(entry: Entry) -> bool:
+    """Whether a model that cannot be loaded may be better once it is downloaded again."""
+    return entry.folder is None and bool(hub.doubtful(entry.name))
+
+
+def fetch_again(entry: Entry) -> None:
+    """Remove what may be damaged of a model, which a download then brings. Raises UserError."""
+    try:
+        hub.discard(entry.name)
+    except hub.HubError as error:
+        raise UserError(str(error), "model") from error
 
 
 def _source(entry: Entry) -> str:

@@ -29,6 +29,7 @@ from mingpt.weights import CheckpointError
 __all__ = ["CheckpointError", "read_config", "read_state", "write"]
 
 CONFIG = "config.json"
+_LONGEST_CONFIG = 1 << 20  # bytes; it is read whenever models are listed
 ADAPTER = "adapter_config.json"  # of the PEFT library
 
 _TRANSPOSED = re.compile(r"\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
@@ -54,7 +55,7 @@ def read_config(folder: Path) -> dict:
             " merge the two and save the model."
         )
     try:
-        content = files.read_json(path)
+        content = files.read_json(path, _LONGEST_CONFIG)
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} is not a model folder: it has no {CONFIG}. Name a folder that holds"

@@ -58,18 +58,18 @@ def size_of(path: Path) -> int | None:
     return there.st_size if stat.S_ISREG(there.st_mode) else None
 
 
-def read(path: Path) -> bytes:
-    """What a file holds. Raises OSError and ValueError."""
+def read(path: Path, most: int = LONGEST) -> bytes:
+    """What a file of at most so many bytes holds. Raises OSError and ValueError."""
     with opened(path) as file:
-        content = file.read(LONGEST + 1)
-    if len(content) > LONGEST:
-        raise ValueError(f"it has more than {LONGEST:,} bytes")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
     return content
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file says. Raises OSError and ValueError."""
-    return parsed(read(path))
+def read_json(path: Path, most: int = LONGEST) -> Any:
+    """What a JSON file of at most so many bytes says. Raises OSError and ValueError."""
+    return parsed(read(path, most))
 
 
 def parsed(content: bytes) -> Any:

@@ -370,7 +370,10 @@ def test_what_a_download_takes_is_known_once_the_hub_was_asked(stand_in, monkeyp
 
 def test_the_memory_of_the_released_sizes_is_that_of_any_model_of_their_sizes():
     for name, sizes in (("gpt2", (12, 768)), ("gpt2-medium", (24, 1024)), ("gpt2-xl", (48, 1600))):
-        memory = models._memory(*sizes, vocab_size=50_257, block_size=1024)
+        n_layer, n_embd = sizes
+        memory = models._memory(
+            {"n_layer": n_layer, "n_embd": n_embd, "vocab_size": 50_257, "block_size": 1024}
+        )
         assert round(memory / 1e9) == named(name).memory / 1e9
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from mingpt import part
 from mingpt import download as module
+from mingpt import part
 from mingpt.download import CHUNK, TRIES, DownloadError, File, download
 from tests.stand_in_hub import Answer, StandInHub
 
