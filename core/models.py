@@ -503,8 +503,8 @@ def load(
     before = _version(folder)
     _check_whole(entry)
     try:
-        encoder = _encoder(folder, before)
         _check_memory(folder, DTYPES[dtype])
+        encoder = _encoder(folder, before)
         if entry.checkpoint:
             gpt = history.load(entry.checkpoint).to(DTYPES[dtype])
         else:

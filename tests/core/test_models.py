@@ -110,11 +110,11 @@ def test_a_folder_called_like_a_released_model_is_loaded_from_there(tmp_path, mo
     assert (loaded.card.name, loaded.card.layers) == (name, 3)
 
 
-@pytest.mark.parametrize("use", [load, load_tokenizer])
-def test_a_folder_that_was_removed_since_it_was_found_is_a_mistake(folder, use):
+def test_a_folder_that_was_removed_since_it_was_found_is_a_mistake(folder):
     entry = find(str(folder))
     shutil.rmtree(folder)
-    assert f"{folder} holds no tokenizer" in str(refused(use, entry))
+    assert f"{folder} is not a model folder" in str(refused(load, entry))
+    assert f"{folder} holds no tokenizer" in str(refused(load_tokenizer, entry))
     assert models.version(entry) == ()
 
 

@@ -212,7 +212,8 @@ def test_folders_of_any_kind_among_the_models_harm_nobody(open_app, folders):
     app = open_app()
     assert app.maps and not app.problems
     local = [title for title in app.widget("field_model").options if "local" in title]
-    assert local == ["local/deep", "local/piped", "local/tiny"]
+    assert local == ["local/deep", "local/piped", "local/round", "local/tiny"]
     assert "it is nested too deeply" in open_app(**TYPED, model="local/deep").problems[0]
+    assert "Too many levels" in open_app(**TYPED, model="local/round").problems[0]
     assert "it is no file" in open_app(**TYPED, model="local/piped").problems[0]
     assert open_app(**TYPED, model="local/tiny").maps
