@@ -18,10 +18,11 @@ from time import sleep, time
 from typing import TypeVar
 
 import requests
+from urllib3.exceptions import ProtocolError
 
 from mingpt import checked, files
 from mingpt.background import in_background
-from mingpt.part import DownloadError, File, Part, explaining, locked
+from mingpt.part import DownloadError, File, Part, explaining, locked, strong
 
 __all__ = ["DownloadError", "File", "Refused", "ask", "download", "shown", "site"]
 
@@ -148,7 +149,7 @@ def _attempt(url: str, file: File, part: Part, report: Report, token: str | None
             part.discard()
             raise _Interrupted(f"{site(url)} sent another part of the file", "Try again.")
         if response.status_code == 200:
-            part.restart(_strong_etag(response))
+            part.restart(strong(response.headers.get("ETag", "")))
         part.check_space(size)
         for done in part.append(chunks):
             if size is not None and done > size:
@@ -210,7 +211,8 @@ def _get(url: str, headers: dict[str, str]) -> requests.Response:
     except requests.ConnectionError as error:
         reason = f"no connection to {_failed_site(error, url)}"
         fix = "Connect to the internet, or check the proxy settings, and try again."
-        raise _Interrupted(reason, fix, reached=False) from None
+        was_closed = isinstance(next(iter(error.args), None), ProtocolError)  # by who was reached
+        raise _Interrupted(reason, fix, reached=was_closed) from None
     except Exception as error:  # an address, a proxy or a header that is none; it may be quoted
         raise DownloadError(
             f"the hub cannot be asked ({type(error).__name__}). Check HF_ENDPOINT and the proxy"
@@ -304,7 +306,11 @@ def _whole_sizes(response: requests.Response, offset: int) -> set[int]:
 def _continues(response: requests.Response, offset: int, etag: str | None) -> bool:
     """Whether the answer is the rest of the version `etag`, from byte `offset` on."""
     starts = response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
-    return response.status_code == 206 and starts and _strong_etag(response) in (None, etag)
+    return (
+        response.status_code == 206
+        and starts
+        and strong(response.headers.get("ETag", "")) in (None, etag)
+    )
 
 
 def _pause(seconds: float, while_waiting: Callable[[], None]) -> None:
@@ -313,13 +319,6 @@ def _pause(seconds: float, while_waiting: Callable[[], None]) -> None:
         while_waiting()
         sleep(min(TICK, seconds))
         seconds -= TICK
-
-
-def _strong_etag(response: requests.Response) -> str | None:
-    """The ETag, if it vouches for every byte; only such a one may continue a download."""
-    etag = response.headers.get("ETag", "")
-    is_one = etag.startswith('"') and etag.isascii() and etag.isprintable()
-    return etag if is_one else None
 
 
 def shown(url: str) -> str:

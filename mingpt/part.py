@@ -48,6 +48,12 @@ class File:
         return Part(folder / self.name).size
 
 
+def strong(etag: str) -> str | None:
+    """An ETag, if it vouches for every byte and can be sent: only such a one may continue a
+    download."""
+    return etag if etag.startswith('"') and etag.isascii() and etag.isprintable() else None
+
+
 class Part:
     """The bytes of a file that have arrived, and the ETag of the version they belong to."""
 
@@ -70,7 +76,7 @@ class Part:
     def etag(self) -> str | None:
         """None where nothing is known: such bytes cannot be continued safely."""
         try:
-            return files.read(self._etag_path).decode("ascii") or None
+            return strong(files.read(self._etag_path).decode("ascii"))
         except (OSError, ValueError):
             return None
 

@@ -96,6 +96,9 @@ class StandInHub:
         """Answer the next requests for the content of `file` so, and the ones after that well."""
         self._plans[file].extend(answers)
 
+    def forget_plans(self) -> None:
+        self._plans.clear()
+
     def next_answer(self, file: str) -> Answer:
         plan = self._plans[file]
         return plan.pop(0) if plan else Answer()

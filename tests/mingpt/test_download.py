@@ -511,7 +511,7 @@ def test_bytes_of_another_version_never_end_a_download_that_would_succeed_withou
     hub, tmp_path, file, size, is_believed
 ):
     """Also where the hub takes them for those of its own version, and where connections drop."""
-    etag = f'"{hashlib.sha256(b"xet" + WEIGHTS).hexdigest()}"' if is_believed else '"another"'
+    etag = f'"{hashlib.sha256(b"xet" + WEIGHTS).hexdigest()}"' if is_believed else '"another\n"'
     leave_stale(tmp_path, (OTHER_WEIGHTS * 2)[:size], etag)
     hub.plan("model.safetensors", *[Answer(cut_after=CHUNK + 1000)] * 9)
     assert get(hub, tmp_path, file) == WEIGHTS
