@@ -6,6 +6,7 @@ Of a tensor its name and shape are told first, and it is read only when it is as
 reads a folder decides what of it is worth the memory.
 """
 
+import io
 import os
 import pickle
 import pickletools
@@ -30,8 +31,11 @@ PICKLED_SHARD_INDEX = "pytorch_model.bin.index.json"
 # Bytes that are read by one handle: what was read of a file stays in memory until its handle goes,
 # and to open one takes as long as there are tensors.
 _BY_A_HANDLE = 1 << 26
-# No model has as many tensors, and of pickles it takes a while to find out which they are.
-_MOST_TENSORS = 50_000
+# What no model has, and what takes seconds to look through: tensors, bytes that list them, and
+# pieces that a pickle is read in.
+_MOST_TENSORS = 20_000
+_LONGEST_LIST = 1 << 22
+_MOST_PIECES = 1_000_000
 
 
 class CheckpointError(Unusable):
@@ -69,6 +73,13 @@ def tensors(folder: Path) -> Iterator[Given]:
 def _safetensors(path: Path) -> Iterator[Given]:
     _check_there(path)
     with _explained(path):
+        with path.open("rb") as begin:
+            length = int.from_bytes(begin.read(8), "little")
+        if _LONGEST_LIST < length < path.stat().st_size:
+            raise CheckpointError(
+                f"{path} lists its tensors in {length:,} bytes: more than {_LONGEST_LIST:,} are no"
+                " GPT-2."
+            )
         file = _Safetensors(path)
         _check_number(path, len(file.names))
         for name in file.names:
@@ -117,9 +128,14 @@ def _shards(index: Path) -> list[Path]:
 
 def _pickled(path: Path) -> Iterator[Given]:
     _check_there(path)
-    _check_archive(path)
+    is_archive = _is_archive(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") if is_archive else _InPieces(path) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except _TooManyPieces:
+        raise CheckpointError(
+            f"{path} holds more than the weights of a model: save its state_dict alone."
+        ) from None
     except Exception as error:  # of a damaged file torch raises almost anything
         if not _is_whole(path, error):
             raise CheckpointError(_damaged(path)) from error
@@ -180,11 +196,12 @@ def _check_number(path: Path, number: int) -> None:
         )
 
 
-def _check_archive(path: Path) -> None:
-    """Refuse an archive that no saving of a model makes, before it is unpacked."""
+def _is_archive(path: Path) -> bool:
+    """Whether it is a zip archive. One that no saving of a model makes is refused before it is
+    unpacked."""
     try:
         if not zipfile.is_zipfile(path):
-            return
+            return False
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except Exception as error:  # a damaged one raises almost anything
@@ -192,6 +209,31 @@ def _check_archive(path: Path) -> None:
     _check_number(path, len(members))
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise CheckpointError(f"{path} is compressed, as no saved model is: save it again.")
+    listed = sum(member.file_size for member in members if member.filename.endswith(".pkl"))
+    if listed > _LONGEST_LIST:
+        raise CheckpointError(
+            f"{path} lists what it holds in {listed:,} bytes: save the model's state_dict alone."
+        )
+    return True
+
+
+class _TooManyPieces(Exception):
+    pass
+
+
+class _InPieces(io.BufferedReader):
+    """A file that is read in so many pieces at most: a pickle of nothing but instructions would
+    take minutes."""
+
+    def __init__(self, path: Path):
+        super().__init__(io.FileIO(path))
+        self._left = _MOST_PIECES
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooManyPieces
+        return super().read(size)
 
 
 def _is_whole(path: Path, error: Exception) -> bool:
@@ -206,7 +248,7 @@ def _is_whole(path: Path, error: Exception) -> bool:
                 return archive.testzip() is None
         if not isinstance(error, pickle.UnpicklingError):
             return False
-        with path.open("rb") as file:
+        with _InPieces(path) as file:
             for _ in range(4):
                 if file.peek(1):
                     all(pickletools.genops(file))  # reads to the end of one pickle, and runs none
