@@ -111,7 +111,7 @@ def revisions(name: str) -> dict[str, str]:
 def kept(repo: str | None = None) -> list[Named]:
     """The repositories, or one's revisions, of which this machine knows which commit they are."""
     found = []
-    with suppress(HubError):
+    with suppress(HubError, OSError):
         folder = Named(repo).folder if repo else "*--*"
         for path in cache_folder().glob(f"{folder}/*.json"):
             with suppress(HubError):

@@ -1,6 +1,7 @@
 """Where models are looked for, and what fetching one brings, on a stand-in for the hub."""
 
 import hashlib
+import os
 import random
 import re
 import shutil
@@ -357,3 +358,74 @@ def test_a_snapshot_with_weights_of_another_size_is_passed_over(cached_repo, sta
     (snapshot / "model.safetensors").write_bytes(CONTENTS["model.safetensors"][:-1])
     assert hub.locate("gpt2") is None
     assert hub.fetch("gpt2") != snapshot
+
+
+# Damage
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])  # with and without checksums known beforehand
+@pytest.mark.parametrize("file", CONTENTS)
+def test_a_damaged_file_is_noticed_and_fetched_again(stand_in, name, file):
+    path = hub.fetch(name) / file
+    assert hub.damaged(name) == hub.doubtful(name) == []
+    content = bytearray(CONTENTS[file])
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert hub.damaged(name) == hub.doubtful(name) == [path]
+    asked = len(stand_in.requests)
+    hub.discard(name)
+    assert hub.locate(name) is None
+    assert content_of(hub.fetch(name)) == CONTENTS
+    assert {request.file for request in stand_in.requests[asked:]} == {file}
+    assert hub.damaged(name) == []
+
+
+def test_of_a_file_brought_by_hand_it_is_known_what_the_release_says_of_it(tmp_path, no_network):
+    place(tmp_path / "home/.cache/patchboard/gpt2")
+    folder = place(tmp_path / "home/.cache/patchboard/gpt2-xl")
+    assert hub.damaged("gpt2") == hub.doubtful("gpt2") == hub.damaged("gpt2-xl") == []
+    doubtful = {path.name for path in hub.doubtful("gpt2-xl")}
+    assert doubtful == {file.name for file in hub.MODELS["gpt2-xl"].files if not file.checksum}
+    assert all((folder / name).exists() for name in doubtful)
+
+
+def test_a_damaged_file_of_another_cache_is_not_taken_over_and_stays(cached_repo, stand_in):
+    snapshot = place(cached_repo / "snapshots" / REVISION, "merges.txt")
+    damaged = bytes(len(CONTENTS["model.safetensors"]))
+    (snapshot / "model.safetensors").write_bytes(damaged)
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+    assert (snapshot / "model.safetensors").read_bytes() == damaged
+    assert {request.file for request in stand_in.requests} == {"merges.txt", "model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    "ref", [b"\x00", b"a\x00b", b"..", b"a/b", b"\xff", b"", b"a" * 5000, None]
+)
+def test_a_reference_of_another_cache_that_names_nothing_is_none(cached_repo, ref, monkeypatch):
+    (cached_repo / "refs").mkdir(parents=True)
+    (cached_repo / "snapshots").mkdir()
+    path = cached_repo / "refs" / "main"
+    os.mkfifo(path) if ref is None else path.write_bytes(ref)
+    of_a_branch = Release("openai-community/gpt2", "main", (File("config.json", 1),))
+    monkeypatch.setitem(hub.MODELS, "distil", of_a_branch)
+    for name in (*hub.MODELS, "openai-community/gpt2", "openai-community/gpt2@main"):
+        assert hub.locate(name) is None
+        assert hub.state(name).status == "absent"
+    assert hub.kept() == []
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name", "round", "file/below", "a" * 300])
+def test_a_cache_that_cannot_be_is_said_to_be_none_only_where_it_is_needed(
+    monkeypatch, tmp_path, stand_in, place
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / "file").write_text("no folder")
+    for name in ("PATCHBOARD_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, place)
+    for name in (*hub.MODELS, "some-one/else"):
+        assert hub.locate(name) is hub.locate_config(name) is None
+        assert hub.state(name).status == "absent"
+        assert hub.damaged(name) == hub.doubtful(name) == hub.kept() == []
+    with pytest.raises(HubError, match="set PATCHBOARD_CACHE to"):
+        hub.fetch("gpt2")
