@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from core import models
+from core.catalogue import _memory
 from core.errors import UserError
 from core.models import catalogue, find, fingerprint, load, load_tokenizer, named
 from core.presets import PRESETS
@@ -90,6 +91,47 @@ def test_a_damaged_local_model_is_listed_and_says_what_is_wrong(folder, tmp_path
     assert list(catalogue()) == ["teaching", *RELEASED]
 
 
+def test_folders_that_cannot_be_offered_are_left_out_with_a_line_in_the_log(
+    folder, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
+    os.rename(folder, os.fsencode(tmp_path) + b"/\xff")
+    for _ in range(3):
+        assert list(catalogue()) == ["teaching", *RELEASED]
+    (tmp_path / "round").symlink_to("round")
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path / "round"))
+    assert list(catalogue()) == ["teaching", *RELEASED]
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, "~nobody-of-this-name")
+    assert list(catalogue()) == ["teaching", *RELEASED]
+    said = [record.message for record in caplog.records]
+    assert said == [
+        f"PATCHBOARD_MODELS: '{tmp_path}/\\udcff' is left out: rename it.",
+        f"PATCHBOARD_MODELS: {tmp_path}/round cannot be listed: Too many levels of symbolic links.",
+        "PATCHBOARD_MODELS: ~nobody-of-this-name cannot be listed: No such file or directory.",
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="there is one user only")
+def test_a_folder_that_one_may_not_look_into_is_listed_with_that(folder, tmp_path, monkeypatch):
+    """Root may look into every folder, so we become nobody for a moment."""
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
+    for above in [*tmp_path.parents][:-1]:
+        if not above.stat().st_mode & 0o001:
+            above.chmod(0o711)
+    shutil.copytree(folder, tmp_path / "sound")
+    folder.chmod(0)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        entries = catalogue()
+    finally:
+        if is_root:
+            os.seteuid(0)
+    assert entries["local/mine"].about == f"{folder} cannot be read: Permission denied."
+    assert entries["local/sound"].about == "A local folder: 3 layers of width 8."
+
+
 def test_a_path_is_a_model_on_the_command_line_alone(folder):
     assert find(str(folder)).location == folder
     assert "There is no model" in str(refused(named, str(folder)))
@@ -126,7 +168,7 @@ def test_a_folder_that_is_removed_while_models_are_listed_is_none_or_says_so(
         return read_config(path)
 
     monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(models, "read_config", remove_first)
+    monkeypatch.setattr("core.catalogue.read_config", remove_first)
     assert "it has no config.json" in catalogue()["local/mine"].about
     assert "local/mine" not in catalogue()
 
@@ -229,6 +271,19 @@ def test_a_token_id_that_the_model_has_no_row_for_is_refused(folder):
     (folder / "vocab.json").write_text(json.dumps(vocabulary | {"ĠLee": 99_999}))
     text = "ids for 100,000 tokens and the model only 276: they do not belong together."
     assert text in str(refused(load, find(str(folder))))
+
+
+def test_a_model_that_finds_no_room_is_refused_with_the_numbers_before_it_is_built(
+    folder, monkeypatch
+):
+    config = json.loads((folder / "config.json").read_text()) | {"n_embd": 80_000}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(models.work, "available_memory", lambda: 20 * 10**9)
+    monkeypatch.setattr(models, "GPT", None)
+    assert str(refused(load, find(str(folder)), dtype="bfloat16")) == (
+        f"The model in {folder} has 230,426,240,000 parameters, which take 460.9 GB of memory, and"
+        " 20.0 GB are free: choose a smaller one, or half precision."
+    )
 
 
 @pytest.mark.parametrize("device", ["nonsense", "", "vulkan", "hpu", "meta"])
@@ -371,7 +426,7 @@ def test_what_a_download_takes_is_known_once_the_hub_was_asked(stand_in, monkeyp
 def test_the_memory_of_the_released_sizes_is_that_of_any_model_of_their_sizes():
     for name, sizes in (("gpt2", (12, 768)), ("gpt2-medium", (24, 1024)), ("gpt2-xl", (48, 1600))):
         n_layer, n_embd = sizes
-        memory = models._memory(
+        memory = _memory(
             {"n_layer": n_layer, "n_embd": n_embd, "vocab_size": 50_257, "block_size": 1024}
         )
         assert round(memory / 1e9) == named(name).memory / 1e9

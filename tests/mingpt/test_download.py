@@ -20,10 +20,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mingpt import download as module
 from mingpt import part
 from mingpt.download import CHUNK, TRIES, DownloadError, File, download
+from tests import hostile
 from tests.stand_in_hub import Answer, StandInHub
 
 WEIGHTS = random.Random(0).randbytes(300_000)
@@ -549,3 +552,20 @@ def test_a_pipe_in_the_cache_keeps_nobody_waiting(hub, tmp_path, suffix):
         assert get(hub, tmp_path) == WEIGHTS
     except DownloadError as error:
         assert "could not be written" in str(error)
+
+
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_a_hub_answers_the_file_comes_or_a_sentence(data, hub, tmp_path_factory):
+    """And the file comes, where the trouble passes."""
+    folder = tmp_path_factory.mktemp("hostile")
+    answers, passes = hostile.answers(data.draw, WEIGHTS)
+    hub.forget_plans()
+    hub.plan("model.safetensors", *answers)
+    if data.draw(st.booleans()):
+        version = f'"{hashlib.sha256(b"xet" + WEIGHTS).hexdigest()}"'
+        hostile.leave_a_part(data.draw, folder, "model.safetensors", WEIGHTS, version)
+    file = data.draw(st.sampled_from([PINNED, UNPINNED]))
+    url = f"{hub.url}/{REPO}/resolve/main/{file.name}"
+    said = hostile.downloaded(url, folder, file, WEIGHTS)
+    assert said == "the file" if passes else said in ("the file", "given up")
