@@ -62,7 +62,7 @@ def read_config(folder: Path) -> dict:
             f" {CONFIG}, {weights.WHOLE} and its tokenizer's files, as save_pretrained writes them."
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+        raise CheckpointError(f"{path} cannot be read: {files.reason(error)}.") from error
     try:
         return settings.understood(content)
     except ValueError as error:

@@ -34,6 +34,11 @@ def shown(text: str, most: int = _LONGEST_MESSAGE) -> str:
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
 
 
+def reason(error: Exception) -> str:
+    """Why a file could not be read, without its name."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def opened(path: Path) -> BinaryIO:
     """A regular file to read. Raises OSError for any other, and ValueError for a name that no file
     can have."""

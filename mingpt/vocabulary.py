@@ -46,7 +46,7 @@ def read_object(path: Path) -> dict | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise TokenizerError(f"{path} cannot be read: {error}.") from error
+        raise TokenizerError(f"{path} cannot be read: {files.reason(error)}.") from error
     if not isinstance(found, dict):
         raise TokenizerError(f"{path} is not laid out as a tokenizer's file: it is no object.")
     return found
@@ -92,7 +92,7 @@ def _parsed_pair(folder: Path, names: tuple[str, str]) -> tuple[dict[str, int], 
         path = merges
         lines = [line for line in re.split("\r\n?|\n", files.read(path).decode("utf-8")) if line]
     except (OSError, ValueError) as error:
-        raise TokenizerError(f"{path} cannot be read: {error}.") from error
+        raise TokenizerError(f"{path} cannot be read: {files.reason(error)}.") from error
     if lines and lines[0].startswith("#version"):
         del lines[0]
     return tokens, [tuple(line.split(" ")) for line in lines]

@@ -185,8 +185,7 @@ def _check_there(path: Path) -> None:
     except FileNotFoundError as error:
         raise CheckpointError(f"{_damaged(path)} (There is no such file.)") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path} cannot be read: {reason}.") from error
+        raise CheckpointError(f"{path} cannot be read: {files.reason(error)}.") from error
 
 
 def _check_number(path: Path, number: int) -> None:

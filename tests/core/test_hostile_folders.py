@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core import models
 from tests import hostile
 
-SOME = settings(max_examples=150, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=100, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +17,7 @@ def sound(model_folder):
     return models.load(models.find(str(model_folder)))
 
 
+@pytest.mark.filterwarnings("ignore")
 @SOME
 @given(data=st.data())
 def test_a_folder_with_faults_is_refused_or_the_model_it_was(

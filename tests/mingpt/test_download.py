@@ -511,9 +511,10 @@ def leave_stale(folder: Path, content: bytes, etag: str) -> None:
 @pytest.mark.parametrize("size", [1, 100_000, 299_999, 300_000, 400_000])
 @pytest.mark.parametrize("is_believed", [False, True])
 def test_bytes_of_another_version_never_end_a_download_that_would_succeed_without_them(
-    hub, tmp_path, file, size, is_believed
+    hub, tmp_path, monkeypatch, file, size, is_believed
 ):
     """Also where the hub takes them for those of its own version, and where connections drop."""
+    monkeypatch.setattr(module, "TRIES", 3)
     etag = f'"{hashlib.sha256(b"xet" + WEIGHTS).hexdigest()}"' if is_believed else '"another\n"'
     leave_stale(tmp_path, (OTHER_WEIGHTS * 2)[:size], etag)
     hub.plan("model.safetensors", *[Answer(cut_after=CHUNK + 1000)] * 9)
@@ -527,7 +528,7 @@ def test_a_file_that_is_damaged_in_one_piece_is_not_fetched_twice(hub, tmp_path)
     assert len(hub.content_requests("model.safetensors")) == 1
 
 
-@pytest.mark.parametrize("answer", [Answer(silent_for=5), Answer(pace=1)])
+@pytest.mark.parametrize("answer", [Answer(silent_for=5), Answer(pace=5)])
 def test_who_waits_for_an_answer_can_go_at_once_and_another_takes_over(hub, tmp_path, answer):
     hub.plan("model.safetensors", answer)
     left = threading.Event()
@@ -537,11 +538,11 @@ def test_who_waits_for_an_answer_can_go_at_once_and_another_takes_over(hub, tmp_
         if left.is_set():
             raise Cancelled
 
+    begun = time.monotonic()
     with pytest.raises(Cancelled):
         get(hub, tmp_path, report=report)
-    begun = time.monotonic()
     assert get(hub, tmp_path) == WEIGHTS
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 0.3 + 1
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in files here")

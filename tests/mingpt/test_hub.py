@@ -402,7 +402,8 @@ def test_a_damaged_file_of_another_cache_is_not_taken_over_and_stays(cached_repo
     "ref", [b"\x00", b"a\x00b", b"..", b"a/b", b"\xff", b"", b"a" * 5000, None]
 )
 def test_a_reference_of_another_cache_that_names_nothing_is_none(cached_repo, ref, monkeypatch):
-    (cached_repo / "refs").mkdir(parents=True)
+    place(cached_repo)  # where a name of two dots would lead
+    (cached_repo / "refs").mkdir()
     (cached_repo / "snapshots").mkdir()
     path = cached_repo / "refs" / "main"
     os.mkfifo(path) if ref is None else path.write_bytes(ref)
