@@ -430,7 +430,7 @@ def _print_many(
     if out:
         made = many_files.files(answered) if isinstance(answered, Answer) else {}
         for name, make in ({"answer.json": lambda: said} | made).items():
-            output.replace(Path(out, name), make())
+            output.write(Path(out, name), make())
     if "json" in files:
         output.write(files["json"], said)
     if files.get("json") != "-":

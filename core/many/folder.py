@@ -86,13 +86,13 @@ def begin(folder: Path, head: Head) -> Store:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}.", "out") from error
-        output.replace(folder / SURVEY, json.dumps(plain(head), indent=1))
+        output.write(folder / SURVEY, json.dumps(plain(head), indent=1))
     return Store(folder)
 
 
 def keep_screened(folder: Path, screened: dict[str, Screened]) -> None:
     """What the model says to every pair, by id. Raises UserError."""
-    output.replace(folder / SCREENED, json.dumps(plain(screened)))
+    output.write(folder / SCREENED, json.dumps(plain(screened)))
 
 
 def screened(folder: Path) -> dict[str, Screened]:
@@ -107,7 +107,7 @@ def finish(folder: Path, head: Head, pairs: Sequence[tuple[str, Fitted]], about:
     """Write down what `Answer.of` takes but for the values of the pairs, which are in the store by
     these digests. Raises UserError."""
     whole = plain(head) | {"pairs": plain(pairs), "about": plain(about)}
-    output.replace(folder / SURVEY, json.dumps(whole, indent=1))
+    output.write(folder / SURVEY, json.dumps(whole, indent=1))
 
 
 def merge(folders: Sequence[Path], out: Path | None = None) -> Answer:

@@ -102,6 +102,7 @@ def model_of(wanted: Experiment) -> Shelf | None:
         return keeping.shelf(wanted.model)
     except UserError as error:
         html.show(html.problem(str(error)))
+        download.offer_again(entry)
         return None
 
 

@@ -182,7 +182,7 @@ MISTAKES = [
     ({"target": "a\n\nb"}, "a⏎⏎b"),
     ({"metric": "magic"}, "There is no metric 'magic': choose one of logit_diff, recovery"),
     ({"model": "gpt5"}, "There is no model 'gpt5': choose teaching, gpt2"),
-    ({"model": "/"}, "/ holds no tokenizer"),
+    ({"model": "/"}, "/ is not a model folder: it has no config.json"),
     ({"device": "nonsense"}, "The device 'nonsense' cannot be used"),
     ({"clean": None}, "the following arguments are required: --clean"),
     ({"csv": "no\nfolder/out"}, "cannot write no folder/out: there is no folder"),
