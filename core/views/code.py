@@ -24,6 +24,9 @@ from core.question.sites import SITES
 if TYPE_CHECKING:  # these need torch, and a program is text
     from core.models import Entry, LoadedModel
 
+# The functions that write a program, and what each is like.
+WAYS = {"plain": "A run for each cell, explained", "fast": "The fast way, in a few lines"}
+
 _WIDTH = 88  # characters of a line of comment
 
 
