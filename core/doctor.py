@@ -9,6 +9,7 @@ from itertools import chain, islice, zip_longest
 
 import torch
 
+from core.engine import work
 from core.engine.runs import record, recording, run_bytes
 from core.engine.sweep import sizes_of
 from core.models import LoadedModel
@@ -55,11 +56,16 @@ def told_apart(plain: PlainRuns, most: int = 4) -> dict[str, tuple[Ranked, ...]]
 
 
 def swaps(
-    model: LoadedModel, clean: tuple[Token, ...], position: int, target: int, before: int = 0
-) -> Steps[tuple[Swap, ...]]:
+    model: LoadedModel,
+    clean: tuple[Token, ...],
+    position: int,
+    target: int | None = None,
+    before: int = 0,
+) -> Steps[tuple[Token, tuple[Swap, ...]]]:
     """Some TRIED words in the place of the token of a text at `position`, those that flip the
     answer, the surest first: they leave the text as many tokens. `target` is the answer to the text
-    as it is, `before` how many tokens of the text were put before it."""
+    as it is, by default the likeliest, and comes first of what is given; `before` is how many
+    tokens were put before the text."""
     ids = tuple(t.id for t in clean)
     words = _words(model, ids, position, before)
     tried = list(islice(words, TRIED))
@@ -74,18 +80,26 @@ def swaps(
         states += [run.state for run in runs]
     found = []
     unembedding = Unembedding(model.gpt.lm_head.weight)
-    before_swap = unembedding.logits(states[0]).softmax(dim=-1)
+    unswapped = unembedding.logits(states[0]).softmax(dim=-1)
+    target = unswapped.argmax().item() if target is None else target
     for (word, _, text), state in zip(tried, states[1:], strict=True):
         logits = unembedding.logits(state)
         probs = logits.softmax(dim=-1)
         answer = next(i for i in logits.topk(2).indices.tolist() if i != target)
-        leads = (before_swap[target] - before_swap[answer], probs[answer] - probs[target])
+        leads = (unswapped[target] - unswapped[answer], probs[answer] - probs[target])
         lead = min(of.item() for of in leads)
         said = token(answer, model.encoder)
         if lead > 0 and can_be_typed(said, model.encoder):
             row = Ranked(1, said, logits[answer].item(), probs[answer].item())
             found.append(Swap(word, text, row, lead))
-    return tuple(sorted(found, key=lambda swap: -swap.lead))
+    return token(target, model.encoder), tuple(sorted(found, key=lambda swap: -swap.lead))
+
+
+def seconds(model: LoadedModel, T: int, position: int) -> float:
+    """About how long `swaps` takes on a text of T tokens."""
+    L, C, M, _, _ = sizes_of(model.gpt)
+    operations = TRIED * work.run_work(L, C, M, T, 0, position, T - position)
+    return work.seconds_for(operations, model.gpt.lm_head.weight.device.type)
 
 
 def _words(

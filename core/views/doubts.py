@@ -54,13 +54,15 @@ def doubts(
     typed: Callable[[Token], bool] = lambda token: True,
     apart: Mapping[str, tuple[Ranked, ...]] = _NOTHING,
     written: Callable[[tuple[Token, ...]], str | None] = lambda tokens: None,
+    is_example: bool = False,
 ) -> tuple[Doubt, ...]:
     """What is doubtful about a result, what weighs most first.
 
     `contenders` are target and foil as the "clean" and the "corrupted" run have them, `unknown` the
     words of the texts that the model does not know, and `typed` says whether a token can be typed.
     `apart` is what each run expects that the other does not, and `written` gives the text that is
-    read as some tokens, where there is one.
+    read as some tokens, where there is one. An example, which has a question of its own, may change
+    several places at once.
     """
     found = []
     if result.other and (hardly := _hardly_differ(result, typed)):
@@ -85,7 +87,7 @@ def doubts(
     before = [_not_known(unknown)] if unknown else []
     if compared and (stands := _stands_already(result, written)):
         before.append(stands)
-    if result.other and (changes := _changes_at_once(result, written)):
+    if result.other and not is_example and (changes := _changes_at_once(result, written)):
         found.append(changes)
     return (*before, *found)
 

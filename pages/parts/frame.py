@@ -13,7 +13,7 @@ from core.question.experiment import Experiment
 from core.question.pair import Draft
 from core.result import Result
 from core.study import Study, draft_for
-from pages.parts import answer, download, experiment, html, inputs, keeping, running
+from pages.parts import answer, download, experiment, html, inputs, keeping, running, suggestions
 from pages.parts.keeping import Shelf
 
 _ANSWERED = "answered"  # what of the session the page answers
@@ -42,6 +42,8 @@ def ask() -> None:
     with problems:
         for problem in draft.problems.values():
             html.show(html.problem(str(problem)))
+        if on:
+            suggestions.equal_lengths(draft, on)
     st.session_state[_HAS_MODEL] = on is not None
     now, before = experiment.current(), st.session_state.get(_ANSWERED)
     if on and not draft.problems:

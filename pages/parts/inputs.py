@@ -6,9 +6,9 @@ from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.pair import Draft
 from core.question.sites import SITES
-from core.question.tokens import Token, can_be_typed, with_leading_space
+from core.question.tokens import Token, can_be_typed, count_before, with_leading_space
 from core.views.colour_bar import VIEWS
-from pages.parts import experiment, html, keeping, look, running
+from pages.parts import experiment, html, keeping, look, running, suggestions
 from pages.parts.keeping import Shelf
 
 TEXTS = {"clean": "Clean text", "corrupted": "Corrupted text"}
@@ -31,7 +31,9 @@ def typed(draft: Draft, on: Shelf | None) -> None:
             with column:
                 _contender(field, side, draft, on)
     if draft.clean or draft.corrupted:
-        html.show(html.ribbon(draft.clean or (), draft.corrupted or ()))
+        first = count_before(on.model.encoder, experiment.current().bos) if on else None
+        html.show(html.ribbon(draft.clean or (), draft.corrupted or (), first))
+    suggestions.swaps(draft, on)
 
 
 def _flag_blank_end(field: str) -> None:
@@ -74,6 +76,8 @@ def _contender(field: str, side: str, draft: Draft, on: Shelf | None) -> None:
             help=f"Put in what the model expects most after the {side} text.",
             disabled=on is None or not draft.texts_fit,
         )
+
+    suggestions.standing_slot(field)
 
 
 def choice(field: str) -> None:

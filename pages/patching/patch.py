@@ -7,7 +7,18 @@ from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Result
 from core.views import colour_bar
-from pages.parts import answer, doubts, frame, html, inputs, keeping, look, running, training
+from pages.parts import (
+    answer,
+    doubts,
+    frame,
+    html,
+    inputs,
+    keeping,
+    look,
+    running,
+    suggestions,
+    training,
+)
 from pages.parts.keeping import Shelf
 
 
@@ -24,11 +35,12 @@ def page() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             inputs.options(given, views=True)
             training.switch()
+            suggested = frame.answer_part("suggested")
     if given:
-        _answer(*given, left, right)
+        _answer(*given, left, right, suggested)
 
 
-def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
+def _answer(wanted: Experiment, on: Shelf, left, right, suggested) -> None:
     job = keeping.study_job(wanted, on)
     study = job.of
     with left:
@@ -62,6 +74,9 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         with chart:
             html.show(html.problem(str(error)))
         return
+    suggestions.standing(study, result)
+    with suggested:
+        suggestions.tokens(study, result)
     with above:
         if at := answer.selected(result):
             html.show(html.cell(result, *at))
