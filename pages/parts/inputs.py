@@ -21,7 +21,7 @@ _WANTED = "wanted_top"
 def typed(draft: Draft, on: Shelf | None) -> None:
     """Both texts and both tokens that compete, and under them all that was read from them,
     position under position. Without a model nothing is read, and nothing is offered."""
-    columns = st.columns((5, 5, 4))
+    columns = st.columns((4, 4, 4))
     for column, (field, label) in zip(columns, TEXTS.items(), strict=False):
         with column:
             st.text_area(label, height=68, **experiment.widget(field))
@@ -76,8 +76,9 @@ def _contender(field: str, side: str, draft: Draft, on: Shelf | None) -> None:
             help=f"Put in what the model expects most after the {side} text.",
             disabled=on is None or not draft.texts_fit,
         )
+        suggestions.slot(field, "instead")
 
-    suggestions.standing_slot(field)
+    suggestions.slot(field, "standing")
 
 
 def choice(field: str) -> None:

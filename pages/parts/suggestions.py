@@ -20,33 +20,37 @@ from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
 _SWAP_AT = "field_swap_at"  # the widget that holds at which position a word is wanted
-_SLOTS = "standing_slots"  # what of the session holds where the page says how tokens stand
+_SLOTS = "token_slots"  # what of the session holds where the page speaks of target and foil
 _SHOWN = 12  # words, of those that flip the answer
 _MEMORY = 600 << 20  # bytes that looking for them may take
-_PARTS = {"clean": ("target", "Targets"), "corrupted": ("foil", "Foils")}
+_WINS = {
+    "target": ("clean", "corrupted"),
+    "foil": ("corrupted", "clean"),
+}  # on which run, not which
 
 
-def standing_slot(field: str) -> None:
-    """Under a field, where it is said how its token stands once the texts have been run."""
+def slot(field: str, part: str) -> None:
+    """At a field, where a `part` of what is said of its token goes once the texts have been run:
+    "standing" or "instead"."""
     slots = st.session_state.setdefault(_SLOTS, {})
-    slots[field] = st.container(key=f"answer_standing_{field}")
+    slots[field, part] = st.container(key=f"answer_{part}_{field}", width="content")
 
 
-def standing(study: Study, result: Result) -> None:
-    """Rank and probability of target and foil on both plain runs, under their fields."""
+def of_tokens(study: Study, result: Result) -> None:
+    """At the fields of target and foil: their rank and probability on both plain runs, and what
+    each run expects most that the other does not."""
+    slots, asked = st.session_state[_SLOTS], result.experiment
     own = study.contenders(result.target.id, result.foil.id)
-    for place, field in enumerate(("target", "foil")):
-        with st.session_state[_SLOTS][field]:
-            html.show(html.standing({side: rows[place] for side, rows in own.items()}))
-
-
-def tokens(study: Study, result: Result) -> None:
-    """Targets and foils: what each run expects most that the other does not."""
-    apart, asked = doctor.told_apart(study.plain), result.experiment
-    with st.popover("Suggest", type="tertiary", icon=":material/lightbulb:"):
-        for side, (field, title) in _PARTS.items():
-            html.show(html.text(f"{title}: what the {side} run expects and the other does not"))
-            with st.container(horizontal=True, key=f"suggested_{field}"):
+    apart = doctor.told_apart(study.plain)
+    for place, (field, (side, other)) in enumerate(_WINS.items()):
+        with slots[field, "standing"]:
+            html.show(html.standing({run: rows[place] for run, rows in own.items()}))
+        with (
+            slots[field, "instead"],
+            st.popover(f"Suggest a {field}", type="tertiary", icon=":material/lightbulb:"),
+        ):
+            html.show(html.text(f"What the {side} run expects and the {other} one does not:"))
+            with st.container(horizontal=True, gap="xsmall"):
                 for row in apart[side]:
                     st.button(
                         f"{_name(row.token)} {probability(row.prob)}",
@@ -56,10 +60,8 @@ def tokens(study: Study, result: Result) -> None:
                         disabled=row.token in (result.target, result.foil),
                     )
             if not apart[side]:
-                html.show(html.caption("Nothing: whatever it expects, the other expects as well."))
-        html.show(
-            html.text("Another word in the text: click its place in the row of tokens above.")
-        )
+                html.show(html.text("Nothing: the texts make too little of a difference."))
+            html.show(html.caption("For another word in the text click its place in the tokens."))
 
 
 def open_at(position: int) -> None:
@@ -76,31 +78,31 @@ def swaps(draft: Draft, on: Shelf | None) -> None:
     position, before = int(at), count_before(on.model.encoder, asked.bos)
     if not before <= position < len(draft.clean):
         return
+    old = draft.clean[position]
     with st.container(key="swaps"):
-        old = draft.clean[position]
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, key="swaps_head"):
             said = st.empty()
             st.button("Close", key="swaps_close", on_click=_close, type="tertiary")
-        job = _job(draft, asked, on, position, before)
         with said:
-            html.show(html.text(f"Words for {old.label} at position {position}"))
+            html.show(html.caption(f"Words in place of {old.label} at position {position}"))
+        job = _job(draft, asked, on, position, before)
         if not running.drive(job):
             return
         target, found = job.result
-        flips = f"that change the answer from {target.label} to another one"
         with said:
-            html.show(html.text(_found(found, old, position, flips)))
-        with st.container(horizontal=True, key="swap_words"):
+            html.show(html.caption(_found(found, old, position, target)))
+        with st.container(horizontal=True, key="swap_words", gap="xsmall"):
             for swap in found[:_SHOWN]:
                 _button(swap, asked, None if draft.target else target)
 
 
-def _found(found: tuple[Swap, ...], old: Token, position: int, flips: str) -> str:
+def _found(found: tuple[Swap, ...], old: Token, position: int, target: Token) -> str:
     where = f"in place of {old.label} at position {position} of the clean text"
+    flips = f"changes the answer from {target.label} to another one"
     if not found:
-        return f"None of {doctor.TRIED} words {where} would {flips.removeprefix('that ')}."
+        return f"Of {doctor.TRIED} words {where} none {flips}."
     return (
-        f"Words {where} {flips}, the surest first; a click makes it the corrupted text and its"
+        f"What, {where}, {flips}, the surest first. A click makes that the corrupted text, and its"
         " answer the foil."
     )
 

@@ -35,12 +35,11 @@ def page() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             inputs.options(given, views=True)
             training.switch()
-            suggested = frame.answer_part("suggested")
     if given:
-        _answer(*given, left, right, suggested)
+        _answer(*given, left, right)
 
 
-def _answer(wanted: Experiment, on: Shelf, left, right, suggested) -> None:
+def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
     job = keeping.study_job(wanted, on)
     study = job.of
     with left:
@@ -74,9 +73,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right, suggested) -> None:
         with chart:
             html.show(html.problem(str(error)))
         return
-    suggestions.standing(study, result)
-    with suggested:
-        suggestions.tokens(study, result)
+    suggestions.of_tokens(study, result)
     with above:
         if at := answer.selected(result):
             html.show(html.cell(result, *at))
