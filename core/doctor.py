@@ -23,7 +23,7 @@ from core.study import SIDES, PlainRuns
 
 TRIED = 200  # words in the place of one
 _MEMORY = 256 << 20  # bytes that the runs of texts which go through the model together may take
-_EXPECTED = 0.01  # a token less likely than this is not what a run expects
+_EXPECTED = 0.01  # a token less likely than this is not what a run expects; nor is it ahead by less
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def swaps(
         leads = (unswapped[target] - unswapped[answer], probs[answer] - probs[target])
         lead = min(of.item() for of in leads)
         said = token(answer, model.encoder)
-        if lead > 0 and can_be_typed(said, model.encoder):
+        if lead >= _EXPECTED and can_be_typed(said, model.encoder):
             row = Ranked(1, said, logits[answer].item(), probs[answer].item())
             found.append(Swap(word, text, row, lead))
     return token(target, model.encoder), tuple(sorted(found, key=lambda swap: -swap.lead))
