@@ -19,6 +19,7 @@ from pages.parts import experiment, html, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
+_RUNS = ("clean", "corrupted", "model", "bos")  # the fields that what both runs say depends on
 _SWAP_AT = "field_swap_at"  # the widget that holds at which position a word is wanted
 _SLOTS = "token_slots"  # what of the session holds where the page speaks of target and foil
 _SHOWN = 12  # words, of those that flip the answer
@@ -56,7 +57,7 @@ def of_tokens(study: Study, result: Result) -> None:
                         f"{_name(row.token)} {probability(row.prob)}",
                         key=f"suggested_{field}_{row.token.id}",
                         on_click=experiment.advised,
-                        args=({field: row.token.text}, asked),
+                        args=({field: row.token.text}, asked, _RUNS),
                         disabled=row.token in (result.target, result.foil),
                     )
             if not apart[side]:
@@ -115,7 +116,7 @@ def _button(swap: Swap, asked: Experiment, target: Token | None) -> None:
         f"{_name(swap.word)} → {_name(swap.answer.token)} {probability(swap.answer.prob)}",
         key=f"swap_{swap.word.id}",
         on_click=experiment.advised,
-        args=(changes, asked),
+        args=(changes, asked, ("clean", "target", "model", "bos")),
     )
 
 
@@ -151,7 +152,7 @@ def equal_lengths(draft: Draft, on: Shelf) -> None:
                 html.sentence(short(repair.says, 60)),
                 key=f"repair_{number}",
                 on_click=experiment.advised,
-                args=(repair.changes, asked),
+                args=(repair.changes, asked, _RUNS),
             )
 
 
