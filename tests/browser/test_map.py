@@ -141,3 +141,13 @@ def test_every_file_is_what_its_button_says(visit, answer):
     assert [(row["run"], int(row["token_id"])) for row in rows] == [
         (run, row.token.id) for run, top in expected.top.items() for row in top
     ]
+
+
+def test_a_click_on_a_token_of_the_texts_brings_words_for_its_place(visit, answer):
+    visit.open().shows(answer(DEFAULT).values)
+    visit.page.get_by_title("click for words to put here").nth(1).click()
+    word = visit.page.locator(".st-key-swap_words button").first
+    expect(word).to_contain_text("→")
+    name = word.inner_text().split(" → ")[0].replace("·", " ")
+    word.click()
+    visit.asks(replace(DEFAULT, corrupted=DEFAULT.clean.replace(" Jones", name), foil=name))
