@@ -103,10 +103,12 @@ def caption(says: str) -> str:
 
 
 def standing(rows: dict[str, Ranked]) -> str:
-    """Where each plain run has a token that competes: its rank and its probability."""
+    """Where each plain run has a token that competes: its rank and its probability, to the digits
+    that there is room for."""
     return "".join(
-        f'<span class="pb-standing pb-{side}" title="{side} run: rank {row.rank:,}">'
-        f"{row.rank:,}. {escape(probability(row.prob))}</span>"
+        f'<span class="pb-standing pb-{side}" title="{side} run: rank {row.rank:,}, probability'
+        f' {escape(probability(row.prob))}">{row.rank:,}.'
+        f" {escape(probability(row.prob) if row.prob >= 1e-4 else '<0.01%')}</span>"
         for side, row in rows.items()
     )
 

@@ -23,7 +23,8 @@ def test_rank_and_probability_on_both_runs_stand_under_target_and_foil(open_app,
     target, foil = standings(app)
     assert target.startswith(f"1. {probability(top['clean'])}11. ")
     rows = next(row for table in app.next_tokens for row in table if row["token"] == "·the")
-    assert foil.startswith(f"{rows['rank']}. {rows['prob.']}")
+    assert foil.startswith(f"{rows['rank']}. <0.01%")  # all digits are there on hover
+    assert f'rank {rows["rank"]}, probability {rows["prob."]}"' in "".join(app.bodies)
     app.enter(corrupted=LONGER)  # which cannot be run: what is there is of the former texts
     assert standings(app) == [target, foil]
 
