@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # these need torch, and a program is text
     from core.models import Entry, LoadedModel
 
 # The functions that write a program, and what each is like.
-WAYS = {"plain": "A run for each cell, explained", "fast": "The fast way, in a few lines"}
+WAYS = {"plain": "Plain, explained", "fast": "The fast way"}
 
 _WIDTH = 88  # characters of a line of comment
 
