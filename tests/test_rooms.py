@@ -18,18 +18,8 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += [
-    "card",
-    "models",
-    "presets",
-    "study",
-    "doctor",
-    "following",
-    "sets",
-    "many",
-    "views",
-    "checks",
-]
+ORDER += ["card", "models", "presets", "study", "doctor", "following", "sets", "many"]
+ORDER += ["views", "checks"]
 ORDER += ["__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
