@@ -37,7 +37,7 @@ from core.result import ENOUGH, FROZEN, ORDERS
 from core.sets import Sets
 from core.steps import Outcome, Steps
 from core.study import Study
-from core.views import continued, exports, many_files
+from core.views import code, continued, exports, many_files
 from core.views.colour_bar import VIEWS
 from core.views.terminal import report, report_many, report_many_set, report_paths, report_set
 from core.views.words import duration
@@ -95,9 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     patch.set_defaults(run=_patch)
     _ask_for_pair(patch)
-    patch.add_argument("--site", default="resid_post", help=", ".join(SITES))
-    patch.add_argument("--window", type=_whole, default=0, help=many_pairs.WINDOW)
-    patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
+    _ask_for_site(patch)
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric; or -")
     patch.add_argument(
@@ -113,6 +111,19 @@ def _parser() -> argparse.ArgumentParser:
         help="of a picture: effect (default: blue towards the run put in, orange away), or"
         " assignment (layers alone, foil - target, one sequential scale)",
     )
+
+    program = commands.add_parser(
+        "code",
+        help="write a Python file or a notebook that computes the map by itself",
+        description="Write the program behind a map: two plain loops, explained, or the fast way.",
+    )
+    program.set_defaults(run=_code)
+    _ask_for_pair(program)
+    _ask_for_site(program)
+    program.add_argument(
+        "--out", default="-", metavar="FILE", help="a .py or an .ipynb file; - (default) prints it"
+    )
+    program.add_argument("--fast", action="store_true", help="in a few lines, with this library")
 
     paths = commands.add_parser(
         "paths",
@@ -199,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     many, merge = many_pairs.add(commands, _whole)
     many.set_defaults(run=_many)
     merge.set_defaults(run=_merge)
-    for command in (patch, paths, sets, going_on, checks, many):
+    for command in (patch, program, paths, sets, going_on, checks, many):
         command.add_argument(
             "--model",
             default="teaching",
@@ -279,6 +290,13 @@ def _ask_for_pair(command: argparse.ArgumentParser, required: bool = True) -> No
     command.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
 
 
+def _ask_for_site(command: argparse.ArgumentParser) -> None:
+    """What of the model is patched."""
+    command.add_argument("--site", default="resid_post", help=", ".join(SITES))
+    command.add_argument("--window", type=_whole, default=0, help=many_pairs.WINDOW)
+    command.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
+
+
 def _experiment(options: argparse.Namespace) -> Experiment:
     names = {field.name for field in fields(Experiment)}
     return Experiment(**{key: v for key, v in vars(options).items() if key in names})
@@ -316,6 +334,19 @@ def _patch(options: argparse.Namespace) -> int:
         output.write(files["json"], exports.to_json(result) + "\n")
     if "-" not in files.values():
         print(report(result))
+    return 0
+
+
+def _code(options: argparse.Namespace) -> int:
+    _choose_checkpoint(options)
+    output.check_places({"out": options.out})
+    kind = os.path.splitext(options.out)[1].lower()
+    if options.out != "-" and kind not in (".py", ".ipynb"):
+        raise UserError(f"--out writes a .py or an .ipynb file: call {options.out} so.")
+    experiment, model = _experiment(options), _load(options, options.dtype)
+    Study(experiment, model).read(experiment, metrics=())  # what cannot be patched is told now
+    cells = (code.fast if options.fast else code.plain)(experiment, model)
+    output.write(options.out, (code.notebook if kind == ".ipynb" else code.script)(cells))
     return 0
 
 

@@ -26,8 +26,8 @@ MODELS = {
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["guess", "card", "catalogue", "delivery", "models", "presets", "study", "following"]
-ORDER += ["sets", "continuing", "many", "views", "worksheets", "checks", "__main__"]
+ORDER += ["guess", "card", "catalogue", "delivery", "models", "presets", "study", "doctor"]
+ORDER += ["following", "sets", "continuing", "many", "views", "worksheets", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -52,6 +52,7 @@ LOADED = [
         "core/models.py": DRAWING,
         "core/presets.py": DRAWING,
         "core/study.py": DRAWING | {"core.views"},
+        "core/doctor.py": DRAWING | {"core.views"},
         "core/following.py": DRAWING | {"core.views"},
         "core/sets.py": DRAWING | {"core.views"},
         "core/continuing.py": DRAWING | {"core.views"},

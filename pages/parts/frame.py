@@ -13,7 +13,7 @@ from core.question.experiment import Experiment
 from core.question.pair import Draft
 from core.result import Result
 from core.study import Study, draft_for
-from pages.parts import answer, download, experiment, html, inputs, keeping, running
+from pages.parts import answer, download, experiment, html, inputs, keeping, running, suggestions
 from pages.parts.keeping import Shelf
 
 _ANSWERED = "answered"  # what of the session the page answers
@@ -44,6 +44,8 @@ def ask() -> None:
             html.show(html.problem(str(problem)))
             if field == "direction":  # which not every page lets one choose
                 st.button("Denoise instead", on_click=experiment.enter, args=(field, "denoise"))
+        if on:
+            suggestions.equal_lengths(draft, on)
     st.session_state[_HAS_MODEL] = on is not None
     now, before = experiment.current(), st.session_state.get(_ANSWERED)
     if on and not draft.problems:

@@ -64,6 +64,11 @@ def label(name: str) -> str:
     return re.sub(r"[!-,:-@\[-`{-~]|^-", r"\\\g<0>", apart)
 
 
+def sentence(says: str) -> str:
+    """Words with blanks between them as a widget's label: each as it is."""
+    return " ".join(map(label, says.split(" ")))
+
+
 def title(question: str) -> str:
     """What a page asks, and a button that copies its address (page.js)."""
     return (
@@ -125,15 +130,28 @@ def caption(says: str) -> str:
     return f'<div class="pb-caption">{escape(says)}</div>'
 
 
-def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
+def standing(rows: dict[str, Ranked]) -> str:
+    """Where each plain run has a token that competes: its rank and its probability, to the digits
+    that there is room for."""
+    return "".join(
+        f'<span class="pb-standing pb-{side}" title="{side} run: rank {row.rank:,}, probability'
+        f' {escape(probability(row.prob))}">{row.rank:,}.'
+        f" {escape(probability(row.prob) if row.prob >= 1e-4 else '<0.01%')}</span>"
+        for side, row in rows.items()
+    )
+
+
+def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...], first: int | None = None) -> str:
     """Both texts, position under position; where they differ stands out. Of long texts what is
-    alike is folded, but for the neighbours of what differs and the last token."""
+    alike is folded, but for the neighbours of what differs and the last token. A click on a place
+    from the `first` one on puts its position into the field "swap_at" (page.js)."""
     length = max(len(clean), len(corrupted))
     pairs = [[tokens[p : p + 1] for tokens in (clean, corrupted)] for p in range(length)]
     differing = [p for p, (a, b) in enumerate(pairs) if [t.id for t in a] != [t.id for t in b]]
     around = range(-_NEIGHBOURS, 1 + _NEIGHBOURS)
     is_open = {length - 1} | {p + by for p in differing for by in around}
-    places = [_place(p, *pair, p in differing) for p, pair in enumerate(pairs)]
+    can_swap = range(length if first is None else first, length)
+    places = [_place(p, *pair, p in differing, p in can_swap) for p, pair in enumerate(pairs)]
     pieces = []
     for stays, run in groupby(range(length), lambda p: length <= _LONG or p in is_open):
         together = "".join(places[p] for p in run)
@@ -146,13 +164,20 @@ def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
     return f'<div class="pb-ribbon pb-texts">{counts}{"".join(pieces)}</div>'
 
 
-def _place(position: int, a: tuple[Token, ...], b: tuple[Token, ...], differs: bool) -> str:
+def _place(
+    position: int, a: tuple[Token, ...], b: tuple[Token, ...], differs: bool, can_swap: bool
+) -> str:
     hover = f"position {position}: clean id {_id(a)}, corrupted id {_id(b)}"
+    kind, element, data = f"pb-place{' pb-differs' * differs}", "div", ""
+    if can_swap:
+        kind, element = f"{kind} pb-fill", "button"
+        hover += "; click for words to put here"
+        data = f' type="button" data-field="swap_at" data-text="&quot;{position}&quot;"'
     return (
-        f'<div class="pb-place{" pb-differs" if differs else ""}" title="{hover}">'
+        f'<{element} class="{kind}" title="{hover}"{data}>'
         f'<span class="pb-index">{position}</span>'
         f'<span class="pb-clean">{_piece(a)}</span>'
-        f'<span class="pb-corrupted">{_piece(b)}</span></div>'
+        f'<span class="pb-corrupted">{_piece(b)}</span></{element}>'
     )
 
 

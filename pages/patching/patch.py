@@ -20,6 +20,7 @@ from pages.parts import (
     onward,
     predict,
     running,
+    suggestions,
     training,
 )
 from pages.parts.keeping import Shelf
@@ -81,6 +82,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         with chart:
             html.show(html.problem(str(error)))
         return
+    suggestions.of_tokens(study, result)
     if hidden:
         if finished:
             with chart:

@@ -185,10 +185,10 @@ class App:
 
     def strings(self) -> list[tuple[str, str]]:
         """Everything the page sends to the browser as text, each with what kind of element it is
-        in; without HTML bodies, the cells of data frames, figures and what inputs hold."""
+        in; without HTML bodies, code, the cells of data frames, figures and what inputs hold."""
         found = []
         for node in self.at:
-            if getattr(node, "proto", None) is None or node.type == "html":
+            if getattr(node, "proto", None) is None or node.type in ("html", "code"):
                 continue
             fields = MessageToDict(node.proto)
             for own in ("value", "default", "spec", "config", "arrowData", "rawValues"):
