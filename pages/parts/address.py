@@ -9,7 +9,7 @@ from core import models
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import experiment, look, pairs, trail
+from pages.parts import experiment, keeping, look, pairs, trail, training
 
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
@@ -38,13 +38,16 @@ def begin(page: str) -> None:
 
 
 def publish() -> None:
-    """At the end of every run: put the experiment into the address bar.
+    """At the end of every run, and before work that takes a while: put the experiment into the
+    address bar. While a training is played each of its steps would be one to go back to.
 
     After a server restart an open page brings what was typed meanwhile with its widgets, which
     the first `begin` cannot see yet: then the page is run once more.
     """
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
+    if training.plays():
+        return
     query = experiment.current().to_query() | look.to_query() | pairs.to_query() | trail.to_query()
     too_long = len(urlencode(query)) > _LONGEST
     last, _ = st.session_state.address  # which may not have come to the browser yet
@@ -69,14 +72,16 @@ def _nothing_was_entered() -> bool:
 def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
     """The experiment of an address. What it leaves out is that of the first example; what it names
     that does not exist is too, and a note says so."""
-    default = PRESETS[0].experiment(models.preferred().name).to_query()
+    preferred = models.preferred()
+    begins_with = preferred if keeping.is_offered(preferred) else models.TEACHING
+    default = PRESETS[0].experiment(begins_with.name).to_query()
     if address.get("site", default["site"]) != default["site"]:
         del default["embedding"]
     query, notes = default | address, []
     while True:
         try:
             asked = Experiment.from_query(query)
-            models.named(asked.model)
+            keeping.require_offered(models.named(asked.model))
             return asked, notes
         except UserError as error:
             notes.append(f"{error} The address was opened without it.")

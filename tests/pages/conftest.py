@@ -92,7 +92,8 @@ class App:
     @property
     def kept(self) -> dict:
         """What the session keeps on its model."""
-        return keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+        own = keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+        return {what: thing.kept for what, thing in own.items()}
 
     @property
     def job(self) -> Job:
@@ -193,6 +194,12 @@ class App:
                 fields.pop(own, None)
             found += [(node.type, text) for text in _strings_in(fields)]
         return found
+
+
+def nothing_by_itself(monkeypatch) -> None:
+    """All work, however short, is asked for first."""
+    for whose in ("LINK", "FREE"):
+        monkeypatch.setenv(f"PATCHBOARD_{whose}_SECONDS", "0")
 
 
 def text_of(body: str) -> str:

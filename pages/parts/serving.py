@@ -1,0 +1,63 @@
+"""At the door: whether this server takes a session in, and what it tells whoever runs it."""
+
+import logging
+import threading
+import time
+
+import streamlit as st
+
+from core.engine import work
+from core.errors import UserError
+from core.views import words
+from pages.parts import html, keeping, running, sessions, settings
+from pages.parts.settings import setting
+
+_log = logging.getLogger("patchboard")
+
+
+def admit() -> None:
+    """Go on with the run of a page if the settings of this server make sense and it has room for
+    one more session; else say why, and end it."""
+    try:
+        _prepare()
+        if sessions.begin():
+            return
+    except UserError as error:
+        html.show(html.problem(f"This server is not set up as it should be. {error}"))
+        st.stop()
+    html.show(
+        html.problem(
+            "This server has as many visitors as it takes at once. Try again in some minutes: your"
+            " link stays as it is."
+        )
+    )
+    st.stop()
+
+
+@st.cache_resource(show_spinner=False)
+def _prepare() -> None:
+    """Once in a server's life."""
+    settings.check()
+    work.choose_threads()
+    every = setting("PATCHBOARD_STATUS")
+    if every is not None:
+        threading.Thread(target=_tell, args=(every,), daemon=True, name="status").start()
+
+
+def _tell(every: float) -> None:
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    _log.setLevel(logging.INFO)
+    while True:
+        _log.info(status())
+        time.sleep(every)
+
+
+def status() -> str:
+    """How this server is, in one line: no name of a person, and no text, is in it."""
+    kept, budget = keeping.total(), setting("PATCHBOARD_MEMORY")
+    process = work.own_memory()
+    return (
+        f"sessions {sessions.number()}, queue {len(running.queue())}, models"
+        f" {keeping.number_of_models()}, kept {words.size(kept)} of {words.size(budget)}"
+        + ("" if process is None else f", process {words.size(process)}")
+    )
