@@ -14,7 +14,7 @@ from core.models import LoadedModel
 from core.question.experiment import Experiment
 from core.study import Study
 from core.views import colours, heatmaps
-from pages.parts import answer, experiment, frame, html, running
+from pages.parts import answer, experiment, frame, html, keeping, running
 from pages.parts.jobs import Job, State
 from pages.parts.keeping import Shelf
 
@@ -53,7 +53,7 @@ def page() -> None:
 def _checks(on: Shelf) -> list[Check]:
     """The last run of all checks, or the first if there was none. Gives those that are held against
     what others have published, if they have been made."""
-    model, past = on.model, _past(*_version(on.model))
+    model, past = on.model, keeping.checks_of(*_version(on.model))
     last = past[-1] if past else None
 
     def make() -> Job:
@@ -96,12 +96,6 @@ def _checking(
         done.append(check)
         yield len(done) / verify.number_of_checks()
     past[:] = [Past(tuple(done), datetime.now().astimezone())]
-
-
-@st.cache_resource(max_entries=20, show_spinner=False)
-def _past(*version: str) -> list[Past]:
-    """The last run of the checks on a version of a model, shared by all sessions; empty before."""
-    return []
 
 
 def _version(model: LoadedModel) -> tuple[str, str, str]:

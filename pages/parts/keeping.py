@@ -9,10 +9,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import streamlit as st
 
@@ -35,7 +36,9 @@ _WEIGHTS = {".safetensors", ".bin"}
 _WORTH_TRIMMING = 32e6  # bytes
 
 Kept = TypeVar("Kept", Job, PlainRuns)
-_changing = threading.RLock()
+_changing, _loading = threading.RLock(), threading.RLock()
+_loaded: dict[tuple, "Shelf"] = {}  # (name, version) -> a model that is ready
+cards: dict[str, ModelCard] = {}  # of every model that was loaded, by name: models go, these stay
 
 
 @dataclass
@@ -57,9 +60,8 @@ class Shelf:
     """A loaded model and, of each session, what it computed on it: when the model goes to make
     room for another, nothing of that holds it."""
 
-    def __init__(self, model: LoadedModel, key: tuple):
+    def __init__(self, model: LoadedModel):
         self.model = model
-        self.key = key
         self.used = time.monotonic()
         self._of: WeakKeyDictionary[Session, OrderedDict[Hashable, _Thing]] = WeakKeyDictionary()
 
@@ -115,12 +117,12 @@ def total() -> int:
     with _changing:
         return sum(
             shelf.nbytes + sum(thing.nbytes for thing, _, _ in shelf.things())
-            for shelf in _shelves()
+            for shelf in _loaded.values()
         )
 
 
 def number_of_models() -> int:
-    return len(_shelves())
+    return len(_loaded)
 
 
 def room_for(nbytes: int) -> int:
@@ -133,18 +135,17 @@ def room_for(nbytes: int) -> int:
 def _make_room(nbytes: int) -> int:
     """Drop what was not used for longest, until there is room for so many bytes more; but nothing
     that the run of the page which asks has used. Gives how many there are then."""
-    own = sessions.current()
     left = setting("PATCHBOARD_MEMORY") - total()
     if left >= nbytes:
         return left
-    freed = 0
+    own, freed = sessions.current(), 0
     found = [
         (thing.used, shelf, session, what, thing.nbytes)
-        for shelf in _shelves()
+        for shelf in _loaded.values()
         for thing, session, what in shelf.things()
         if thing.goes and not (session is own and thing.used >= own.began)
     ]
-    found += [(shelf.used, shelf, None, None, shelf.nbytes) for shelf in _shelves()]
+    found += [(shelf.used, shelf, None, key, shelf.nbytes) for key, shelf in _loaded.items()]
     for _, shelf, session, what, size in sorted(found, key=lambda row: row[0]):
         if left >= nbytes:
             break
@@ -154,7 +155,7 @@ def _make_room(nbytes: int) -> int:
             continue
         else:
             size += sum(thing.nbytes for thing, _, _ in shelf.things())
-            _forget(shelf)
+            del _loaded[what]
         left, freed = left + size, freed + size
     if freed > _WORTH_TRIMMING:
         give_back()
@@ -168,15 +169,12 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _session_left(session: Session) -> None:
+def forget(session: Session) -> None:
+    """Drop all that a session keeps."""
     with _changing:
-        for shelf in _shelves():
+        for shelf in _loaded.values():
             shelf.drop(session)
     give_back()
-
-
-if _session_left not in sessions.when_left:
-    sessions.when_left.append(_session_left)
 
 
 def shelf(name: str) -> Shelf:
@@ -184,7 +182,12 @@ def shelf(name: str) -> Shelf:
     Raises UserError for a model that cannot be loaded, or that this server does not offer."""
     entry = models.named(name)
     require_offered(entry)
-    return _shelf(name, models.version(entry))
+    key = entry.name, models.version(entry)
+    if found := _loaded.get(key):
+        return found
+    says = nullcontext() if entry.checkpoint else st.spinner("Loading the model…")
+    with _loading, says:  # one at a time, and each once
+        return _loaded.get(key) or _load(entry, key)
 
 
 def bytes_of(entry: Entry) -> int:
@@ -199,8 +202,7 @@ def bytes_of(entry: Entry) -> int:
 
 
 def is_loaded(name: str) -> bool:
-    key = name, models.version(models.named(name))
-    return any(shelf.key == key for shelf in _shelves())
+    return (name, models.version(models.named(name))) in _loaded
 
 
 def require_offered(entry: Entry) -> None:
@@ -216,12 +218,10 @@ def is_offered(entry: Entry) -> bool:
     return not allowed or entry.base in (models.TEACHING.name, *allowed)
 
 
-@st.cache_resource(show_spinner="Loading the model…")
-def _shelf(name: str, version: tuple) -> Shelf:
-    entry = models.named(name)
+def _load(entry: Entry, key: tuple) -> Shelf:
     with _changing:
-        for old in [old for old in _shelves() if old.key[0] == name]:
-            _forget(old)  # its files have changed
+        for old in [old for old in _loaded if old[0] == entry.name]:
+            del _loaded[old]  # its files have changed
         size = bytes_of(entry)
         has = _make_room(size)
     if size > has:
@@ -230,31 +230,18 @@ def _shelf(name: str, version: tuple) -> Shelf:
             f" {words.size(max(0, has))} for it: choose a smaller model.",
             "model",
         )
-    filled = Shelf(models.load(entry), (name, version))
-    cards()[name] = filled.model.card
-    _shelves().add(filled)
+    filled = Shelf(models.load(entry))
+    cards[entry.name] = filled.model.card
+    with _changing:
+        _loaded[key] = filled
     give_back()
     return filled
 
 
-def _forget(shelf: Shelf) -> None:
-    """Let a model go, with all that was computed on it."""
-    _shelves().discard(shelf)
-    for _, session, _ in shelf.things():
-        shelf.drop(session)
-    _shelf.clear(*shelf.key)
-
-
-@st.cache_resource
-def _shelves() -> WeakSet[Shelf]:
-    """Those of all loaded models."""
-    return WeakSet()
-
-
-@st.cache_resource
-def cards() -> dict[str, ModelCard]:
-    """The card of every model that this server has loaded, by name; models go, their cards stay."""
-    return {}
+@lru_cache(maxsize=20)
+def checks_of(*version: str) -> list:
+    """The last run of the checks on a version of a model, of all sessions; empty before."""
+    return []
 
 
 def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:

@@ -7,6 +7,7 @@ was brought.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import streamlit as st
 
@@ -206,7 +207,7 @@ def _take_paste() -> None:
         st.session_state[_BROUGHT] = ("what was pasted", text.encode("utf-8", "surrogatepass"))
 
 
-@st.cache_resource
+@cache
 def _pack(name: str) -> list[Pair]:
     return packs.PACKS[name].make()
 

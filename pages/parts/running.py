@@ -20,6 +20,7 @@ _SHOW_AFTER = 0.4  # seconds: what is shorter shows nothing on its way
 _SAY_EVERY = 0.2  # seconds; a click on Cancel takes that long at the most, and a step
 _LARGE = 64e6  # bytes, of memory
 _MAP_EVERY = 4.0  # seconds, at the least, and before the whole one is there
+_queue = Queue()  # of all sessions
 # A browser takes some ten times as long to draw a map as we do to say what, and where it is on the
 # same machine, it takes processors from the work: so that drawing takes a tenth of the time.
 _DRAWING_PAUSE = 100  # times as long as we took
@@ -46,8 +47,8 @@ def drive(
     if job.state in (State.WAITS, State.RUNS):
         line = _Line(job, place)
         try:
-            with queue().turn(session, line.waits) as turn:
-                give_way = partial(queue().give_way, turn, line.waits)
+            with _queue.turn(session, line.waits) as turn:
+                give_way = partial(_queue.give_way, turn, line.waits)
                 _run(job, line, draw_partly, every, session, give_way)
         except Left:
             return False
@@ -184,6 +185,6 @@ def _key(name: str, job: Job) -> str:
     return f"{name}_{id(job)}"
 
 
-@st.cache_resource
-def queue() -> Queue:
-    return Queue()
+def in_queue() -> int:
+    """How many jobs wait, or have the turn."""
+    return len(_queue)

@@ -1,8 +1,10 @@
 """At the door: whether this server takes a session in, and what it tells whoever runs it."""
 
 import logging
+import math
 import threading
 import time
+from functools import cache
 
 import streamlit as st
 
@@ -12,6 +14,7 @@ from core.views import words
 from pages.parts import html, keeping, running, sessions, settings
 from pages.parts.settings import setting
 
+_LOOK_EVERY = 5.0  # seconds: for who has left
 _log = logging.getLogger("patchboard")
 
 
@@ -34,22 +37,30 @@ def admit() -> None:
     st.stop()
 
 
-@st.cache_resource(show_spinner=False)
+@cache
 def _prepare() -> None:
     """Once in a server's life."""
     settings.check()
     work.choose_threads()
-    every = setting("PATCHBOARD_STATUS")
+    threading.Thread(target=_keep_house, daemon=True, name="house").start()
+
+
+def _keep_house() -> None:
+    """Let go what those held who have left and, where that is asked for, tell how things are."""
+    every, told = setting("PATCHBOARD_STATUS"), -math.inf
     if every is not None:
-        threading.Thread(target=_tell, args=(every,), daemon=True, name="status").start()
-
-
-def _tell(every: float) -> None:
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
-    _log.setLevel(logging.INFO)
+        logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+        _log.setLevel(logging.INFO)
     while True:
-        _log.info(status())
-        time.sleep(every)
+        try:
+            for session in sessions.gone():
+                keeping.forget(session)
+            if every is not None and time.monotonic() - told >= every:
+                told = time.monotonic()
+                _log.info(status())
+        except Exception:  # of which the house must not die
+            _log.exception("Housekeeping failed")
+        time.sleep(min(_LOOK_EVERY, every or _LOOK_EVERY))
 
 
 def status() -> str:
@@ -57,7 +68,7 @@ def status() -> str:
     kept, budget = keeping.total(), setting("PATCHBOARD_MEMORY")
     process = work.own_memory()
     return (
-        f"sessions {sessions.number()}, queue {len(running.queue())}, models"
+        f"sessions {sessions.number()}, queue {running.in_queue()}, models"
         f" {keeping.number_of_models()}, kept {words.size(kept)} of {words.size(budget)}"
         + ("" if process is None else f", process {words.size(process)}")
     )

@@ -1,15 +1,14 @@
 """The sessions of this server: who is here, and what each may take of it.
 
 When a tab is closed Streamlit keeps its session for some minutes, in case it was only the network.
-All that was computed for it goes at once, and the rest of it soon after.
+Here it goes, with all that was computed for it, within one.
+
+Nothing of this, nor of what else sessions share, is in one of Streamlit's caches: every visitor can
+have those cleared, by a message that its menu sends.
 """
 
-import asyncio
 import math
-import threading
 import time
-from collections.abc import Callable
-from functools import partial
 from weakref import WeakSet
 
 import streamlit as st
@@ -23,8 +22,6 @@ _COMES_BACK = 30.0  # seconds that a tab may be away and find what was typed
 _HOUR = 3600.0
 
 _here: WeakSet["Session"] = WeakSet()
-# Called with each session that leaves, by any thread.
-when_left: list[Callable[["Session"], None]] = []
 
 
 class Session:
@@ -32,6 +29,9 @@ class Session:
     take without having been asked for, and how many the session in an hour."""
 
     def __init__(self):
+        context = get_script_run_ctx()
+        self.id = context.session_id if context else ""
+        self.seen = time.monotonic()
         self.free = Allowance(setting("PATCHBOARD_LINK_SECONDS"))
         hourly = setting("PATCHBOARD_SESSION_SECONDS")
         self.began = time.monotonic()
@@ -49,8 +49,8 @@ def begin() -> bool:
     else:
         current().free = Allowance(setting("PATCHBOARD_FREE_SECONDS"))
         current().began = time.monotonic()
+    current().seen = time.monotonic()
     _here.add(current())
-    _presence()
     return True
 
 
@@ -63,24 +63,19 @@ def number() -> int:
     return len(_here)
 
 
-@st.cache_resource(scope="session", on_release=lambda leave: leave(), show_spinner=False)
-def _presence() -> Callable[[], None]:
-    """Lasts as long as the tab is connected."""
-    context = get_script_run_ctx()
-    return partial(_leave, current(), context.session_id if context else "")
-
-
-def _leave(session: Session, id: str) -> None:
-    _here.discard(session)
-    for forget in when_left:  # in a thread: this one serves all others
-        threading.Thread(target=forget, args=(session,), daemon=True).start()
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:  # its cache was cleared by something else
-        return
-    loop.call_later(_COMES_BACK, _close, id)
-
-
-def _close(id: str) -> None:
-    if Runtime.exists() and not Runtime.instance().is_active_session(id):
-        Runtime.instance().close_session(id)
+def gone() -> list[Session]:
+    """Those whose tab has been away for so long that they are let go, which they are with this."""
+    if not Runtime.exists():
+        return []
+    runtime, now = Runtime.instance(), time.monotonic()
+    left = []
+    for session in list(_here):
+        if runtime.is_active_session(session.id):
+            session.seen = now
+        elif now - session.seen > _COMES_BACK:
+            left.append(session)
+            _here.discard(session)
+            # The one thing that lets a session go which is kept for a tab that comes back, and may
+            # be called from any thread.
+            runtime.clear_user_info_for_session(session.id)
+    return left

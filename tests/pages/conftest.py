@@ -255,9 +255,9 @@ def folders(monkeypatch, tmp_path):
     """A directory whose subfolders the app offers, with one sound model in it, "tiny"."""
     builders.write_model_folder(tmp_path / "models" / "tiny")
     monkeypatch.setenv("PATCHBOARD_MODELS", str(tmp_path / "models"))
-    keeping._shelf.clear()
+    keeping._loaded.clear()
     yield tmp_path / "models"
-    keeping._shelf.clear()
+    keeping._loaded.clear()
 
 
 @pytest.fixture(scope="session")

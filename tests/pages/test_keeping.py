@@ -65,14 +65,14 @@ def test_what_takes_long_is_computed_once_and_not_at_every_click(
 
 def test_a_finished_map_does_not_wait_for_anybodys_turn(open_app):
     app = open_app()
-    with running.queue().turn("another", pytest.fail):  # a sweep of somebody else, under way
+    with running._queue.turn("another", pytest.fail):  # a sweep of somebody else, under way
         app.choose("1", 1).enter(metric="kl")
     assert app.maps
 
 
 def test_a_sweep_waits_for_its_turn(open_app):
     waited, app = threading.Event(), open_app()
-    turn = running.queue().turn("another", pytest.fail)
+    turn = running._queue.turn("another", pytest.fail)
     turn.__enter__()
     threading.Timer(0.5, lambda: (waited.set(), turn.__exit__(None, None, None))).start()
     app.enter(direction="noise")
@@ -122,7 +122,7 @@ def test_a_session_keeps_so_many_bytes_and_the_oldest_go_first(open_app, sweeps,
 def test_all_sessions_and_models_share_one_budget_and_the_oldest_go_first(
     open_app, sweeps, monkeypatch
 ):
-    keeping._shelf.clear()
+    keeping._loaded.clear()
     gc.collect()
     apps = [open_app() for _ in range(3)]
     one = bytes_of(apps[0])
@@ -143,12 +143,10 @@ def test_all_sessions_and_models_share_one_budget_and_the_oldest_go_first(
 
 def test_what_a_session_kept_goes_when_its_tab_is_closed(open_app):
     app, other = open_app(), open_app()
-    study = weakref.ref(app.job.of)
-    of_other = bytes_of(other)
-    keeping._session_left(app.at.session_state.session)
-    gc.collect()
-    assert study() is None
-    assert bytes_of(other) == of_other
+    before, own = keeping.total(), bytes_of(app)
+    keeping.forget(app.at.session_state.session)
+    assert own > 100_000 and keeping.total() == before - own
+    assert bytes_of(other) == own
 
 
 def test_a_model_that_makes_room_for_another_is_freed(open_app, folders, monkeypatch):

@@ -54,8 +54,7 @@ def clock(monkeypatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(running, "time", clock)
     monkeypatch.setattr("pages.parts.jobs.time", clock)
-    queue = Queue()
-    monkeypatch.setattr(running, "queue", lambda: queue)
+    monkeypatch.setattr(running, "_queue", Queue())
     return clock
 
 
@@ -140,13 +139,13 @@ def test_drawing_a_map_takes_little_of_the_time_and_none_is_drawn_just_before_th
 def test_who_waits_for_others_is_told_only_if_that_takes_long(clock, page, monkeypatch):
     sleep = clock.sleep
     for until, said in ((0.3, []), (2.0, ["Work that comes before yours: 1"])):
-        other = running.queue().turn("another", pytest.fail)
+        other = running._queue.turn("another", pytest.fail)
         other.__enter__()
         end = clock.now + until
 
         def leave(seconds: float, end: float = end, other=other) -> None:
             sleep(seconds)
-            if clock.now >= end and running.queue()._has_turn.session == "another":
+            if clock.now >= end and running._queue._has_turn.session == "another":
                 other.__exit__(None, None, None)
 
         clock.sleep = leave
