@@ -5,6 +5,7 @@ likes in them, also what no page would ever say; it takes a thousandth of what a
 that hundreds can be open at once.
 """
 
+from contextlib import ExitStack
 from urllib.parse import urlencode
 
 from google.protobuf.message import Message
@@ -21,13 +22,10 @@ class Tab:
     it shows, `ids` are those of its widgets by their keys."""
 
     def __init__(self, url: str, page: str = "/", **query: str):
-        self._socket = connect(
-            f"{url.replace('http', 'ws', 1)}/_stcore/stream",
-            subprotocols=["streamlit"],
-            max_size=None,
-            compression=None,
-            close_timeout=1,
-        )
+        self._open = ExitStack()
+        address = f"{url.replace('http', 'ws', 1)}/_stcore/stream"
+        how = {"max_size": None, "compression": None, "close_timeout": 1}
+        self._socket = self._open.enter_context(connect(address, subprotocols=["streamlit"], **how))
         self._page, self._query = page.strip("/"), urlencode(query)
         self._script = ""
         self._states: dict[str, WidgetState] = {}
@@ -43,7 +41,7 @@ class Tab:
         self.close()
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
     def run(self, *states: WidgetState) -> "Tab":
         """Run the page with what its widgets hold, to its end."""
@@ -83,6 +81,8 @@ class Tab:
             if kind == "new_session":
                 self._script = told.new_session.page_script_hash
                 self.strings, self.ids, self.exceptions = [], {}, []
+            elif kind == "navigation":
+                self._script = told.navigation.page_script_hash
             elif kind == "delta":
                 self._take(told.delta)
             elif kind == "page_info_changed":
