@@ -19,6 +19,7 @@ import torch
 
 from core import card, teaching
 from core.errors import UserError
+from core.machine import computed_with
 from core.result import ModelCard
 from core.teaching import history
 from core.teaching.history import Checkpoint
@@ -502,6 +503,7 @@ def load(
         memory=sum(parameter.nbytes for parameter in gpt.parameters()),
         notes=(*gpt.notes, *encoder.extras.notes),
         smoke_test=card.smoke_test(gpt, encoder, entry.closed_vocabulary),
+        computed_with=computed_with(),
     )
     return LoadedModel(entry, model, gpt, encoder, time.perf_counter() - started)
 

@@ -18,8 +18,8 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["card", "models", "presets", "study", "following", "sets", "many", "views", "checks"]
-ORDER += ["__main__"]
+ORDER += ["card", "machine", "models", "presets", "study", "following", "sets", "many", "views"]
+ORDER += ["checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -38,6 +38,7 @@ LOADED = [
         "core/reading": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
         "core/teaching": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
         "core/card.py": {"core.models"} | DRAWING,
+        "core/machine.py": {"core.models"} | DRAWING,
         "core/models.py": DRAWING,
         "core/presets.py": DRAWING,
         "core/study.py": DRAWING | {"core.views"},
