@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, card, first_visit, frame, html, serving, sidebar
+from pages.parts import address, card, first_visit, frame, html, serving, sheet, sidebar
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -10,24 +10,25 @@ WITH_INPUTS = {
     "Patch": "Which activation carries the answer?",
     "Components": "Which component?",
     "Follow it back": "What feeds it?",
+    "Sets": "Which few carry it together?",
     "Lens": "What was it going to say?",
     "Compare": "How do two answers compare?",
 }
-page = st.navigation(
-    [
-        st.Page("pages/patching/patch.py", title="Patch", default=True),
-        st.Page("pages/patching/many.py", title="Many pairs"),
-        st.Page("pages/reading/components.py", title="Components"),
-        st.Page("pages/reading/follow.py", title="Follow it back"),
-        st.Page("pages/reading/lens.py", title="Lens"),
-        st.Page("pages/reading/compare.py", title="Compare"),
-        st.Page("pages/learn/how_it_works.py", title="How it works"),
-        st.Page("pages/learn/training.py", title="Training"),
-        st.Page("pages/learn/tokens.py", title="Tokens"),
-        st.Page("pages/learn/is_it_right.py", title="Is it right?"),
-    ],
-    position="top",
-)
+PAGES = [
+    st.Page("pages/patching/patch.py", title="Patch", default=True),
+    st.Page("pages/patching/many.py", title="Many pairs"),
+    st.Page("pages/reading/components.py", title="Components"),
+    st.Page("pages/reading/follow.py", title="Follow it back"),
+    st.Page("pages/reading/sets.py", title="Sets"),
+    st.Page("pages/reading/lens.py", title="Lens"),
+    st.Page("pages/reading/compare.py", title="Compare"),
+    st.Page("pages/learn/how_it_works.py", title="How it works"),
+    st.Page("pages/learn/worksheet.py", title="Worksheet"),
+    st.Page("pages/learn/training.py", title="Training"),
+    st.Page("pages/learn/tokens.py", title="Tokens"),
+    st.Page("pages/learn/is_it_right.py", title="Is it right?"),
+]
+page = st.navigation([page for page in PAGES if sheet.shown(page.title)], position="top")
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 serving.admit()

@@ -73,7 +73,7 @@ class PlainRuns:
     def work(self) -> int:
         """Floating-point operations of both runs, at the least."""
         L, C, M, _, _ = sizes_of(self.model.gpt)
-        return 2 * work.run_work(L, C, M, self.T, 0, 0, self.T)
+        return work.plain_work(L, C, M, self.T, first_difference(*self.ids.values()))
 
     def seconds_for(self, operations: int) -> float:
         """About how long floating-point operations take where the model is."""
@@ -330,7 +330,8 @@ class Study:
 
 
 def sides(direction: str) -> tuple[str, str]:
-    """What a direction patches into, and what it puts in: names of SIDES, or "zero" or "mean"."""
+    """What a direction patches into, and what it puts in: a name of SIDES, or its own name if it is
+    an ablation."""
     source = {"denoise": "clean", "noise": "corrupted"}
     base = "corrupted" if direction == "denoise" else "clean"
     return base, source.get(direction, direction)

@@ -18,8 +18,8 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["card", "machine", "models", "presets", "study", "following", "sets", "many", "views"]
-ORDER += ["checks", "__main__"]
+ORDER += ["guess", "card", "machine", "models", "presets", "study", "following", "sets"]
+ORDER += ["continuing", "many", "views", "worksheets", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -30,6 +30,7 @@ LOADED = [
         "core/output.py": {"core.question", "mingpt", "torch"},
         "core/question": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/result.py": {"torch", "mingpt.model"} | MODELS | DRAWING,
+        "core/guess.py": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/views": {"torch", "mingpt.model"} | MODELS,
     },
     {
@@ -44,7 +45,9 @@ LOADED = [
         "core/study.py": DRAWING | {"core.views"},
         "core/following.py": DRAWING | {"core.views"},
         "core/sets.py": DRAWING | {"core.views"},
+        "core/continuing.py": DRAWING | {"core.views"},
         "core/many": DRAWING | {"core.views"},
+        "core/worksheets": DRAWING,
         "core/checks": DRAWING | {"core.views"},
         "core/__main__.py": {"torch._dynamo"},
     },

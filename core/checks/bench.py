@@ -21,7 +21,7 @@ from core.engine.pack import Pack
 from core.engine.plan import Plan
 from core.engine.runs import record, run_bytes
 from core.engine.sweep import Sweep, sizes_of
-from core.engine.work import run_work
+from core.engine.work import plain_work
 from core.errors import UserError
 from mingpt.model import GPT, MODEL_TYPES
 
@@ -87,9 +87,7 @@ def measure(gpt: GPT, tokens: int, site: str = "resid_post", budget: float = 20.
     sizes, differ = sizes_of(gpt), plan.first_difference(clean, corrupted)
     planned = Plan(sizes, tokens, differ, site)
     L, C, M, _, itemsize = sizes
-    # Before they part, the other plain run is the base: at the least it need not be computed.
-    both = sum(run_work(L, C, M, tokens, 0, p, tokens - p) for p in (0, differ))
-    operations = planned.work + both
+    operations = planned.work + plain_work(L, C, M, tokens, differ)
     own_operations, own_products = _own_products(gpt, _packed_rows(planned, states.device))
     a, b = torch.randn(2, _LARGE, _LARGE, device=states.device)
     loop = PlainLoop(gpt, corrupted, clean)

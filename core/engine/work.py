@@ -85,6 +85,11 @@ def run_work(L: int, C: int, M: int, T: int, block: int, p: int, new: int) -> in
     )
 
 
+def plain_work(L: int, C: int, M: int, T: int, differ: int) -> int:
+    """Operations of two plain runs that are one and the same before they `differ`."""
+    return sum(run_work(L, C, M, T, 0, p, T - p) for p in (0, differ))
+
+
 def seconds_for(operations: int, device: str) -> float:
     """About how long a sweep's operations take here. For what seems to take long the rate is
     measured once more: other work may have slowed it down when it was measured before."""

@@ -19,7 +19,7 @@ from core.many.fitting import Fitted
 from core.many.pairs import Share, place
 from core.many.store import Store, plain, restored
 from core.many.values import Screened, Swept
-from core.question.experiment import Experiment
+from core.question.experiment import RENAMED, Experiment
 from core.result import ModelCard
 
 SURVEY = "survey.json"
@@ -188,6 +188,7 @@ def _read(folder: Path) -> tuple[Head, dict[str, Any]]:
     try:
         said = json.loads((folder / SURVEY).read_bytes())
         head = restored(Head, said)
+        head.of["direction"] = RENAMED.get(head.of["direction"], head.of["direction"])
         if "about" not in said:
             return head, {}
         kinds = get_type_hints(Answer)

@@ -102,10 +102,8 @@ def summarize(
         cells, ends = ((x - zero[:, None]) / whole[:, None] for x in (cells, ends))
         whole, zero = np.ones(n), np.zeros(n)
     unpatched = ends[:, 0 if base == "clean" else 1]  # (n,)
-    mean, *plain = (_ratio(np.ones((1, n)), x - zero[:, None], whole)[0] for x in (cells, ends))
-    sampled = _ratio(weights, cells - zero[:, None], whole)  # (S, cells)
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(sampled, (tail, 1 - tail), axis=0)
+    mean, low, high = of_means(weights, cells - zero[:, None], whole)
+    plain = _ratio(np.ones((1, n)), ends - zero[:, None], whole)
     moved = cells - unpatched[:, None]  # (n, cells)
     effects = moved / whole.mean()
     of_pairs = (cells - zero[:, None]) / whole.mean()
@@ -119,6 +117,17 @@ def summarize(
         corrupted=corrupted,
         unpatched=clean if base == "clean" else corrupted,
     )
+
+
+def of_means(
+    weights: np.ndarray, numerators: np.ndarray, denominators: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean of numerators (n, cells) over that of denominators (n,), and the two ends of its
+    interval, with the bootstrap samples `weights` (S, n): (cells,) each."""
+    mean = _ratio(np.ones((1, len(denominators))), numerators, denominators)[0]
+    tail = (1 - LEVEL) / 2
+    sampled = _ratio(weights, numerators, denominators)
+    return mean, *np.nanquantile(sampled, (tail, 1 - tail), axis=0)
 
 
 def _signs(effects: np.ndarray) -> np.ndarray:

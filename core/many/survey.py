@@ -10,21 +10,24 @@ answer = survey.read(asked)
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from core.engine.plan import first_difference
 from core.engine.sweep import sizes_of
-from core.engine.work import run_work, seconds_for
+from core.engine.work import plain_work, seconds_for
 from core.errors import UserError
 from core.many import sweeping
 from core.many.answer import KEEPS, Answer
 from core.many.fitting import Fitted, commonest_tokens, fit, shared_columns
+from core.many.others import Others, Source
 from core.many.pairs import Dropped, Pair, Share, place
 from core.many.store import Store, digest
 from core.many.values import LeftOut, Screened, Swept
 from core.models import LoadedModel
-from core.question.experiment import Experiment
+from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import token
 from core.result import EMBEDDING
+from core.steps import Steps, within
 
 ALL = Share()
 _SECONDS_A_PAIR = 0.004  # for what is no product: measured, and most of it with a small model
@@ -79,8 +82,10 @@ class Sample:
     def seconds(self) -> float:
         """About how long screening takes here."""
         L, C, M, _, _ = sizes_of(self.model.gpt)
-        lengths = (len(pair.clean) for pair in self.pairs)
-        operations = sum(2 * run_work(L, C, M, T, 0, 0, T) for T in lengths)
+        shapes = (
+            (len(pair.clean), first_difference(pair.clean, pair.corrupted)) for pair in self.pairs
+        )
+        operations = sum(plain_work(L, C, M, *shape) for shape in shapes)
         return seconds_for(operations, self.model.gpt.lm_head.weight.device.type)
 
     def __iter__(self) -> Iterator[float]:
@@ -131,7 +136,10 @@ class Survey:
 
     Iterating sweeps the pairs, batch by batch, and yields the fraction that is done; `swept` has
     those that are. Those in the `store` are taken from there, the others are put into it.
-    `metrics` are those to be read off; recovery is one of logit differences.
+    `metrics` are those to be read off; recovery is one of logit differences. Where the direction is
+    one `of_many`, what is put in comes from `used`, all pairs of the file that are used (of a
+    share, those of the other shares too), and `seed` draws which pair gives to which. Raises
+    UserError as `Others` does.
     """
 
     def __init__(
@@ -141,11 +149,16 @@ class Survey:
         keep: str = "all",
         metrics: Iterable[str] = METRICS,
         store: Store | None = None,
+        used: Sequence[Fitted] | None = None,
+        seed: int = 0,
     ):
         self.sample, self.keep, self.sweep = sample, keep, asked.sweep
         self.metrics = tuple(dict.fromkeys(("logit_diff", *metrics)))
         self.metrics = tuple(metric for metric in self.metrics if metric != "recovery")
         self.pairs, self.left_out = sample.chosen(keep)
+        self.others: Others | None = None
+        if DIRECTIONS[asked.direction].of_many:
+            self.others = Others(self.pairs if used is None else used, asked, seed)
         self.swept: list[Swept] = []
         self._store = store
 
@@ -168,8 +181,9 @@ class Survey:
         done, total = len(self.swept), len(self.pairs)
         if total:  # a share may have none
             yield done / total
+        source = yield from within(self.source(todo), done / max(1, total), 0)
         for batch in sweeping.batches(todo, self.sample.model, self.sweep):
-            steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics)
+            steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics, source)
             while True:
                 try:
                     yield (done + next(steps) * len(batch)) / total
@@ -178,6 +192,14 @@ class Survey:
                     break
             done += len(batch)
         yield 1.0
+
+    def source(self, todo: Sequence[Fitted]) -> Steps[Source | None]:
+        """What other pairs put into those that are still to be swept, or nothing."""
+        if not (todo and self.others):
+            return None
+        if self.others.is_mean:
+            return (yield from sweeping.mean_of(self.others.pairs, self.sample.model, self.sweep))
+        return self.others.drawn
 
     def todo(self) -> list[Fitted]:
         """The pairs that are not swept yet, nor in the store, of which those that are are taken
@@ -198,7 +220,8 @@ class Survey:
         self.swept += swept
 
     def digest(self, pair: Fitted) -> str:
-        return digest(pair, self.sample.model.card, self.sweep, self.metrics)
+        also = self.others.digest(pair) if self.others else ""
+        return digest(pair, self.sample.model.card, self.sweep, self.metrics, also)
 
     def read(
         self, asked: Experiment, of_ratios: bool = False, seed: int = 0, draws: str = "groups"
@@ -235,6 +258,7 @@ class Survey:
             "of_ratios": of_ratios,
             "seed": seed,
             "draws": draws,
+            "source": self.others and self.others.about,
         }
 
 

@@ -1,6 +1,6 @@
 """Result -> a Plotly figure to hover and click; and the cells and axes that all such maps have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import ceil
 
@@ -19,6 +19,7 @@ from core.views.words import (
     number,
     plotly_text,
     row_name,
+    rows_are,
     tick_labels,
     width_of,
     wording,
@@ -47,8 +48,10 @@ def heatmap(
     clickable: bool = True,
     view: str = "effect",
     narrowest: int | None = None,
+    surprises: Iterable[tuple[int, int]] = (),
 ) -> go.Figure:
-    """The grid of two axes, layers down, positions or heads across; `selected` is outlined.
+    """The grid of two axes, layers down, positions or heads across; `selected` is outlined, and
+    `surprises` with a broken line.
 
     `reach` is how far the colours go on either side, so that maps can share a scale. A map that
     need not be `clickable` is drawn much sooner. `view` is one of `colour_bar.VIEWS`; rows count
@@ -80,6 +83,8 @@ def heatmap(
         clickable,
         narrowest,
     )
+    for row, column in surprises:
+        outline(figure, row - skipped, column, dash="dot")
     if selected is not None and selected[0] >= skipped:
         outline(figure, selected[0] - skipped, selected[1])
     return figure
@@ -215,7 +220,7 @@ def grid_of_layers(
             **across,
         ),
         xaxis2=axis(numbered, tickvals=numbered, **on_top, **across),
-        yaxis=axis(list(result.rows), title="patched layer", range=[rows - 0.5, -0.5]),
+        yaxis=axis(list(result.rows), title=rows_are(result), range=[rows - 0.5, -0.5]),
         height=height,
         margin={"t": above, "l": 10, "r": 10, "b": below},
         dragmode=False,
@@ -258,8 +263,10 @@ def _fields(result: Result, *grids: tuple[str, np.ndarray]) -> np.ndarray:
     return np.array(fields, dtype=object).reshape(rows, columns, -1)
 
 
-def outline(figure: go.Figure, row: int, column: int) -> None:
+def outline(figure: go.Figure, row: int, column: int, dash: str = "solid") -> None:
     """A frame that shows on every colour: a light line with a dark one around it."""
     box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
     for colour, width in ((DARK, 5), (LIGHT, 2)):
-        figure.add_shape(type="rect", line={"color": rgba(colour), "width": width}, **box)
+        figure.add_shape(
+            type="rect", line={"color": rgba(colour), "width": width, "dash": dash}, **box
+        )

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from core.many.answer import Answer
+from core.many.grades import Interval, ManyGrades
 from core.many.summary import LEVEL
 from core.output import printable
 from core.question.metrics import METRICS
-from core.result import ASKED_OF_SETS, Curve, Effect, Grade, PathMap, Ranked, Result
+from core.result import Curve, Effect, Grade, PathMap, Ranked, Result
+from core.views.set_sentences import SHARE, grown, listed, many_caption, many_mean, means, questions
 from core.views.words import averaged, number, probability, summary, width_of, wording
 
 _LONGEST_PIECE = 12
@@ -61,32 +63,48 @@ def report_paths(path_map: PathMap) -> str:
 
 def report_set(grade: Grade, curve: Curve) -> str:
     """Everything `python -m core set` prints."""
-    metric, direction = grade.experiment.metric, grade.experiment.direction
+    metric = grade.experiment.metric
 
-    def said(effect: Effect | None) -> str:
-        if effect is None:
-            return f"{'none':>12}"
+    def said(effect: Effect) -> str:
         share = "" if effect.share is None else f"{effect.share:z9.1%}"
         return f"{number(metric, effect.value):>12} {share}"
 
     lines = [
         f"S = {' '.join(grade.components)}",
         f"{METRICS[metric].title}: clean run {number(metric, grade.baseline.clean)}, corrupted run"
-        f" {number(metric, grade.baseline.corrupted)}; a share is how far a run is from the one"
-        " patched into to the other one",
+        f" {number(metric, grade.baseline.corrupted)}. {SHARE}",
         "",
-        f"  sufficient {said(grade.sufficient)}  {ASKED_OF_SETS['sufficient']}",
-        f"   necessary {said(grade.necessary)}  {ASKED_OF_SETS['necessary']}",
-        f"  complement {said(grade.complement)}  {ASKED_OF_SETS['complement']}",
-        f"alone, summed{said(grade.sum_of_alone)}  each member by itself ({direction})",
+        *(
+            f"{name:>17} {value:>12} {share:>9}  {what}"
+            for name, (value, share, what) in listed(grade).items()
+        ),
         "",
-        "  added one by one",
+        means(grade),
+        "",
+        f"  {grown(curve)}",
     ]
     without = dict(zip(grade.components, grade.without, strict=True))
     for name, effect in zip(curve.components, curve.effects[1:], strict=True):
         missed = f"   all but it {said(without[name]).strip()}" if name in without else ""
         lines.append(f"{name:>12} {said(effect)}{missed}")
     return "\n".join(lines)
+
+
+def report_many_set(found: ManyGrades) -> str:
+    """Everything `python -m core set --pairs` prints."""
+    metric, asked = found.experiment.metric, questions(found)
+
+    def said(of: Interval, name: str = "") -> str:
+        mean, low, high = (number(name, x) if name else f"{x:z.1%}" for x in of)
+        return f"{mean:>9} [{low}, {high}]"
+
+    lines = [f"S = {' '.join(found.components)}", many_caption(found), ""]
+    for name, of in found.values.items():
+        if of is not None:
+            share = found.shares[name]
+            of_share = f"{said(share):>28}" if share else ""
+            lines.append(f"{name:>12} {said(of, metric):>32} {of_share}  {asked[name]}")
+    return "\n".join([*lines, "", many_mean(found), *_left_out(found)])
 
 
 def report_many(answer: Answer) -> str:
@@ -119,7 +137,7 @@ def _grid_with_intervals(answer: Answer) -> Iterator[str]:
     yield from map("  ".join, zip(*map(_aligned, zip(*cells, strict=True)), strict=True))
 
 
-def _left_out(answer: Answer, most: int = 20) -> Iterator[str]:
+def _left_out(answer: Answer | ManyGrades, most: int = 20) -> Iterator[str]:
     rows = answer.dropped
     if rows:
         yield f"\n{len(rows):,} left out:"

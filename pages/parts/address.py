@@ -9,8 +9,21 @@ from core import models
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import experiment, keeping, look, pairs, trail, training
+from pages.parts import (
+    continuing,
+    experiment,
+    keeping,
+    look,
+    members,
+    pairs,
+    predict,
+    sheet,
+    trail,
+    training,
+)
 
+# What stands in the address beside the experiment.
+_BESIDE = (look, pairs, trail, members, continuing, predict, sheet)
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
 _ON_ITS_WAY = 0.5  # seconds that an address may take to the browser
@@ -29,9 +42,8 @@ def begin(page: str) -> None:
     if st.session_state.is_first_run or _walked_to(address):
         asked, st.session_state.notes = _first_that_holds(address)
         experiment.show(asked)
-        look.take(address)
-        pairs.take(address)
-        trail.take(address)
+        for part in _BESIDE:
+            part.take(address)
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
@@ -48,7 +60,9 @@ def publish() -> None:
         st.rerun()
     if training.plays():
         return
-    query = experiment.current().to_query() | look.to_query() | pairs.to_query() | trail.to_query()
+    query = experiment.current().to_query()
+    for part in _BESIDE:
+        query |= part.to_query()
     too_long = len(urlencode(query)) > _LONGEST
     last, _ = st.session_state.address  # which may not have come to the browser yet
     if not st.query_params.to_dict() == last == query and not too_long:

@@ -6,13 +6,14 @@ from functools import partial
 
 import streamlit as st
 
+from core.guess import Surprise
 from core.many.answer import Answer
 from core.question.experiment import Experiment
 from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
 from core.study import SIDES, TOP, Study
 from core.views import colours, exports, heatmaps, names, run_figures
-from pages.parts import html, look, running
+from pages.parts import html, look, predict, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -24,14 +25,20 @@ _TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 _TYPES |= {"csv": "text/csv", "json": "application/json", "zip": "application/zip"}
 
 
-def heatmap(result: Result) -> None:
+def narrowest() -> int | None:
+    """How wide a map is for its cells at the least, where it is known to have the room."""
+    return None if "Mobi" in st.context.headers.get("User-Agent", "Mobi") else _DESK
+
+
+def heatmap(result: Result, surprises: tuple[Surprise, ...] = ()) -> None:
     """The map, to hover and click."""
     st.plotly_chart(
         heatmaps.heatmap(
             result,
             selected(result),
             view=look.view(),
-            narrowest=None if "Mobi" in st.context.headers.get("User-Agent", "Mobi") else _DESK,
+            narrowest=narrowest(),
+            surprises=[surprise[:2] for surprise in surprises],
         ),
         key=CHART,
         on_select=lambda: take_click(result.rows),
@@ -221,7 +228,11 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
     and the numbers of the whole experiment under every metric. Where a cell is chosen, its
     patched run is among them."""
 
-    at, view = selected(shown), look.view()  # now: files are made where there is no session
+    at, view, guessed = (
+        selected(shown),
+        look.view(),
+        predict.said(shown),
+    )  # now: files are made where there is no session
 
     def chosen() -> exports.Chosen | None:
         if at is None:
@@ -238,7 +249,7 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
         File("CSV: grid", f"{name}-grid.csv", lambda: exports.grid_csv(whole())),
         File("CSV: matrix", f"{name}-matrix.csv", lambda: exports.matrix_csv(shown)),
         File("CSV: top 20", f"{name}-top20.csv", lambda: exports.top_csv(shown, chosen())),
-        File("JSON", f"{name}.json", lambda: exports.to_json(whole(), shown, chosen())),
+        File("JSON", f"{name}.json", lambda: exports.to_json(whole(), shown, chosen(), guessed)),
     )
     if view != "assignment":
         with st.popover("As in the assignment", icon=":material/download:"):

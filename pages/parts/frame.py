@@ -45,8 +45,10 @@ def ask() -> None:
     with fields:
         inputs.typed(draft, on)
     with problems:
-        for problem in draft.problems.values():
+        for field, problem in draft.problems.items():
             html.show(html.problem(str(problem)))
+            if field == "direction":  # which not every page lets one choose
+                st.button("Denoise instead", on_click=experiment.enter, args=(field, "denoise"))
     st.session_state[_HAS_MODEL] = on is not None
     now, before = experiment.current(), st.session_state.get(_ANSWERED)
     if on and not draft.problems:

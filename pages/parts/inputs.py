@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.question.experiment import DIRECTIONS, Experiment
+from core.question.experiment import DIRECTIONS, OF_ONE, Experiment
 from core.question.metrics import METRICS
 from core.question.pair import Draft
 from core.question.sites import SITES
@@ -76,9 +76,12 @@ def _contender(field: str, side: str, draft: Draft, on: Shelf | None) -> None:
         )
 
 
-def choice(field: str) -> None:
-    """The metric, the site or the direction."""
+def choice(field: str, of_many: bool = False) -> None:
+    """The metric, the site or the direction: `of_many` pairs there are more than of one, of which
+    one that was chosen there stays, as `frame.ask` says what it is about."""
     now, among = experiment.current(), _CHOICES[field]
+    if field == "direction" and not of_many:
+        among = {name: among[name] for name in dict.fromkeys((*OF_ONE, now.direction))}
     says = {
         "metric": METRICS[now.metric].says,
         "site": f"`{now.site}`, by {' and '.join(SITES[now.site].axes)}",

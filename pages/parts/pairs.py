@@ -5,6 +5,7 @@ was brought.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -24,7 +25,7 @@ from pages.parts import html
 OWN = "own"  # what the person brought, among the names of packs
 _CHOICE, _BROUGHT, _READ = "pairs_choice", "pairs_brought", "pairs_read"
 _PASTED, _UPLOADED = "pasted_pairs", "uploaded_pairs"
-_PAGE = "many"  # its address
+_PAGES = ("many", "sets")  # their addresses
 _EXAMPLE = (
     "id,group,clean,corrupted,target,foil\n"
     "keys,plural,The [subject:keys] near the cabinet,The [subject:key] near the cabinet,"
@@ -43,6 +44,7 @@ class Choice:
     roles: str = "last"
     rest: bool = False
     of_ratios: bool = False
+    resample_seed: int = 0  # of a resample ablation
     draws: str = ""  # "": groups of a file are drawn whole; those of a pack are conditions
 
 
@@ -59,12 +61,14 @@ class Given:
 
 def take(query: Mapping[str, str]) -> None:
     """Choose as an address says; what it says that is no choice is as if it were not there."""
+    seed = query.get("resample_seed", "")
     choice = Choice(
         pack=query.get("pack", "") if query.get("pack") in (*PACKS, OWN) else "",
         keep=query.get("keep", "") if query.get("keep") in KEEPS else "all",
         roles=query.get("roles", "") if query.get("roles") in REDUCES else "last",
         rest=query.get("rest") == "1",
         of_ratios=query.get("of_ratios") == "1",
+        resample_seed=int(seed) if re.fullmatch("[0-9]{1,9}", seed) else 0,
         draws=query.get("draws", "") if query.get("draws") in DRAWS else "",
     )
     st.session_state[_CHOICE] = choice
@@ -74,8 +78,8 @@ def take(query: Mapping[str, str]) -> None:
 
 
 def to_query() -> dict[str, str]:
-    """The inverse of `take`, on the page that has to do with it."""
-    if st.session_state.get("page") != _PAGE:
+    """The inverse of `take`, on the pages that have to do with it."""
+    if st.session_state.get("page") not in _PAGES:
         return {}
     usual = asdict(Choice())
     return {
@@ -94,10 +98,16 @@ def chosen() -> Choice:
     return st.session_state[_CHOICE]
 
 
-def source(entry: Entry) -> None:
-    """The choice of a pack, those for the model first, or of a file."""
+def source(entry: Entry, example: str = "") -> None:
+    """The choice of a pack, those for the model first, and of these the one that is like an
+    `example`, by its title; or of a file."""
     vocabulary = "teaching" if entry.base == "teaching" else "gpt2"
-    names = sorted(PACKS, key=lambda name: PACKS[name].vocabulary != vocabulary)
+
+    def comes_late(name: str) -> tuple[bool, bool]:
+        pack = PACKS[name]
+        return pack.vocabulary != vocabulary, not pack.title.startswith(example)
+
+    names = sorted(PACKS, key=comes_late)
     if chosen().pack not in (*names, OWN):
         st.session_state[_CHOICE] = Choice(**asdict(chosen()) | {"pack": names[0]})
         st.session_state.pop(_key("pack"), None)
@@ -114,9 +124,18 @@ def source(entry: Entry) -> None:
         html.show(html.note(PACKS[chosen().pack].about))
 
 
-def options(has_roles: bool) -> None:
-    """How the pairs become one map."""
+def options(has_roles: bool, resample: bool) -> None:
+    """How the pairs become one map, and where they `resample`, which gives to which."""
     st.selectbox("Use", KEEPS, format_func=_KEEPS_SHORT.get, help=_help(), **_widget("keep", KEEPS))
+    if resample:
+        st.number_input(
+            "Seed of the draw",
+            min_value=0,
+            max_value=999_999_999,
+            **_widget("resample_seed"),
+            help="Which other pair’s activation is put into each: every pair gives to one, never"
+            " to itself. If another seed gives another map, the pairs are too few.",
+        )
     with st.popover("How pairs share a map", type="tertiary"):
         st.selectbox(
             "A role of several tokens is",

@@ -42,7 +42,7 @@ def page() -> None:
         pairs.source(models.named(experiment.current().model))
         options = st.container()
         for field in ("metric", "site", "direction"):
-            inputs.choice(field)
+            inputs.choice(field, of_many=True)
     with left:
         on = frame.model_of(experiment.current())
     if on is None:
@@ -53,7 +53,7 @@ def page() -> None:
         given = pairs.given()
         sampled = given and _sampled(given, asked, on)
     with options:
-        pairs.options(has_roles=sampled is None or sampled.of.has_roles)
+        pairs.options(sampled is None or sampled.of.has_roles, asked.direction == "resample")
         inputs.options((asked, on))
     if sampled:
         _answer(asked, on, given, sampled, left)
@@ -79,12 +79,13 @@ def _surveyed(given: Given, sample: Sample, asked: Experiment, on: Shelf) -> Job
     choice = pairs.chosen()
 
     def make() -> Job:
-        survey = Survey(sample, asked, choice.keep)
+        survey = Survey(sample, asked, choice.keep, seed=seed)
         # The first map of some pairs is asked for; those of other sites then follow by themselves.
         is_new = st.session_state.get(_BEGUN) != given.digest
         return Job(survey.__iter__, *survey.estimate, of=survey, asked=is_new)
 
-    how = choice.keep, choice.roles, choice.rest
+    seed = choice.resample_seed if asked.direction == "resample" else 0
+    how = choice.keep, choice.roles, choice.rest, seed
     return on.keep(None, ("survey", given.digest, asked.sweep, *how), make)
 
 
@@ -281,6 +282,9 @@ def _one_pair(found: Answer, at: tuple[int, int], of: Swept, on: Shelf) -> None:
         html.show(html.ribbon(*sides))
         if max(len(pair.target), len(pair.foil)) > 1:
             html.show(html.note("By itself it is asked for the first of its targets and foils."))
+        if found.source:
+            html.show(html.note("By itself it has no others that could put something into it."))
+            return
         by_itself = alone(pair, found.experiment, encoder)
         st.button("Open this pair by itself", on_click=_open, args=(by_itself,))
 

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
+from core.question import places
 from core.question.experiment import Experiment
 from core.question.sites import SITES
 from core.result import Result
@@ -14,7 +15,7 @@ from core.study import Study
 from core.views import exports, names
 from core.views.colours import reach
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, inputs, running, training
+from pages.parts import answer, frame, html, inputs, onward, running, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -61,8 +62,9 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     answer.chosen(heads)
     if at := answer.selected(heads):
         html.show(html.cell(heads, *at))
-    if (chosen := answer.selected(heads)) is not None:
-        _attention(study, *chosen)
+        asked = heads.experiment
+        onward.from_place(asked, places.of_cell(asked, at), heads.model.layers)
+        _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
     with st.container(horizontal=True):

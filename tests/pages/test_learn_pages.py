@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import streamlit as st
 
 from core import presets
 from core.checks import plain_loop, verify
@@ -147,7 +146,8 @@ def checked(monkeypatch) -> list:
         yield from checks(model)
 
     monkeypatch.setattr(verify, "checks", counted)
-    st.cache_resource.clear()
+    keeping.checks_of.cache_clear()
+    keeping._loaded.clear()  # and what sessions keep on it
     return begun
 
 

@@ -201,3 +201,35 @@ def test_many_pairs_that_take_long_are_cancelled_and_gone_on_with(open_app, monk
     )
     assert app.press("Go on").maps
     assert {pair.pair.id for pair in swept}.isdisjoint({MADE[0].id, MADE[1].id}) and swept
+
+
+def test_what_other_pairs_put_in_is_said_and_its_seed_is_in_the_address(open_app):
+    app = opened(open_app, site="head_z").press("Run 6 pairs")
+    assert not app.has("pairs_resample_seed")
+    said = {}
+    for direction in ("dataset_mean", "resample"):
+        app.enter(direction=direction)
+        said[direction] = next(text for text in app.texts if f"({direction})" in text)
+    assert "mean (over the clean runs of 6 pairs, in the same role" in said["dataset_mean"]
+    assert "another pair's activation (of 6, drawn by seed 0, in the same" in said["resample"]
+    first = values(app.maps[0])
+    app.widget("pairs_resample_seed").set_value(5)
+    app.run()
+    assert not np.allclose(values(app.maps[0]), first, atol=1e-3)
+    assert app.query["resample_seed"] == "5" and app.query["direction"] == "resample"
+    assert opened(open_app, None, **app.query).query == app.query
+    app.choose("4", 2)
+    app.at.session_state["chosen_pair"] = MADE[2].line
+    assert "Open this pair by itself" not in app.run().buttons
+    app.enter(site="head_pattern")
+    assert "(resample) of head_pattern needs pairs without roles" in app.problems[0]
+
+
+@pytest.mark.parametrize("page", ["patch", "lens"])
+def test_one_pair_alone_says_where_ablations_by_other_pairs_are(open_app, page):
+    app = open_app(direction="resample").go_to(page)
+    assert "it is on the page “Many pairs”" in app.problems[0]
+    app.press("Denoise instead")
+    assert app.experiment.direction == "denoise" and not app.problems
+    if page == "patch":
+        assert app.maps and "resample" not in app.widget("field_direction").options

@@ -15,11 +15,20 @@ FLOAT16 = "float16 reaches no further than 65,504: load the model in bfloat16 or
 DAMAGED = "the weights are damaged, or hold values that are no numbers: load another copy."
 
 
+TOGETHER = {
+    "unlike from the second token on": texts(6, 1),
+    "three that part one after the other": ((1, 2, 3, 4), (1, 2, 3, 5), (1, 2, 4, 4)),
+    "one of which comes again": ((1, 2, 3), (2, 2, 3), (1, 2, 3)),
+    "one": ((5, 5, 5, 5),),
+}
+
+
 @both_kinds
-def test_runs_recorded_together_are_those_of_gpt2(settings):
+@pytest.mark.parametrize("together", TOGETHER.values(), ids=TOGETHER)
+def test_runs_recorded_together_are_those_of_gpt2(settings, together):
     theirs, ours = twins(3, 2, 12, **settings)
-    both, hooked = texts(6, 1), Hooked(theirs)
-    for run, ids in zip(record(ours, *both), both, strict=True):
+    hooked = Hooked(theirs)
+    for run, ids in zip(record(ours, *together), together, strict=True):
         assert run.ids == ids
         after = hooked.kept(ids, "resid_post")
         for layer in range(3):
@@ -28,6 +37,13 @@ def test_runs_recorded_together_are_those_of_gpt2(settings):
             close(run.resid[layer], hooked.kept(ids, "resid_pre")[layer])
             close(run.resid[layer + 1], after[layer])
         close(run.state, theirs.transformer.ln_f(after[2][-1]))
+
+
+def test_what_texts_have_in_common_at_their_beginning_is_computed_once():
+    model, seen = random_gpt(2, 2, 8), []
+    model.transformer.h[1].mlp.c_fc.register_forward_hook(lambda _, x, __: seen.append(len(x[0])))
+    record(model, (1, 2, 3, 4), (1, 2, 3, 5), (1, 2, 4, 4), (3, 2, 1, 0))
+    assert seen == [4 + 1 + 2 + 4]
 
 
 @pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16])

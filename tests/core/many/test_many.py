@@ -63,7 +63,7 @@ def alone(pair, model, question) -> dict[str, np.ndarray]:
     return finished(one, model).read(one, metrics=METRICS)
 
 
-@pytest.mark.parametrize("direction", ["denoise", "noise", "mean"])
+@pytest.mark.parametrize("direction", ["denoise", "noise", "position_mean"])
 @pytest.mark.parametrize("site", ["resid_post", "head_z"])
 def test_a_pair_beside_others_is_what_it_is_alone(model, pairs, site, direction):
     question = asked(site=site, direction=direction, embedding=site == "resid_post")
