@@ -55,6 +55,9 @@ def begin() -> bool:
 
 
 def current() -> Session:
+    """That of this run; one of its own where a part of a page is run by itself."""
+    if "session" not in st.session_state:
+        st.session_state.session = Session()
     return st.session_state.session
 
 
