@@ -56,6 +56,8 @@ def publish() -> None:
     After a server restart an open page brings what was typed meanwhile with its widgets, which
     the first `begin` cannot see yet: then the page is run once more.
     """
+    if "address" not in st.session_state:  # a part of a page that is run by itself
+        return
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
     if training.plays():
