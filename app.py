@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, card, first_visit, frame, html, sheet, sidebar, training
+from pages.parts import address, card, first_visit, frame, html, serving, sheet, sidebar
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -31,6 +31,7 @@ PAGES = [
 page = st.navigation([page for page in PAGES if sheet.shown(page.title)], position="top")
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
+serving.admit()
 address.begin(page.url_path)
 question = WITH_INPUTS.get(page.title)
 place = sidebar.show(stays=bool(question))
@@ -41,5 +42,4 @@ card.show(place)
 page.run()
 if question:
     frame.mark()
-if not training.plays():  # else every step would be one to go back to
-    address.publish()
+address.publish()

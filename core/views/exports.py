@@ -76,9 +76,10 @@ def to_json(
     chosen: Chosen | None = None,
     guessed: dict | None = None,
 ) -> str:
-    """Everything in a result; `values` is by `axes`, layers first, the embedding row apart. With
-    the run that was `chosen` on the map that is `shown`, and what was `guessed` of it, which
-    `from_json` passes over."""
+    """Everything in a result but how long it took, so that the same experiment gives the same
+    file; `values` is by `axes`, layers first, the embedding row apart. With the run that was
+    `chosen` on the map that is `shown`, and what was `guessed` of it, which `from_json` passes
+    over."""
     metric = result.experiment.metric
     return json.dumps(
         {
@@ -106,7 +107,6 @@ def to_json(
             "top": {side: [_ranked_row(row) for row in result.top[side]] for side in _SIDES},
             **({"patched_run": _patched_run(shown or result, chosen)} if chosen else {}),
             **({"guess": guessed} if guessed else {}),
-            "seconds": result.seconds,
         },
         ensure_ascii=False,
         allow_nan=False,
@@ -314,7 +314,7 @@ def from_json(text: str) -> Result:
                 for name, grid in data["metrics"].items()
             },
             top={side: tuple(map(_ranked, data["top"][side])) for side in _SIDES},
-            seconds=data["seconds"],
+            seconds=data.get("seconds", {}),  # older files have them
             at_position=data.get("at_position"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
