@@ -13,6 +13,7 @@ from core.many.values import Swept
 from core.question.experiment import Experiment
 from core.question.tokens import token
 from core.views import many_figures, many_files, many_maps, names
+from core.views.many_sentences import differ_in
 from core.views.words import caption, effects_differ, marks_mean, number
 from pages.parts import answer, experiment, html, look, pairs, screening
 from pages.parts.brought import Given
@@ -138,6 +139,7 @@ def _row(found: Answer, at: tuple[int, int], i: int, share: float) -> dict:
     value = float(found.summary.of_pairs[i, *at])
     return {
         "own share" if found.other else "effect": f"{share:.4f}",
+        "clean / corrupted differ in": differ_in(of.clean, of.corrupted),
         "clean": of.clean,
         "corrupted": of.corrupted,
         "value": number(found.experiment.metric, value),

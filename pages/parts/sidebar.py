@@ -75,7 +75,7 @@ def _examples(entry: Entry, stays: bool) -> None:
         offered = presets.PRESETS  # of GPT-2's words, which are not here yet
     st.subheader("Examples")
     if not stays:
-        st.caption("Each is one pair of texts, and opens on the page Patch.")
+        html.show(html.text("Each is one pair of texts, and opens on the page Patch."))
     for preset in offered:
         chosen = st.button(
             preset.title,

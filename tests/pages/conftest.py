@@ -67,7 +67,8 @@ class App:
         return self.run()
 
     def press(self, label: str) -> "App":
-        next(button for button in self.at.button if button.label == label).click()
+        joiner = "\u2060"  # which has no width
+        next(b for b in self.at.button if b.label.replace(joiner, "") == label).click()
         return self.run()
 
     def choose(self, row: str, position: int) -> "App":

@@ -20,7 +20,7 @@ FILE = pairs.write([*MADE, WRONG])
 @pytest.fixture(autouse=True)
 def nothing_is_shared():
     """Each test is the first visit to the server, as far as maps go."""
-    keeping.shelf("teaching")._shared.clear()
+    keeping.shelf("teaching").drop(keeping._EVERYBODY)
 
 
 def opened(open_app, file: str | None = FILE, **query):

@@ -86,7 +86,7 @@ def test_every_float32_survives_json_and_csv(result):
     numbers = [1e-45, -1e-38, 3.4e38, -0.0, 0.1, 1 / 3, 1e-7, 16777217.0]
     grid = np.resize(np.array(numbers, dtype=np.float32), result.values.shape)
     odd = replace(result, grids={metric: grid for metric in METRICS})
-    assert told(from_json(to_json(odd))) == told(odd)
+    assert told(from_json(to_json(odd))) == told(replace(odd, seconds={}))
     assert told(replace(odd, grids=read_grid_csv(grid_csv(odd)))) == told(odd)
 
 
@@ -228,7 +228,7 @@ def test_the_patched_run_of_a_chosen_cell_is_in_the_files_with_its_cell(
         "clean_rank": first.clean_rank,
         "corrupted_rank": first.corrupted_rank,
     }
-    assert told(from_json(text)) == told(whole)
+    assert told(from_json(text)) == told(replace(whole, seconds={}))
     assert "patched_run" not in json.loads(to_json(whole))
 
 
