@@ -7,7 +7,7 @@ import pytest
 
 from core.guess import TOWARDS, Guess
 from core.worksheets.bundled import BUNDLED
-from core.worksheets.checking import answer_to
+from core.worksheets.computing import answer_to
 from core.worksheets.handed_in import HandedIn, Said
 from core.worksheets.worksheet import WRONG, Task, Worksheet
 from tests.pages.conftest import values

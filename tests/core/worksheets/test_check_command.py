@@ -9,7 +9,7 @@ import pytest
 from core.__main__ import main
 from core.views import exports
 from core.worksheets.bundled import BUNDLED
-from core.worksheets.checking import answer_to
+from core.worksheets.computing import answer_to
 from core.worksheets.handed_in import HandedIn, Said, found, numbers_of
 
 
@@ -37,7 +37,7 @@ def test_a_changed_number_ends_in_status_1_and_stands_in_the_table(tmp_path, cap
     changed["answers"][1]["numbers"]["values"][0][0] += 1
     (tmp_path / "ann.json").write_text(json.dumps(changed))
     assert main(["check", str(tmp_path), "--csv", "-"]) == 1
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out[1:])))
     assert [row["numbers"] for row in rows] == ["", "differ", *[""] * 8]
     assert rows[1]["largest_difference"] == "1"
 
