@@ -1,4 +1,4 @@
-"""The command line: `python -m core patch`, `many`, `check`, `key`, `verify`, `bench` or `models`."""
+"""The command line: `python -m core patch`, `many`, `verify`, `models` and the others."""
 
 import argparse
 import json

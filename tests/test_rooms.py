@@ -45,8 +45,8 @@ LOADED = [
         "core/following.py": DRAWING | {"core.views"},
         "core/sets.py": DRAWING | {"core.views"},
         "core/many": DRAWING | {"core.views"},
-        "core/worksheets": DRAWING,
         "core/checks": DRAWING | {"core.views"},
+        "core/worksheets": DRAWING,
         "core/__main__.py": {"torch._dynamo"},
     },
 ]

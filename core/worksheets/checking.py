@@ -63,9 +63,7 @@ class Checking:
 
     def __init__(self, files: Iterable[tuple[str, Content]]):
         self._read = {name: _read(content) for name, content in files}
-        self._asked = list(
-            dict.fromkeys(asked for of in self._read.values() for asked in _asked(of))
-        )
+        self._asked = [asked for of in self._read.values() for asked in _asked(of)]
 
     def estimate(self, load: Load = load) -> tuple[float, int]:
         """About how many seconds it takes to compute them again, and how many bytes of memory."""
