@@ -26,10 +26,13 @@ PAGES = [
     st.Page("pages/learn/tokens.py", title="Tokens"),
     st.Page("pages/learn/is_it_right.py", title="Is it right?"),
 ]
-page = st.navigation([page for page in PAGES if sheet.shown(page.title)], position="top")
+shown = sheet.shown(PAGES)
+page = st.navigation(shown, position="top")
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 address.begin(page.url_path)
+if sheet.shown(PAGES) != shown:  # a link has opened a worksheet that shows others
+    st.rerun()
 question = WITH_INPUTS.get(page.title)
 place = sidebar.show(stays=bool(question))
 if question:

@@ -18,7 +18,7 @@ from core.steps import Steps, within
 from core.views.exports import csv_of, named
 from core.worksheets.computing import Computed, Load, computed, estimate, load, read
 from core.worksheets.handed_in import SEEN, HandedIn, Said, differs, how_guessed, is_right
-from core.worksheets.worksheet import Task, Worksheet, experiment_of, mapping
+from core.worksheets.worksheet import Task, Worksheet, decoded, experiment_of, mapping
 
 EQUAL = 1e-3  # in the metric's own unit: another machine rounds otherwise
 _ALIKE = 0.8  # of two texts: the share that SequenceMatcher finds in both
@@ -125,7 +125,7 @@ def _read(content: Content) -> HandedIn | dict | UserError:
             return content
         if len(content) > _LARGEST:
             raise UserError(f"The file is larger than {_LARGEST // 1_000_000} MB.")
-        written = content.decode("utf-8-sig")
+        written = decoded(content)
         said = mapping(written, "file")
         if "answers" in said:
             return HandedIn.read(written)
@@ -134,8 +134,6 @@ def _read(content: Content) -> HandedIn | dict | UserError:
         return said | {"experiment": experiment_of(said["experiment"])}
     except UserError as error:
         return error
-    except UnicodeDecodeError:
-        return UserError("The file is no text in UTF-8.")
 
 
 def _asked(of: HandedIn | dict | UserError) -> list[Experiment]:

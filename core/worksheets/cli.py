@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.steps import finish
 from core.worksheets import key
 from core.worksheets.checking import Checked, check, files_in, to_csv
-from core.worksheets.worksheet import WRONG, Worksheet
+from core.worksheets.worksheet import WRONG, Worksheet, decoded
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -40,12 +40,12 @@ def _key(options: argparse.Namespace) -> int:
     files = {kind: path for kind in ("json", "csv") if (path := getattr(options, kind))}
     output.check_places(files)
     try:
-        written = Path(options.worksheet).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        content = Path(options.worksheet).read_bytes()
+    except OSError as error:
         raise UserError(
             f"{options.worksheet} cannot be read ({type(error).__name__}).", "worksheet"
         ) from error
-    sheet = Worksheet.read(written)
+    sheet = Worksheet.read(decoded(content))
     rows = finish(key.key(sheet))
     if "json" in files:
         output.write(files["json"], key.to_json(sheet, rows) + "\n")

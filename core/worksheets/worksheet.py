@@ -164,6 +164,14 @@ class Worksheet:
         return cls.read(unpacked(word), unfinished)
 
 
+def decoded(content: bytes) -> str:
+    """What a file holds. Raises UserError for what is no text."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError("The file is no text in UTF-8.", "file") from error
+
+
 def mapping(written: str, what: str) -> dict[str, Any]:
     """What a JSON file says. Raises UserError where that is no object, or it is too long."""
     if len(written) > _LONGEST * 50:

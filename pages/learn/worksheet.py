@@ -11,10 +11,10 @@ from core.views.names import safe
 from core.views.words import row_name, summary
 from core.worksheets.bundled import BUNDLED
 from core.worksheets.handed_in import SEEN, HandedIn, Said, found, numbers_of, words_in
-from core.worksheets.worksheet import FINDS, KINDS, WRONG, Task, Worksheet
-from pages.parts import answer, experiment, frame, html, predict, sheet
+from core.worksheets.worksheet import FINDS, KINDS, WRONG, Task, Worksheet, decoded
+from pages.parts import answer, experiment, frame, handed_in, html, making, predict, sheet
 
-_OPENED, _OWN = "sheet_file", "sheet_own"  # widgets
+_OPENED, _DOING = "sheet_file", "sheet_doing"  # widgets
 _PATCH = "pages/patching/patch.py"
 _LONGEST = 3000  # characters of an answer
 
@@ -23,8 +23,8 @@ def page() -> None:
     if wrong := sheet.problem():
         html.show(html.problem(wrong))
     if sheet.current() is None:
-        html.show(html.title("Which worksheet?"))
-        _choose()
+        html.show(html.title("Worksheets"))
+        _do()
         return
     html.show(html.title(sheet.current().title))
     html.show(html.text(sheet.current().about))
@@ -36,6 +36,21 @@ def page() -> None:
         except UserError as error:
             html.show(html.problem(str(error)))
     _hand_in()
+
+
+def _do() -> None:
+    """What there is to be done while none is worked through."""
+    st.segmented_control(
+        "What to do",
+        sheet.DOES,
+        format_func=sheet.DOES.get,
+        default=sheet.doing(),
+        required=True,
+        key=_DOING,
+        on_change=lambda: sheet.do(st.session_state[_DOING]),
+        label_visibility="collapsed",
+    )
+    {"work": _choose, "make": making.show, "check": handed_in.show}[sheet.doing()]()
 
 
 def _choose() -> None:
@@ -59,10 +74,7 @@ def _choose() -> None:
 
 
 def _open(content: bytes) -> None:
-    try:
-        written = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError("The file is no text in UTF-8.", "file") from error
+    written = decoded(content)
     if '"answers"' in written:
         sheet.go_on_with(HandedIn.read(written))
     else:

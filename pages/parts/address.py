@@ -9,7 +9,7 @@ from core import models
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import experiment, look, pairs, predict, sheet, trail
+from pages.parts import draft, experiment, look, pairs, predict, sheet, trail
 
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
@@ -34,6 +34,7 @@ def begin(page: str) -> None:
         trail.take(address)
         predict.take(address)
         sheet.take(address)
+        draft.take(address)
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
@@ -48,7 +49,7 @@ def publish() -> None:
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
     query = experiment.current().to_query() | look.to_query() | pairs.to_query() | trail.to_query()
-    query |= predict.to_query() | sheet.to_query()
+    query |= predict.to_query() | sheet.to_query() | draft.to_query()
     too_long = len(urlencode(query)) > _LONGEST
     last, _ = st.session_state.address  # which may not have come to the browser yet
     if not st.query_params.to_dict() == last == query and not too_long:
