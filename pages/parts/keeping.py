@@ -14,6 +14,7 @@ from core.question.experiment import Experiment
 from core.result import ModelCard
 from core.study import PlainRuns, Study
 from pages.parts.jobs import Job
+from pages.parts.sharing import Once, shared
 
 # What a session may keep on one model, in bytes; what was used last stays, however large.
 BUDGET = 1 << 30
@@ -98,8 +99,12 @@ def cards() -> dict[str, ModelCard]:
 
 
 def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:
-    """Both plain runs of the texts, shared by all that is asked of them."""
-    return on.keep(experiment.texts, _RUNS, lambda: PlainRuns(experiment, on.model))
+    """Both plain runs of the texts, shared by all that is asked of them, by whomever."""
+
+    def make() -> PlainRuns:
+        return shared(on, (_RUNS, experiment.texts), lambda: PlainRuns(experiment, on.model))
+
+    return on.keep(experiment.texts, _RUNS, make)
 
 
 def plain_job(experiment: Experiment, on: Shelf) -> Job:
@@ -112,12 +117,14 @@ def plain_job(experiment: Experiment, on: Shelf) -> Job:
 
 
 def study_job(experiment: Experiment, on: Shelf) -> Job:
-    """The sweep that answers `experiment`; it is `of` the Study."""
+    """The sweep that answers `experiment`, shared by all who ask for it; it is `of` the Study."""
     plain = plain_runs(experiment, on)
 
     def make() -> Job:
-        study = Study(experiment, on.model, plain)
-        _, seconds, memory = study.estimate
-        return Job(study.__iter__, seconds, memory, of=study)
+        swept = shared(
+            on, ("swept", experiment.sweep), lambda: Once(Study(experiment, on.model, plain))
+        )
+        _, seconds, memory = (0, 0.0, 0) if swept.is_done else swept.of.estimate
+        return Job(swept.__iter__, seconds, memory, of=swept.of)
 
     return on.keep(experiment.texts, experiment.sweep, make)
