@@ -35,6 +35,7 @@ def page() -> None:
             _task(number, sheet.current().tasks[number], sheet.said()[number])
         except UserError as error:
             html.show(html.problem(str(error)))
+        _next(number)
     _hand_in()
 
 
@@ -94,6 +95,21 @@ def _steps() -> None:
                 type="primary" if number == sheet.at() else "secondary",
                 icon=None if said[number].is_empty else ":material/check:",
             )
+
+
+def _next(number: int) -> None:
+    """On to the next task, which stands out once there is an answer to this one."""
+    if number + 1 == len(sheet.current().tasks):
+        html.show(html.caption("This is the last task. What you hand in is below."))
+        return
+    st.button(
+        "Next task",
+        key="sheet_next",
+        on_click=sheet.go_to,
+        args=(number + 1,),
+        type="secondary" if sheet.said()[number].is_empty else "primary",
+        icon=":material/arrow_forward:",
+    )
 
 
 def _task(number: int, task: Task, said: Said) -> None:
