@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, card, first_visit, frame, html, sheet, sidebar, training
+from pages.parts import address, card, first_visit, frame, html, serving, sheet, sidebar
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -10,6 +10,7 @@ WITH_INPUTS = {
     "Patch": "Which activation carries the answer?",
     "Components": "Which component?",
     "Follow it back": "What feeds it?",
+    "Sets": "Which few carry it together?",
     "Lens": "What was it going to say?",
     "Compare": "How do two answers compare?",
 }
@@ -18,6 +19,7 @@ PAGES = [
     st.Page("pages/patching/many.py", title="Many pairs"),
     st.Page("pages/reading/components.py", title="Components"),
     st.Page("pages/reading/follow.py", title="Follow it back"),
+    st.Page("pages/reading/sets.py", title="Sets"),
     st.Page("pages/reading/lens.py", title="Lens"),
     st.Page("pages/reading/compare.py", title="Compare"),
     st.Page("pages/learn/how_it_works.py", title="How it works"),
@@ -26,13 +28,11 @@ PAGES = [
     st.Page("pages/learn/tokens.py", title="Tokens"),
     st.Page("pages/learn/is_it_right.py", title="Is it right?"),
 ]
-shown = sheet.shown(PAGES)
-page = st.navigation(shown, position="top")
+page = st.navigation(sheet.shown(PAGES), position="top")
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
+serving.admit()
 address.begin(page.url_path)
-if sheet.shown(PAGES) != shown:  # a link has opened a worksheet that shows others
-    st.rerun()
 question = WITH_INPUTS.get(page.title)
 place = sidebar.show(stays=bool(question))
 if question:
@@ -42,5 +42,4 @@ card.show(place)
 page.run()
 if question:
     frame.mark()
-if not training.plays():  # else every step would be one to go back to
-    address.publish()
+address.publish()

@@ -91,9 +91,13 @@ def run_block(
 ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]:
     """One block over whole texts, with its inside: from the stream (B, T, C) before it the
     queries, keys, values, and z, (B, H, T, D) each, and the stream after it (B, T, C). `edit`
-    may write to what the two halves of the block add to the stream, and to that after it."""
+    may write to each of them, to the stream between the two halves of the block, and to what these
+    add to it."""
     qkv = block.attn.qkv(block.ln_1(x))
+    for name, part in zip("qkv", qkv, strict=True):
+        edit(name, part)
     z = block.attn.mix(*qkv)
+    edit("z", z)
     return qkv, z, _after(block, x, merge_heads(z), edit)
 
 
@@ -102,7 +106,8 @@ def _after(block: Block, x: torch.Tensor, z: torch.Tensor, edit: Edit = no_edit)
     each."""
     attn_out = block.attn.c_proj(z)
     edit("attn_out", attn_out)
-    x = x + attn_out  # resid_mid
+    x = x + attn_out
+    edit("resid_mid", x)
     mlp_out = block.mlp(block.ln_2(x))
     edit("mlp_out", mlp_out)
     x = x + mlp_out

@@ -4,14 +4,14 @@ Plain data: it needs neither torch nor a model.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
 import numpy as np
 
 from core.errors import UserError
-from core.many.pairs import Dropped
+from core.many.pairs import Dropped, Pair, counted
 from core.many.summary import LEVEL, SAMPLES, Summary, samples, summarize
 from core.many.values import FromOthers, LeftOut, Swept, Values
 from core.question.metrics import SMALLEST_DIFFERENCE
@@ -87,7 +87,7 @@ class Answer(Map):
     def used(self) -> str:
         """How many pairs: what every title, caption and file says."""
         said = f"{self.summary.n:,} used of {self.given:,} given"
-        return f"{self.part}: {self.summary.n:,} pairs" if self.part else said
+        return f"{self.part}: {counted(self.summary.n, 'pair')}" if self.part else said
 
     @property
     def patched_with(self) -> str:
@@ -108,12 +108,7 @@ class Answer(Map):
     @property
     def drawn(self) -> str:
         """What the bootstrap drew, in words, and whether these were too few."""
-        names = {of.pair.pair.group for of in self.pairs} - {""}
-        if self.draws == "pairs" or not names:
-            return "single pairs drawn"
-        says = f"whole groups drawn, of which there are {len(names):,}"
-        few = ": too few for such an interval to be trusted"
-        return says + few * (len(names) < FEW_GROUPS)
+        return drawn([of.pair.pair for of in self.pairs], self.draws)
 
     def own_shares(self, row: int, column: int) -> np.ndarray:
         """What the patch of a cell did to each pair as a share of the difference between the pair's
@@ -150,7 +145,9 @@ class Answer(Map):
         for of in self.pairs:
             found[hashlib.sha256(of.pair.pair.id.encode()).digest()[0] % 2].append(of)
         if not all(found):
-            raise UserError(f"All of {len(self.pairs)} pairs are in one half: take more pairs.")
+            raise UserError(
+                f"One half has all of {counted(len(self.pairs), 'pair')}: take more pairs."
+            )
         return tuple(self._part(name, half) for name, half in zip(HALVES, found, strict=True))
 
     def correlation(self, other: Self) -> float:
@@ -202,6 +199,16 @@ class Answer(Map):
                 "in_words": self.drawn,
             },
         }
+
+
+def drawn(pairs: Iterable[Pair], draws: str) -> str:
+    """What a bootstrap over pairs drew, in words, and whether these were too few."""
+    names = {pair.group for pair in pairs} - {""}
+    if draws == "pairs" or not names:
+        return "single pairs drawn"
+    says = f"whole groups drawn, of which there are {len(names):,}"
+    few = ": too few for such an interval to be trusted"
+    return says + few * (len(names) < FEW_GROUPS)
 
 
 def _numbers(of: float | list) -> float | list | None:

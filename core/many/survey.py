@@ -17,8 +17,9 @@ from core.errors import UserError
 from core.many import sweeping
 from core.many.answer import KEEPS, Answer
 from core.many.fitting import Fitted, commonest_tokens, fit, shared_columns
+from core.many.mends import UnlikeLengths
 from core.many.others import Others, Source
-from core.many.pairs import Dropped, Pair, Share, place
+from core.many.pairs import Dropped, Pair, Share, counted, place
 from core.many.store import Store, digest
 from core.many.values import LeftOut, Screened, Swept
 from core.models import LoadedModel
@@ -55,11 +56,16 @@ class Sample:
         fitted, unfit = fit(given, model.encoder, model.gpt.block_size, bos, reduce, rest)
         if unfit and not fitted:
             raise UserError(
-                f"None of {len(unfit):,} pairs can be used with this model. Line"
+                f"None of {counted(len(unfit), 'pair')} can be used with this model. Line"
                 f" {unfit[0].line:,}: {unfit[0].reason}",
                 "file",
             )
-        self.columns, pairs, others = shared_columns(fitted)
+        try:
+            self.columns, pairs, others = shared_columns(fitted)
+        except UserError as error:
+            if not fitted:
+                raise
+            raise UnlikeLengths(given, dropped, fitted) from error
         self.has_roles = pairs[0].has_roles
         most = commonest_tokens(pairs)
         self.tokens = tuple((token(id, model.encoder), count) for id, count in most)
@@ -124,8 +130,8 @@ class Sample:
                 kept.append(pair)
         if not kept and self.share == ALL:  # another share may have some
             raise UserError(
-                f"None of {len(self.pairs):,} usable pairs is one of the {KEEPS[keep]}: keep all of"
-                " them, or ask a model that shows the behaviour.",
+                f"None of {counted(len(self.pairs), 'usable pair')} is one of the {KEEPS[keep]}:"
+                " keep all of them, or ask a model that shows the behaviour.",
                 "keep",
             )
         return kept, left_out

@@ -7,16 +7,22 @@ import unicodedata
 
 from core.many.answer import Answer
 from core.question.experiment import Experiment
-from core.result import PathMap, Result
+from core.result import ComponentMap, Grade, PathMap, Result
 
 _LONGEST_PART, _LONGEST_MODEL = 20, 40
 
 
-def stem(result: Result | PathMap, *what: str) -> str:
+def stem(result: Result | ComponentMap | Grade, *what: str) -> str:
     """The name, without a suffix, of a file of a result and, in words, of `what` in it."""
     experiment = result.experiment
+    if isinstance(result, Grade):
+        asked = (f"set_of_{len(result.components)}", experiment.direction, experiment.metric)
+        return stem_of(experiment, *asked, *what, known_by=(*result.components, *what))
     if isinstance(result, PathMap):
         asked = ("paths", result.receiver, result.frozen, experiment.direction, experiment.metric)
+        return stem_of(experiment, *asked, *what)
+    if isinstance(result, ComponentMap):
+        asked = ("components", experiment.direction, experiment.metric)
         return stem_of(experiment, *asked, *what)
     at = () if result.at_position is None else (f"at{result.at_position}",)
     asked = (experiment.site, *at, experiment.direction, experiment.metric)

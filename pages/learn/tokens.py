@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.models import load_tokenizer, named
 from core.presets import word_groups
 from core.question import tokens
-from pages.parts import download, experiment, html
+from pages.parts import download, experiment, html, keeping
 
 _MOST_CHARACTERS = 20_000
 _MOST_WORDS = 200
@@ -32,6 +32,7 @@ def page() -> None:
     )
     entry = named(experiment.current().model)
     try:
+        keeping.require_offered(entry)
         encoder = load_tokenizer(entry)
     except UserError as error:
         if entry.location is None:
@@ -80,7 +81,7 @@ def _where(encoder) -> tuple[str, int | None]:
     if field not in _TEXTS:
         return field, None
     asked = experiment.current()
-    before = len(encoder.extras.begins) or int(asked.bos)  # tokens that stand before a text
+    before = tokens.count_before(encoder, asked.bos)
     texts = [tokens.split(getattr(asked, side)[:_MOST_CHARACTERS], encoder) for side in _TEXTS]
     pieces = texts[_TEXTS.index(field)]
     can_go = [p for p, piece in enumerate(pieces) if tokens.can_be_typed(piece, encoder)]

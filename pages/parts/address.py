@@ -9,8 +9,22 @@ from core import models
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import draft, experiment, look, pairs, predict, sheet, trail
+from pages.parts import (
+    continuing,
+    draft,
+    experiment,
+    keeping,
+    look,
+    members,
+    pairs,
+    predict,
+    sheet,
+    trail,
+    training,
+)
 
+# What stands in the address beside the experiment.
+_BESIDE = (look, pairs, trail, members, continuing, predict, sheet, draft)
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
 _ON_ITS_WAY = 0.5  # seconds that an address may take to the browser
@@ -26,30 +40,34 @@ def begin(page: str) -> None:
     if is_another_page:
         st.session_state.page = page
         look.forget()
-    if st.session_state.is_first_run or _walked_to(address):
+    walked = st.session_state.is_first_run or _walked_to(address)
+    st.session_state.came_by = "address" if walked else "page" * is_another_page
+    if walked:
         asked, st.session_state.notes = _first_that_holds(address)
         experiment.show(asked)
-        look.take(address)
-        pairs.take(address)
-        trail.take(address)
-        predict.take(address)
-        sheet.take(address)
-        draft.take(address)
+        for part in _BESIDE:
+            part.take(address)
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
 
 
 def publish() -> None:
-    """At the end of every run: put the experiment into the address bar.
+    """At the end of every run, and before work that takes a while: put the experiment into the
+    address bar. While a training is played each of its steps would be one to go back to.
 
     After a server restart an open page brings what was typed meanwhile with its widgets, which
     the first `begin` cannot see yet: then the page is run once more.
     """
+    if "address" not in st.session_state:  # a part of a page that is run by itself
+        return
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
-    query = experiment.current().to_query() | look.to_query() | pairs.to_query() | trail.to_query()
-    query |= predict.to_query() | sheet.to_query() | draft.to_query()
+    if training.plays():
+        return
+    query = experiment.current().to_query()
+    for part in _BESIDE:
+        query |= part.to_query()
     too_long = len(urlencode(query)) > _LONGEST
     last, _ = st.session_state.address  # which may not have come to the browser yet
     if not st.query_params.to_dict() == last == query and not too_long:
@@ -73,14 +91,16 @@ def _nothing_was_entered() -> bool:
 def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
     """The experiment of an address. What it leaves out is that of the first example; what it names
     that does not exist is too, and a note says so."""
-    default = PRESETS[0].experiment(models.preferred().name).to_query()
+    preferred = models.preferred()
+    begins_with = preferred if keeping.is_offered(preferred) else models.TEACHING
+    default = PRESETS[0].experiment(begins_with.name).to_query()
     if address.get("site", default["site"]) != default["site"]:
         del default["embedding"]
     query, notes = default | address, []
     while True:
         try:
             asked = Experiment.from_query(query)
-            models.named(asked.model)
+            keeping.require_offered(models.named(asked.model))
             return asked, notes
         except UserError as error:
             notes.append(f"{error} The address was opened without it.")

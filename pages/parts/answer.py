@@ -1,6 +1,6 @@
 """What came out: the baselines, the map, the chosen cell, the next-token tables, the files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +12,7 @@ from core.question.experiment import Experiment
 from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
 from core.study import SIDES, TOP, Study
-from core.views import colours, exports, heatmaps, names, run_figures
+from core.views import code, colours, exports, heatmaps, names, run_figures
 from pages.parts import html, look, predict, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
@@ -23,6 +23,7 @@ _DESK = 440  # pixels that the map has for its cells at the least, if not on a p
 MODEBAR = {"displaylogo": False}
 _TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 _TYPES |= {"csv": "text/csv", "json": "application/json", "zip": "application/zip"}
+_TYPES |= {"py": "text/x-python", "ipynb": "application/x-ipynb+json"}
 
 
 def narrowest() -> int | None:
@@ -48,9 +49,9 @@ def heatmap(result: Result, surprises: tuple[Surprise, ...] = ()) -> None:
     )
 
 
-def still_heatmap(result: Result, key: str, reach: float | None = None) -> None:
-    """The map, to hover only: an unfinished one, or one among others or in a text."""
-    figure = heatmaps.heatmap(result, reach=reach, clickable=False)
+def still_heatmap(result: Result, key: str, beside: Sequence[Map] = ()) -> None:
+    """The map, to hover only: an unfinished one, or one `beside` others or in a text."""
+    figure = heatmaps.heatmap(result, beside=beside, clickable=False)
     st.plotly_chart(figure, key=key, config=MODEBAR)
 
 
@@ -60,7 +61,7 @@ def beyond(axes: tuple[str, ...], tokens: dict[str, tuple[Token, ...]]) -> tuple
     if len(axes) == 2:
         return ()
     last = len(tokens["clean"]) - 1
-    asked = st.session_state[look.POSITION]
+    asked = look.position()
     st.session_state[look.POSITION] = last if asked is None else min(asked, last)
     position = st.slider("Position", 0, last, key=look.POSITION) if last else 0
     sides = (tokens[side][position] for side in ("clean", "corrupted"))
@@ -255,6 +256,22 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
         with st.popover("As in the assignment", icon=":material/download:"):
             st.caption("The layers alone, foil - target, one scale from dark to light.")
             file_row(*pictures(shown, "assignment"))
+    with st.expander("Show me the code", icon=":material/code:"):
+        _program(study, experiment, shown)
+
+
+def _program(study: Study, experiment: Experiment, shown: Result) -> None:
+    """The code behind the map, to read and to run without this app."""
+    way = st.segmented_control(
+        "The code", code.WAYS, default="plain", format_func=code.WAYS.get, required=True, key="code"
+    )
+    cells = getattr(code, way)(experiment, study.model, shown.at_position)
+    name = names.stem(shown, "code", way)
+    file_row(
+        File("Python file", f"{name}.py", lambda: code.script(cells)),
+        File("Notebook", f"{name}.ipynb", lambda: code.notebook(cells)),
+    )
+    st.code(code.script(cells), language="python")
 
 
 def pictures(shown: Result, view: str = "effect") -> list[File]:

@@ -34,8 +34,7 @@ def take(query: Mapping[str, str]) -> None:
     if "sheet" not in query:
         return
     try:
-        word = query["sheet"]
-        begin(BUNDLED[word] if word in BUNDLED else Worksheet.from_link(word))
+        begin(_named(query["sheet"]))
         if written := query.get("answers"):
             said = json.loads(unpacked(written))
             if not isinstance(said, list) or len(said) != len(current().tasks):
@@ -73,11 +72,25 @@ def current() -> Worksheet | None:
 
 def shown(pages: Iterable[StreamlitPage]) -> list[StreamlitPage]:
     """Of all pages those that are shown while the worksheet is worked through."""
-    sheet, pages = current(), list(pages)
+    sheet, pages = current() or _of_link(), list(pages)
     st.session_state[_TITLES] = [page.title for page in pages]
     if not sheet or not sheet.pages:
         return pages
     return [page for page in pages if page.title in (*_ALWAYS, *sheet.pages)]
+
+
+def _of_link() -> Worksheet | None:
+    """That of the address with which a session begins, which is taken up only later in that run."""
+    if "page" in st.session_state or "sheet" not in st.query_params:
+        return None
+    try:
+        return _named(st.query_params["sheet"])
+    except UserError:
+        return None
+
+
+def _named(word: str) -> Worksheet:
+    return BUNDLED[word] if word in BUNDLED else Worksheet.from_link(word)
 
 
 def others() -> list[str]:

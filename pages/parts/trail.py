@@ -28,6 +28,8 @@ def to_query() -> dict[str, str]:
     query = {} if steps() == (START,) else {"trail": ",".join(steps())}
     usual = next(iter(FROZEN))
     frozen = st.session_state.get(FROZEN_KEY, usual)
+    if frozen not in list(FROZEN):
+        frozen = st.session_state[FROZEN_KEY] = usual
     return query | ({} if frozen == usual else {"frozen": frozen})
 
 
@@ -50,6 +52,6 @@ def replace_last(receiver: str) -> None:
     st.session_state[_TRAIL] = (*steps()[:-1], receiver)
 
 
-def begin_at(receiver: str) -> None:
-    """Follow back from a receiver, as a callback."""
-    st.session_state[_TRAIL] = (START, receiver)
+def query_of(receiver: str) -> dict[str, str]:
+    """What an address says to begin at a receiver."""
+    return {} if receiver == START else {"trail": f"{START},{receiver}"}

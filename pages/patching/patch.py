@@ -4,19 +4,23 @@ import streamlit as st
 
 from core import presets
 from core.errors import UserError
+from core.question import places
 from core.question.experiment import Experiment
 from core.result import Result
 from core.views import colour_bar
 from pages.parts import (
     answer,
+    continuing,
     doubts,
     frame,
     html,
     inputs,
     keeping,
     look,
+    onward,
     predict,
     running,
+    suggestions,
     training,
 )
 from pages.parts.keeping import Shelf
@@ -78,6 +82,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         with chart:
             html.show(html.problem(str(error)))
         return
+    suggestions.of_tokens(study, result)
     if hidden:
         if finished:
             with chart:
@@ -101,10 +106,16 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         html.show(html.baselines(result))
     with frame.answer_part("rest"):
         answer.chosen(result)
+        at = answer.selected(result)
+        place = at and places.of_cell(wanted, (*at, *beyond))
+        if place:
+            onward.from_place(wanted, place, result.model.layers)
         answer.downloads(study, wanted, result)
         st.subheader("What comes next?")
         answer.next_tokens(study, result, beyond)
         answer.followed(on, study, wanted, result)
+        if place:
+            continuing.show(wanted, on, place)
 
 
 page()

@@ -163,3 +163,13 @@ def test_a_guess_is_painted_by_clicks_on_cells_and_on_corners_of_blocks(visit):
     cells[1:4, 2:5] = 1
     cells[2, 3] = 0
     assert Guess.read(query["guess"], cells.shape) == Guess.of(cells)
+
+
+def test_a_click_on_a_token_of_the_texts_brings_words_for_its_place(visit, answer):
+    visit.open().shows(answer(DEFAULT).values)
+    visit.page.get_by_title("click for words to put here").nth(1).click()
+    word = visit.page.locator(".st-key-swap_words button").first
+    expect(word).to_contain_text("→")
+    name = word.inner_text().split(" → ")[0].replace("·", " ")
+    word.click()
+    visit.asks(replace(DEFAULT, corrupted=DEFAULT.clean.replace(" Jones", name), foil=name))

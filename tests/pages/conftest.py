@@ -28,6 +28,7 @@ PAGES = {
     "many": "pages/patching/many.py",
     "components": "pages/reading/components.py",
     "follow": "pages/reading/follow.py",
+    "sets": "pages/reading/sets.py",
     "lens": "pages/reading/lens.py",
     "compare": "pages/reading/compare.py",
     "worksheet": "pages/learn/worksheet.py",
@@ -94,7 +95,8 @@ class App:
     @property
     def kept(self) -> dict:
         """What the session keeps on its model."""
-        return keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+        own = keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+        return {what: thing.kept for what, thing in own.items()}
 
     @property
     def job(self) -> Job:
@@ -185,16 +187,22 @@ class App:
 
     def strings(self) -> list[tuple[str, str]]:
         """Everything the page sends to the browser as text, each with what kind of element it is
-        in; without HTML bodies, the cells of data frames, figures and what inputs hold."""
+        in; without HTML bodies, code, the cells of data frames, figures and what inputs hold."""
         found = []
         for node in self.at:
-            if getattr(node, "proto", None) is None or node.type == "html":
+            if getattr(node, "proto", None) is None or node.type in ("html", "code"):
                 continue
             fields = MessageToDict(node.proto)
             for own in ("value", "default", "spec", "config", "arrowData", "rawValues"):
                 fields.pop(own, None)
             found += [(node.type, text) for text in _strings_in(fields)]
         return found
+
+
+def nothing_by_itself(monkeypatch) -> None:
+    """All work, however short, is asked for first."""
+    for whose in ("LINK", "FREE"):
+        monkeypatch.setenv(f"PATCHBOARD_{whose}_SECONDS", "0")
 
 
 def text_of(body: str) -> str:
@@ -256,9 +264,9 @@ def folders(monkeypatch, tmp_path):
     """A directory whose subfolders the app offers, with one sound model in it, "tiny"."""
     builders.write_model_folder(tmp_path / "models" / "tiny")
     monkeypatch.setenv("PATCHBOARD_MODELS", str(tmp_path / "models"))
-    keeping._shelf.clear()
+    keeping._loaded.clear()
     yield tmp_path / "models"
-    keeping._shelf.clear()
+    keeping._loaded.clear()
 
 
 @pytest.fixture(scope="session")

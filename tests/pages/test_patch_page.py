@@ -10,12 +10,20 @@ import pytest
 import streamlit as st
 
 from core import presets
+from core.views import code
 from core.views.sentences import where_it_is
 from core.views.words import number, probability
 from pages.parts import answer as answer_part
-from pages.parts import jobs, running
+from pages.parts import running
 from pages.parts.jobs import State
-from tests.pages.conftest import LONGER, LONGER_CORRUPTED, OFFERED, TITLES, numbers
+from tests.pages.conftest import (
+    LONGER,
+    LONGER_CORRUPTED,
+    OFFERED,
+    TITLES,
+    nothing_by_itself,
+    numbers,
+)
 
 
 def rounded(values) -> np.ndarray:
@@ -34,7 +42,17 @@ def test_it_opens_with_an_example_computed(open_app, answer):
             assert f"<td>{number(metric, value)}</td>" in table
     files = [button.proto.label for button in app.at.get("download_button")]
     tables = ["CSV: grid", "CSV: matrix", "CSV: top 20", "JSON"]
-    assert files == ["PNG", "SVG", "PDF", *tables, "PNG", "SVG", "PDF"]  # as in the assignment
+    pictures = ["PNG", "SVG", "PDF"]  # the second time as in the assignment
+    assert files == [*pictures, *tables, *pictures, "Python file", "Notebook"]
+
+
+def test_it_shows_the_code_behind_the_map_in_two_ways(open_app, teaching):
+    app = open_app(site="head_z_position", position="3")
+    for way in ("plain", "fast"):
+        app.widget("code").set_value(way)
+        (shown,) = app.run().at.code
+        cells = getattr(code, way)(app.experiment, teaching, position=3)
+        assert shown.value == code.script(cells).strip() and "3" in cells[-1].code
 
 
 def test_it_shows_the_likeliest_tokens_of_both_runs_as_tables_or_a_chart(open_app, answer):
@@ -142,7 +160,7 @@ def interrupted_at(monkeypatch):
     """`interrupted_at(n)`: every step of a sweep is drawn, and the n-th drawing is the last of
     its run, as when a person clicks meanwhile. `interrupted_at(None)` lets runs go on."""
     monkeypatch.setattr(running, "_SHOW_AFTER", -1)
-    monkeypatch.setattr(running, "_BAR_EVERY", -1)
+    monkeypatch.setattr(running, "_SAY_EVERY", -1)
     monkeypatch.setattr(running, "_MAP_EVERY", -1)
     monkeypatch.setattr(running, "_DRAWING_PAUSE", -1)
     monkeypatch.setattr("core.engine.plan.WORKING_MEMORY", 1)  # as many steps as there are cells
@@ -167,7 +185,7 @@ def interrupted_at(monkeypatch):
 def test_a_long_sweep_begins_when_a_person_says_so_knowing_what_it_takes(
     open_app, answer, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
+    nothing_by_itself(monkeypatch)
     app = open_app()
     assert app.job.fraction == 0 and app.job.memory > 1e6
     takes = f"This takes about 1 s and {app.job.memory / 1e6:.0f} MB of memory here."

@@ -80,7 +80,7 @@ def refusal(capsys, *arguments: object) -> str:
     return err.removeprefix("patchboard: ").rstrip()
 
 
-def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path):
+def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path, capsys):
     made = packs.PACKS["teaching-surname"].make()[:60]
     (tmp_path / "pairs.csv").write_text(write(made), encoding="utf-8")
     given = [tmp_path / "pairs.csv", "--site=head_z", "--out", tmp_path / "out"]
@@ -93,7 +93,10 @@ def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path):
         program.send_signal(signal.SIGKILL)
     done = digests(tmp_path / "out")
     assert 9 <= len(done) < len(made)
+    capsys.readouterr()
     assert many(*given, "--resume") == 0
+    kept = f"Kept from before: {len(done)} of {len(made)} pairs; to do: {len(made) - len(done)}."
+    assert capsys.readouterr().err.splitlines()[0] == kept
     after = digests(tmp_path / "out")
     assert after[: len(done)] == done and len(set(after)) == len(after) == len(made)
     assert many(*given[:-1], tmp_path / "whole") == 0
@@ -198,7 +201,7 @@ def test_shards_that_are_not_all_of_one_survey_are_named(file, tmp_path, capsys)
     for i in (1, 2):
         assert many(none, "--keep=flips", f"--shard={i}/2", "--out", tmp_path / f"none{i}") == 0
     for folders, says in (
-        ([tmp_path / "none1", tmp_path / "none2"], "None of 1 pairs is used: does not flip: LD"),
+        ([tmp_path / "none1", tmp_path / "none2"], "None of 1 pair is used: does not flip: LD"),
         ([one], "Of 2 shares 1 are not here: 2/2."),
         ([one, two, one], f"{one} and {one} are both share 1/2."),
         ([one, other], f"{other} is of another direction: noise, not denoise, as {one} is."),

@@ -113,3 +113,14 @@ def test_a_bar_shows_nothing_that_neither_the_map_nor_a_run_has(loaded, metric):
 def test_a_shared_bar_ends_where_its_metric_does(loaded):
     assert paint(answer(loaded, metric="foil_prob"), reach=3.0).ends == (0, 1)
     assert sorted(paint(answer(loaded, metric="kl"), reach=99.0).ends)[0] == 0
+
+
+def test_maps_beside_each_other_share_a_bar_that_shows_what_one_of_them_has(loaded):
+    """And not the half of the scale that none of them uses."""
+    one = answer(loaded, metric="recovery")
+    grids = {"recovery": np.clip(one.values, 0, 1) * 3}
+    other = replace(one, grids=one.grids | grids)
+    shown = np.concatenate([one.values.ravel(), grids["recovery"].ravel(), [0, 1]])
+    for of, beside in ((one, other), (other, one)):
+        painting = paint(of, beside=[beside])
+        assert sorted(painting.ends) == pytest.approx([shown.min(), shown.max()])
