@@ -6,15 +6,18 @@ loses nothing; answers that would not fit there are in the file alone.
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from core import models
 from core.errors import UserError
 from core.worksheets.bundled import BUNDLED
 from core.worksheets.handed_in import HandedIn, Said
 from core.worksheets.worksheet import Worksheet, packed, unpacked
+from pages.parts import experiment
 
 PAGE = "worksheet"  # its address
 _SHEET, _SAID, _NAMES, _AT = "sheet", "sheet_said", "sheet_names", "sheet_at"
@@ -107,8 +110,16 @@ def do(what: str) -> None:
     st.session_state[_DOES] = what
 
 
+def is_open() -> bool:
+    """Whether a worksheet is what the page shows."""
+    return st.session_state.get("page") == PAGE and current() is not None
+
+
 def begin(sheet: Worksheet) -> None:
-    """Work through a worksheet from its first task on, as a callback."""
+    """Work through a worksheet from its first task on, with its model, as a callback."""
+    with suppress(UserError):  # which the page says of its tasks
+        pinned = replace(experiment.current(), model=models.named(sheet.model).name)
+        experiment.show(pinned)
     st.session_state[_SHEET] = sheet
     st.session_state[_SAID] = [Said() for _ in sheet.tasks]
     st.session_state[_AT] = 0
