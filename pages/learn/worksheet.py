@@ -113,7 +113,7 @@ def _next(number: int) -> None:
 
 
 def _task(number: int, task: Task, said: Said) -> None:
-    html.show(html.task(KINDS[task.kind], task.title, task.asks))
+    html.show(html.task(KINDS[task.kind], task.title, task.asks, number))
     if task.hint:
         with st.expander("A hint"):
             html.show(html.text(task.hint))
@@ -279,7 +279,8 @@ def _own_pair(number: int, said: Said) -> None:
 
 def _hand_in() -> None:
     one = sheet.current()
-    done = sum(not said.is_empty for said in sheet.said())
+    st.subheader("Hand it in")
+    left = [str(n) for n, said in enumerate(sheet.said(), start=1) if said.is_empty]
     words = words_in(said.words for said in sheet.said())
     st.text_input(
         "Your names",
@@ -288,14 +289,13 @@ def _hand_in() -> None:
         max_chars=200,
         on_change=lambda: sheet.take_names(st.session_state["sheet_names_typed"]),
     )
-    html.show(html.caption(f"{done} of {len(one.tasks)} tasks answered, {words:,} words."))
+    done = f"{len(one.tasks) - len(left)} of {len(one.tasks)} tasks answered"
+    done += f", {words:,} word{'s' * (words != 1)}."
+    html.show(html.caption(f"{done} Still open: {', '.join(left)}." if left else done))
     handed_in = HandedIn(sheet.names(), one, tuple(sheet.said()))
     with st.container(horizontal=True, vertical_alignment="center"):
-        answer.file_row(
-            answer.File(
-                "The file to hand in", f"patchboard-{safe(one.title)}.json", handed_in.to_json
-            )
-        )
+        whose = "-".join(filter(None, ("patchboard", safe(one.title), safe(sheet.names()))))
+        answer.file_row(answer.File("The file to hand in", f"{whose}.json", handed_in.to_json))
         st.button("Leave the worksheet", on_click=sheet.leave)
 
 

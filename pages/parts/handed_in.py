@@ -22,8 +22,8 @@ def show() -> None:
     )
     html.show(
         html.caption(
-            "Every number is computed again on this server. Files stay in this session; of more"
-            " than fit here take `python -m core check FOLDER`."
+            "Every number is computed again on this server. Files stay in this session; for"
+            " whole folders there is the command “python -m core check FOLDER”."
         )
     )
     if not given:

@@ -73,7 +73,7 @@ def _head() -> None:
 
 
 def _add() -> None:
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Add the map that is on the Patch page now",
             on_click=lambda: draft.add([experiment.current()]),
@@ -121,9 +121,11 @@ def _choose() -> None:
 
 
 def _task(id: int, task: Task) -> None:
-    if task.experiment:
-        asked = task.experiment
-        html.show(html.text(f"“{asked.clean}” / “{asked.corrupted}”"))
+    asked, about = task.experiment, ""
+    if asked:
+        about = f"“{asked.clean}” / “{asked.corrupted}”"
+    html.show(html.task(KINDS[task.kind], f"Task {draft.at() + 1}", about, id))
+    if asked:
         how = f"{asked.site}, {asked.direction}, {asked.metric}"
         html.show(html.caption(f"target “{asked.target}”, foil “{asked.foil}”; {how}"))
     key = f"make_kind_{id}"
@@ -136,7 +138,9 @@ def _task(id: int, task: Task) -> None:
         key=key,
         on_change=lambda: draft.change_task(id, kind=st.session_state[key]),
     )
-    _line("Task", task.title, f"make_task_{id}", lambda s: draft.change_task(id, title=s))
+    _line(
+        "Title of the task", task.title, f"make_task_{id}", lambda s: draft.change_task(id, title=s)
+    )
     _area("Question", task.asks, f"make_asks_{id}", lambda s: draft.change_task(id, asks=s))
     if task.kind == "find":
         _choice("To be found", FINDS, task.find, id, "find")

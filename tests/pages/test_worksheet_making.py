@@ -67,7 +67,7 @@ def test_a_reload_goes_on_with_it_and_so_does_an_error(open_app, making):
 
 def test_tasks_are_edited_moved_and_removed_each_with_what_was_typed(making):
     app = paste(making, SURNAME, NOISE)
-    field(app, "Task").set_value("Mine")
+    field(app, "Title of the task").set_value("Mine")
     app.press("Later")  # the click brings what was typed with it
     assert [task.title for task in made(app).tasks] == ["", "Mine"]
     assert (made(app).tasks[1].experiment, app.query["at"]) == (SURNAME, "2")
@@ -78,7 +78,7 @@ def test_tasks_are_edited_moved_and_removed_each_with_what_was_typed(making):
     app.run()
     app.press("Earlier")
     assert (made(app).tasks[0].kind, made(app).tasks[0].find) == ("find", "last position")
-    assert field(app, "Task").value == "Mine"
+    assert field(app, "Title of the task").value == "Mine"
     app.press("Remove")
     (left,) = made(app).tasks
     assert left.experiment == NOISE
