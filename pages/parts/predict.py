@@ -19,7 +19,8 @@ _IS_ON, _WRITTEN, _REASON, _IS_SEEN, _OF = "predicts", "guess", "guess_reason", 
 _TIMES = "guess_clicked"  # how often, since a figure keeps what was clicked on it
 _CORNER = "guess_corner"  # of a block, of which the other is still to come
 _EXTENTS = {"cell": "one cell", "block": "a block, by two corners"}
-_PAGE = ""  # of the map
+_PAGES = ("", "components")  # by their addresses, whose map can be predicted
+_KEPT = "guesses"  # what was said of other questions
 _LONGEST = 400  # characters of a reason
 
 
@@ -35,32 +36,32 @@ def take(query: Mapping[str, str]) -> None:
 
 
 def to_query() -> dict[str, str]:
-    """The inverse of `take`, on the page that has to do with it."""
-    if st.session_state.get("page") != _PAGE or not st.session_state.get(_IS_ON):
+    """The inverse of `take`, on the pages that have to do with it."""
+    if st.session_state.get("page") not in _PAGES or not st.session_state.get(_IS_ON):
         return {}
     said = {"guess": st.session_state[_WRITTEN], "why": st.session_state[_REASON]}
     seen = {"seen": "1"} if st.session_state[_IS_SEEN] else {}
     return {"predict": "1"} | {name: value for name, value in said.items() if value} | seen
 
 
-def switch() -> None:
-    """Whether to predict."""
+def switch(says: str = "Hide the map until you have said what you expect of it.") -> None:
+    """Whether to predict; `says` what that does."""
     st.toggle(
         "Predict first",
         value=st.session_state[_IS_ON],
         key=_ON,
         on_change=_switch,
-        help="Hide the map until you have said what you expect of it.",
+        help=says,
     )
 
 
 def hides(question: Hashable) -> bool:
-    """Whether the map that answers a question stays hidden; what was said of another is
-    forgotten."""
+    """Whether the map that answers a question stays hidden; what was said of another is kept until
+    that is asked again."""
     if not st.session_state[_IS_ON]:
         return False
     if st.session_state[_OF] not in (None, question):
-        _forget()
+        _exchange(question)
     st.session_state[_OF] = question
     return not st.session_state[_IS_SEEN]
 
@@ -198,8 +199,12 @@ def _clear() -> None:
     st.session_state.pop(_CORNER, None)
 
 
-def _forget() -> None:
-    st.session_state[_WRITTEN] = st.session_state[_REASON] = ""
-    st.session_state[_IS_SEEN] = False
+def _exchange(question: Hashable) -> None:
+    """Lay away what was said of the question before, and take up what was said of this one."""
+    fields = {_WRITTEN: "", _REASON: "", _IS_SEEN: False}
+    kept = st.session_state.setdefault(_KEPT, {})
+    kept[st.session_state[_OF]] = {field: st.session_state[field] for field in fields}
+    for field, value in kept.pop(question, fields).items():
+        st.session_state[field] = value
     for key in (_WHY, _CORNER):
         st.session_state.pop(key, None)
