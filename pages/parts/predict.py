@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.guess import TOWARDS, Guess, Surprise, score
-from core.result import Result
+from core.result import Map
 from core.views import guesses
 from pages.parts import html
 
@@ -19,7 +19,7 @@ _IS_ON, _WRITTEN, _REASON, _IS_SEEN, _OF = "predicts", "guess", "guess_reason", 
 _TIMES = "guess_clicked"  # how often, since a figure keeps what was clicked on it
 _CORNER = "guess_corner"  # of a block, of which the other is still to come
 _EXTENTS = {"cell": "one cell", "block": "a block, by two corners"}
-_PAGES = ("", "components")  # by their addresses, whose map can be predicted
+_PAGES = ("", "components", "many")  # by their addresses, whose map can be predicted
 _KEPT = "guesses"  # what was said of other questions
 _LONGEST = 400  # characters of a reason
 
@@ -75,7 +75,7 @@ def explain() -> None:
 
 
 def paint(
-    result: Result, narrowest: int | None, guess: Guess, painted: Callable[[Guess], None]
+    result: Map, narrowest: int | None, guess: Guess, painted: Callable[[Guess], None]
 ) -> None:
     """A guess of a map to paint on; what it is then is said to `painted`, as a callback."""
     with st.container(horizontal=True):
@@ -107,7 +107,7 @@ def paint(
         )
 
 
-def ask(result: Result, narrowest: int | None) -> None:
+def ask(result: Map, narrowest: int | None) -> None:
     """A blank map to paint on, in the place of the answer, and the reason."""
     guess = _guess(result)
     paint(result, narrowest, guess, _keep)
@@ -126,7 +126,7 @@ def ask(result: Result, narrowest: int | None) -> None:
         st.button("Begin again", key="guess_clear", on_click=_clear, disabled=guess.is_blank)
 
 
-def came_out(result: Result) -> tuple[Surprise, ...]:
+def came_out(result: Map) -> tuple[Surprise, ...]:
     """How the guess came out, beside the map; nothing where none was asked for. Gives the largest
     surprises."""
     if not st.session_state[_IS_ON]:
@@ -143,14 +143,14 @@ def came_out(result: Result) -> tuple[Surprise, ...]:
     return found.surprises
 
 
-def said(result: Result) -> dict | None:
+def said(result: Map) -> dict | None:
     """The guess of the map that is shown, as a file has it, if one was asked for."""
     if not st.session_state[_IS_ON]:
         return None
     return guesses.said(result, _guess(result), st.session_state[_REASON])
 
 
-def _guess(result: Result) -> Guess:
+def _guess(result: Map) -> Guess:
     if written := st.session_state[_WRITTEN]:
         try:
             return Guess.read(written, result.values.shape)
