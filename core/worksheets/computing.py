@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from core import models
 from core.errors import UserError
-from core.models import LoadedModel
+from core.models import Entry, LoadedModel
 from core.question.experiment import Experiment
 from core.result import Result
 from core.steps import Steps, finish, within
@@ -20,8 +20,16 @@ Computed = dict[Experiment, Result | UserError]  # what came out, or why nothing
 
 @lru_cache(maxsize=2)
 def load(name: str) -> LoadedModel:
-    """A model by whatever name the command line takes."""
-    return models.load(models.find(name))
+    """A model by whatever name the command line takes. Raises UserError for one that is not here:
+    nothing is brought because a file that somebody handed in names it."""
+    return models.load(here(models.find(name)))
+
+
+def here(entry: Entry) -> Entry:
+    """Raises UserError for a model that is not on this machine."""
+    if entry.location is None:
+        raise UserError(f"The model {entry.name} is not on this machine: bring it first.", "model")
+    return entry
 
 
 def computed(asked: Iterable[Experiment], load: Load = load) -> Steps[Computed]:

@@ -38,9 +38,7 @@ def show() -> None:
 
 def load(name: str) -> LoadedModel:
     """A model that is here. Raises UserError for one that is not."""
-    entry = models.named(name)
-    if entry.location is None:
-        raise UserError(f"{entry.title} is not on this machine: download it first.", "model")
+    computing.here(models.named(name))
     return keeping.shelf(name).model
 
 
