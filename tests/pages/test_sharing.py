@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -24,6 +25,7 @@ class Work:
             if step == self.breaks:
                 self.breaks = None
                 raise MemoryError
+            time.sleep(0.001)  # so that others come meanwhile
             self.taken.append(step)
             yield step / 10
 

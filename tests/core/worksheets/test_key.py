@@ -12,6 +12,8 @@ from core.__main__ import main
 from core.guess import TOWARDS, came_out
 from core.steps import finish
 from core.worksheets import key
+from core.worksheets.bundled import BUNDLED
+from core.worksheets.computing import answer_to
 from core.worksheets.handed_in import Said, is_right
 from core.worksheets.worksheet import Task, Worksheet
 from tests import builders
@@ -41,16 +43,14 @@ def rows(model):
     return finish(key.key(SHEET, lambda name: model))
 
 
-def test_exactly_the_cells_of_the_key_count_as_right(rows, model):
-    result = builders.finished(PAIR, model).read(PAIR)
-    right = {
-        cell
-        for cell in np.ndindex(result.values.shape)
-        if is_right(SHEET.tasks[0], Said(cell=cell), result)
-    }
-    assert set(rows[0].cells) == right != set()
-    assert rows[0].clean_value == round(result.plain("logit_diff", "clean"), 6)
-    assert f"position {rows[0].cells[0][1]}" in rows[0].cells_in_words
+def test_exactly_the_cells_of_the_key_count_as_right():
+    task = BUNDLED["first-steps"].tasks[1]
+    (row,) = finish(key.key(Worksheet("", "", "teaching", (task,))))
+    result = answer_to(task.experiment)
+    cells = np.ndindex(result.values.shape)
+    assert set(row.cells) == {cell for cell in cells if is_right(task, Said(cell=cell), result)}
+    assert len(row.cells) > 3 and row.cells_in_words.startswith("embedding, position 1; layer 0")
+    assert row.clean_value == round(result.plain("logit_diff", "clean"), 6)
 
 
 def test_of_a_prediction_it_says_what_moves_and_of_a_claim_what_is_wrong(rows, model):
