@@ -28,7 +28,7 @@ PAGES = [
     st.Page("pages/learn/tokens.py", title="Tokens"),
     st.Page("pages/learn/is_it_right.py", title="Is it right?"),
 ]
-page = st.navigation([page for page in PAGES if sheet.shown(page.title)], position="top")
+page = st.navigation(sheet.shown(PAGES), position="top")
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 serving.admit()

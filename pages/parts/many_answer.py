@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from core.errors import UserError
+from core.guess import Surprise
 from core.many.answer import Answer
 from core.many.fitting import alone
 from core.many.survey import Sample, Survey
@@ -42,10 +43,11 @@ def keep_look(of: Hashable) -> None:
     st.session_state[_LOOK] = (of, look.to_query())
 
 
-def show(found: Answer) -> None:
+def show(found: Answer, surprises: tuple[Surprise, ...] = ()) -> None:
     """The map, to hover and click."""
+    cells = [surprise[:2] for surprise in surprises]
     st.plotly_chart(
-        many_maps.heatmap(found, answer.selected(found)),
+        many_maps.heatmap(found, answer.selected(found), surprises=cells),
         key=answer.CHART,
         on_select=lambda: answer.take_click(found.rows),
         selection_mode="points",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl
+from weakref import WeakKeyDictionary
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,7 +19,7 @@ from core import models, presets
 from core.engine.sweep import Sweep
 from core.question.experiment import Experiment
 from core.result import Result
-from pages.parts import keeping
+from pages.parts import keeping, sharing
 from pages.parts.jobs import Job
 from tests import builders
 
@@ -241,6 +242,12 @@ def machine_without_models(monkeypatch, tmp_path):
     for variable in ("PATCHBOARD_CACHE", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "cache"))
     monkeypatch.delenv("PATCHBOARD_MODELS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_shared_with_other_tests(monkeypatch):
+    """Of whose sessions some may not have been freed yet."""
+    monkeypatch.setattr(sharing, "_shared", WeakKeyDictionary())
 
 
 @pytest.fixture
