@@ -295,7 +295,8 @@ def _hand_in() -> None:
     handed_in = HandedIn(sheet.names(), one, tuple(sheet.said()))
     with st.container(horizontal=True, vertical_alignment="center"):
         whose = "-".join(filter(None, ("patchboard", safe(one.title), safe(sheet.names()))))
-        answer.file_row(answer.File("The file to hand in", f"{whose}.json", handed_in.to_json))
+        file = answer.File("The file to hand in", f"{whose}.json", handed_in.to_json)
+        answer.typed_file(file, make="Make the file to hand in")
         st.button("Leave the worksheet", on_click=sheet.leave)
 
 

@@ -1,5 +1,6 @@
 """What came out: the baselines, the map, the chosen cell, the next-token tables, the files."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -222,6 +223,25 @@ def file_row(*files: File) -> None:
                 on_click="ignore",
                 icon=":material/download:",
             )
+
+
+def typed_file(file: File, make: str) -> None:
+    """A file of what a person types. A click on a download would fetch what was there before the
+    words typed last; so a button `make`s it first, which takes them along, and it is offered until
+    something changes."""
+    content = file.make()
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    key = f"typed_{make}"
+    if st.session_state.get(key) != digest:
+        if not st.button(make, type="primary"):
+            return
+        st.session_state[key] = digest
+        st.rerun()
+    name = f"download_{file.label}"
+    icon = ":material/download:"
+    st.download_button(
+        file.label, content, file.name, file.mime, key=name, on_click="ignore", icon=icon
+    )
 
 
 def downloads(study: Study, experiment: Experiment, shown: Result) -> None:

@@ -177,7 +177,8 @@ def _outcome(made: Worksheet) -> None:
     st.subheader("Hand it out")
     name = f"patchboard-{safe(made.title) or 'worksheet'}"
     with st.container(horizontal=True, vertical_alignment="center"):
-        answer.file_row(answer.File("The worksheet", f"{name}.json", made.to_json))
+        file = answer.File("The worksheet", f"{name}.json", made.to_json)
+        answer.typed_file(file, make="Make the file")
         st.button("Try it", on_click=sheet.begin, args=(made,))
     if draft.is_too_long():
         html.show(

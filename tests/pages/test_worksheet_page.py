@@ -170,3 +170,16 @@ def test_the_file_that_is_handed_in_is_opened_again(open_app):
     one = HandedIn.read(file_of(app).to_json())
     assert one.said[0].words == "Words."
     assert json.loads(one.to_json())["digest"] == STEPS.digest
+
+
+def test_the_file_is_made_by_a_click_that_takes_along_what_was_typed_just_before(open_app):
+    app = on_page(open_app, sheet="first-steps")
+    assert not app.at.get("download_button")
+    app.widget("sheet_words_0").set_value("Typed at once.")
+    app.press("Make the file to hand in")
+    (offered,) = app.at.get("download_button")
+    assert offered.proto.label == "The file to hand in"
+    assert file_of(app).said[0].words == "Typed at once."
+    app.widget("sheet_words_0").set_value("Something else.")
+    app.run()
+    assert not app.at.get("download_button")  # it would be of the words before
