@@ -28,6 +28,7 @@ from core.question.sites import SITES
 from core.result import Map, PathMap
 from core.views.colour_bar import Painting, paint
 from core.views.colours import on_paper
+from core.views.links import link
 from core.views.words import (
     at_position,
     averaged,
@@ -47,6 +48,8 @@ matplotlib.rcParams |= {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsal
 matplotlib.rcParams["text.hinting"] = "none"  # a text is as wide whatever it is drawn on
 FORMATS = ("png", "svg", "pdf")
 _UNDATED = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+# Where each has the address of the page that it is of, which `core.views.opening` reads.
+_SOURCE = {"png": "Source", "svg": "Source", "pdf": "Subject"}
 
 _DPI = 300
 _POINT = 1 / 72
@@ -63,9 +66,11 @@ _Words = list[tuple[str, bool]]  # and whether each is marked
 
 
 def picture(result: Map, format: str, view: str = "effect") -> bytes:
-    """The map, of two axes, as "png" (300 dpi), "svg" or "pdf", in one of `colour_bar.VIEWS`."""
+    """The map, of two axes, as "png" (300 dpi), "svg" or "pdf", in one of `colour_bar.VIEWS`; its
+    metadata hold its address."""
     file = io.BytesIO()
-    draw(result, view).savefig(file, format=format, dpi=_DPI, metadata=_UNDATED[format])
+    about = _UNDATED[format] | {_SOURCE[format]: link(result, view)}
+    draw(result, view).savefig(file, format=format, dpi=_DPI, metadata=about)
     return file.getvalue()
 
 
