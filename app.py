@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, card, first_visit, frame, html, sidebar, training
+from pages.parts import address, card, first_visit, frame, html, opened, sidebar, training
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -25,6 +25,7 @@ page = st.navigation(
         st.Page("pages/learn/training.py", title="Training"),
         st.Page("pages/learn/tokens.py", title="Tokens"),
         st.Page("pages/learn/is_it_right.py", title="Is it right?"),
+        st.Page("pages/reporting/open.py", title="Open"),
     ],
     position="top",
 )
@@ -37,6 +38,7 @@ if question:
     html.show(html.title(question))
     frame.ask()
 card.show(place)
+opened.show(page.url_path)
 page.run()
 if question:
     frame.mark()

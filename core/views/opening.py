@@ -144,7 +144,7 @@ def _of_link(link: str | None, name: str) -> Opened:
     if not link:
         raise UserError("It is a picture that does not say which experiment it is of.")
     page, query = links.parsed(link)
-    if page not in _PAGES or not {"clean", "site"} <= {*query}:
+    if page not in _PAGES or not {*_TEXTS, "site"} <= {*query}:
         raise UserError("It is a picture of something else.")
     _check_texts(Experiment.from_query(query))
     return Opened(name, "picture", page, query)
@@ -203,6 +203,11 @@ def apart(stored: dict, now: dict) -> Apart | None:
         return None
     furthest = max(both, key=lambda of: abs(of[1] - of[2]))
     return Apart(*furthest, compared=len(both))
+
+
+def measured(of: dict) -> list[tuple[str, float]]:
+    """All numbers that a file has measured, each with where it stands in it."""
+    return list(_numbers(of))
 
 
 def _numbers(value: Any, at: str = "") -> Iterator[tuple[str, float]]:

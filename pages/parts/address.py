@@ -13,6 +13,7 @@ from pages.parts import experiment, look, pairs, trail
 
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
+OPENS = "opens_address"  # what of the session a page is to open as
 _ON_ITS_WAY = 0.5  # seconds that an address may take to the browser
 
 
@@ -26,7 +27,9 @@ def begin(page: str) -> None:
     if is_another_page:
         st.session_state.page = page
         look.forget()
-    if st.session_state.is_first_run or _walked_to(address):
+    opens = st.session_state.pop(OPENS, None)
+    address = address if opens is None else opens
+    if st.session_state.is_first_run or opens is not None or _walked_to(address):
         asked, st.session_state.notes = _first_that_holds(address)
         experiment.show(asked)
         look.take(address)
@@ -35,6 +38,12 @@ def begin(page: str) -> None:
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
+
+
+def go(page: str, query: dict[str, str]) -> None:
+    """Open a page, given by its file, as an address says."""
+    st.session_state[OPENS] = query
+    st.switch_page(page)
 
 
 def publish() -> None:

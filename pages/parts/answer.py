@@ -12,7 +12,7 @@ from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
 from core.study import SIDES, TOP, Study
 from core.views import colours, exports, heatmaps, names, run_figures
-from pages.parts import html, look, running
+from pages.parts import html, look, opened, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -203,6 +203,9 @@ class File:
 
 def file_row(*files: File) -> None:
     """A button for each file, which is made when it is asked for."""
+    for file in files:
+        if file.mime == _TYPES["json"]:
+            opened.beside(file.make)
     with st.container(horizontal=True):
         for file in files:
             st.download_button(

@@ -93,6 +93,9 @@ def _attention(study: Study, layer: int, head: int) -> None:
 
 def _downloads(study: Study, results: list[Result]) -> None:
     """Every map as a picture and its numbers, and of a chosen head where it reads."""
+    by_site = {result.experiment.site: result for result in results}
+    name = f"{names.stem(results[0], 'components')}.json"
+    answer.file_row(answer.File("JSON", name, partial(exports.maps_json, "components", by_site)))
     for result in results:
         site = result.experiment.site
         grid = f"{names.stem(result)}-grid.csv"
