@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import address, card, first_visit, frame, html, opened, sidebar, training
+from pages.parts import address, card, first_visit, frame, history, html, opened, sidebar, training
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -39,8 +39,11 @@ if question:
     frame.ask()
 card.show(place)
 opened.show(page.url_path)
+history.begin()
 page.run()
 if question:
     frame.mark()
 if not training.plays():  # else every step would be one to go back to
-    address.publish()
+    query = address.publish()
+    if not question or frame.is_answered():
+        history.note(page.url_path, query)

@@ -46,8 +46,8 @@ def go(page: str, query: dict[str, str]) -> None:
     st.switch_page(page)
 
 
-def publish() -> None:
-    """At the end of every run: put the experiment into the address bar.
+def publish() -> dict[str, str]:
+    """At the end of every run: put the experiment into the address bar, and give what stands there.
 
     After a server restart an open page brings what was typed meanwhile with its widgets, which
     the first `begin` cannot see yet: then the page is run once more.
@@ -60,6 +60,7 @@ def publish() -> None:
     if not st.query_params.to_dict() == last == query and not too_long:
         st.session_state.address = (query, time.monotonic())  # first: writing may end this run
         st.query_params.from_dict(query)
+    return query
 
 
 def _walked_to(address: dict[str, str]) -> bool:

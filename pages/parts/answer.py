@@ -12,7 +12,7 @@ from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
 from core.study import SIDES, TOP, Study
 from core.views import colours, exports, heatmaps, names, run_figures
-from pages.parts import html, look, opened, running
+from pages.parts import history, html, look, opened, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -195,6 +195,7 @@ class File:
     label: str
     name: str
     make: Callable[[], str | bytes]
+    of: Map | None = None  # the map that it is a picture of
 
     @property
     def mime(self) -> str:
@@ -203,6 +204,7 @@ class File:
 
 def file_row(*files: File) -> None:
     """A button for each file, which is made when it is asked for."""
+    history.answered(next((file.of for file in files if file.of), None))
     for file in files:
         if file.mime == _TYPES["json"]:
             opened.beside(file.make)
@@ -253,7 +255,7 @@ def pictures(shown: Result, view: str = "effect") -> list[File]:
     """A map as it is on a page, in each format."""
     name = names.stem(shown, *([view] if view != "effect" else []))
     return [
-        File(format.upper(), f"{name}.{format}", partial(_picture, shown, format, view))
+        File(format.upper(), f"{name}.{format}", partial(_picture, shown, format, view), shown)
         for format in ("png", "svg", "pdf")
     ]
 

@@ -23,6 +23,7 @@ from core.result import Moved, Ranked, Result
 from core.teaching.growth import Grown, since
 from core.teaching.history import Checkpoint
 from core.views import colours
+from core.views.history import Asked
 from core.views.sentences import came_about, nothing_moves, where_it_is
 from core.views.words import colours_mean, formula, number, probability, replaced, summary
 
@@ -227,6 +228,16 @@ def growth(grown: dict[str, dict[Checkpoint, Grown]], at: Checkpoint) -> str:
     return (
         '<table class="pb-table pb-growth"><tr><th>right on held-out pairs, and where it came'
         f" about</th><th>by step</th><th>at {at.step:,}</th></tr>{rows}</table>"
+    )
+
+
+def asked_before(of: Asked, when: str) -> str:
+    """A question of the history, with its picture."""
+    picture = f'<img src="{escape(of.picture)}" alt="">' if of.picture else ""
+    return (
+        f'<div class="pb-before"><div class="pb-thumbnail">{picture}</div><div>'
+        f"<b><bdi>{escape(of.title)}</bdi></b><br><bdi>{escape(of.about)}</bdi>"
+        f'<div class="pb-caption">{escape(when)}</div></div></div>'
     )
 
 

@@ -176,7 +176,7 @@ def _downloads(found: Answer, given: Given) -> None:
     offered |= {"csv": "summary.csv", "json": "answer.json"}
     made = many_files.files(found)
     answer.file_row(
-        answer.File("All of it: ZIP", f"{name}.zip", partial(many_files.zipped, found)),
+        answer.File("All of it: ZIP", f"{name}.zip", partial(many_files.zipped, found), found),
         *(
             answer.File(kind.upper(), f"{name}.{kind}", made[file])
             for kind, file in offered.items()

@@ -4,29 +4,45 @@ import streamlit as st
 
 from core.errors import UserError
 from core.views import opening
-from pages.parts import html, opened
+from core.views.opening import Opened
+from pages.parts import history, html, opened
 
-_FILE = "file_to_open"
+_FILE, _CAME, _SAYS = "file_to_open", "file_came", "file_says"
 
 
 def page() -> None:
+    if (came := st.session_state.pop(_CAME, None)) is not None:
+        opened.go(came)
     html.show(html.title("Go on where you were"))
     st.file_uploader(
         "Drop a file that Patchboard wrote: any JSON, or a PNG or SVG picture",
         key=_FILE,
+        on_change=_take,
         help="It opens as the page it is of, with the numbers as stored beside those of now.",
     )
-    if (file := st.session_state[_FILE]) is not None:
-        _open(file)
+    if says := st.session_state.get(_SAYS):
+        html.show(says)
+    history.show()
 
 
-def _open(file) -> None:
+def _take() -> None:
+    """What was dropped, as a callback: nothing of it is kept but what it says."""
+    st.session_state[_SAYS] = ""
+    if (file := st.session_state[_FILE]) is None:
+        return
     try:
         of = opening.read(file.getvalue(), file.name)
+        st.session_state[_SAYS] = _opened(of)
     except UserError as error:
-        html.show(html.problem(str(error)))
-        return
-    opened.go(of)
+        st.session_state[_SAYS] = html.problem(str(error))
+
+
+def _opened(of: Opened) -> str:
+    """What is said of it on this page, if it is not of another."""
+    if of.kind == "history":
+        return html.note(f"{history.take(of.data)} questions were put behind those below.")
+    st.session_state[_CAME] = of
+    return ""
 
 
 page()
