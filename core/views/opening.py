@@ -76,7 +76,8 @@ KINDS = {
     "set": _Kind(
         ("experiment", "components", "joint"),
         "sets",
-        query=lambda data: {"set": " ".join(map(str, data["components"]))},
+        saved.other,
+        lambda data: {"set": " ".join(map(str, data["components"]))},
     ),
     "map": _Kind(
         ("experiment", "axes", "metrics"),
@@ -84,7 +85,9 @@ KINDS = {
         saved.result,
         lambda data: {"position": str(at)} if (at := data["at_position"]) is not None else {},
     ),
-    "other": _Kind(("experiment", "model"), ""),  # of a page that has no kind of its own
+    "other": _Kind(
+        ("experiment", "model"), "", saved.other
+    ),  # of a page that has no kind of its own
 }
 # What makes two files the answer to one question.
 _ASKED = ("page", "experiment", "receiver", "frozen", "components", "keep", "axes", "at_position")

@@ -65,17 +65,29 @@ _RULER = RendererAgg(1, 1, _DPI)
 _Words = list[tuple[str, bool]]  # and whether each is marked
 
 
-def picture(result: Map, format: str, view: str = "effect") -> bytes:
+def picture(result: Map, format: str, view: str = "effect", **how) -> bytes:
     """The map, of two axes, as "png" (300 dpi), "svg" or "pdf", in one of `colour_bar.VIEWS`; its
-    metadata hold its address."""
+    metadata hold its address. `how` it is drawn otherwise is for `draw`."""
     file = io.BytesIO()
     about = _UNDATED[format] | {_SOURCE[format]: link(result, view)}
-    draw(result, view).savefig(file, format=format, dpi=_DPI, metadata=about)
+    draw(result, view, **how).savefig(file, format=format, dpi=_DPI, metadata=about)
     return file.getvalue()
 
 
-def draw(result: Map, view: str = "effect") -> Figure:
-    """The same as a figure of matplotlib."""
+def header(result: Map, view: str = "effect") -> list[_Words]:
+    """The paragraphs above the map, for who writes them elsewhere: see `draw`."""
+    return [words for _, words in _header(paint(result, view), view)]
+
+
+def draw(
+    result: Map,
+    view: str = "effect",
+    bare: bool = False,
+    framed: tuple[int, int] | None = None,
+) -> Figure:
+    """The same as a figure of matplotlib; a `bare` one leaves the paragraphs above the map out.
+    `framed` is a cell of `result`, which is marked."""
+    skipped = len(result.rows)
     painting = paint(result, view)
     result, (rows, columns) = painting.result, painting.result.values.shape
     page = _Page()
@@ -84,13 +96,18 @@ def draw(result: Map, view: str = "effect") -> Figure:
     left = 0.45 + max(page.width(row, _SMALL) for row in result.rows)
     page.across = left + cells + _MARGIN
 
-    for size, words in _header(painting, view):
+    for size, words in () if bare else _header(painting, view):
         page.paragraph(words, size)
     page.down += 0.1
     across = _labels(page, result, cells / columns)
     page.down += _SMALL_LINE + 0.06 if across.numbers else 0
     axes = page.axes(left, cells, down)
     _cells(axes, painting.drawn, painting)
+    skipped -= rows  # the embedding, in some views
+    if framed is not None and framed[0] >= skipped:
+        for colour, width in (("black", 2.4), ("white", 1.0)):
+            at = framed[1], framed[0] - skipped
+            axes.add_patch(Rectangle(at, 1, 1, fill=False, ec=colour, lw=width, clip_on=False))
     if isinstance(result, Answer):
         _marks(axes, result, (cells / columns, down / rows))
     for row, name in enumerate(result.rows):

@@ -48,7 +48,7 @@ _MAP = _PAIR | {
     **{"axes": [str], "at_position": Maybe(int), "seconds": Each(float)},
     "metrics": Each({"clean": float, "corrupted": float, "values": [list]}),
     "top": {"clean": [_RANKED], "corrupted": [_RANKED]},
-    "patched_run": Maybe({"in_words": str, "top": [_RANKED]}),
+    "patched_run": Maybe({"in_words": str, "top": [_RANKED], "cell": Maybe({})}),
 }
 _PATHS = _PAIR | {
     **{"receiver": str, "frozen": str, "heads": [[Maybe(float)]], "mlps": [Maybe(float)]},
@@ -67,6 +67,17 @@ _MANY = {
     "bootstrap": {"seed": int, "in_words": str},
     "dropped": [{"line": int, "id": str, "reason": str}],
 }
+
+
+_OTHER = {
+    "model": Maybe({"name": str, "fingerprint": str, "layers": int, "dtype": str}),
+    **{"components": Maybe([str]), "shares": Maybe({}), "in_words": Maybe({})},
+}
+
+
+def other(data: dict) -> None:
+    """Of a page whose files are not drawn here: nothing but what can be said of them."""
+    check(data, _OTHER)
 
 
 def experiment(data: dict) -> Experiment:

@@ -1,0 +1,150 @@
+"""A report -> one HTML file: its figures can be hovered, and any browser prints it to PDF.
+
+The file asks nothing of any host: what draws the figures is in it, once, and its policy forbids all
+requests. What somebody typed, and every token, is escaped.
+"""
+
+import base64
+from html import escape
+
+from plotly.offline import get_plotlyjs
+
+from core.report.document import Document, Shown
+from core.report.findings import Table, Words
+
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
+    " img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'"
+)
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 11pt/1.5 Georgia, "Times New Roman", serif; color: #111; background: #fff;
+  max-width: 46rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+h1, h2, h3 { font-family: system-ui, sans-serif; line-height: 1.25; break-after: avoid; }
+h1 { font-size: 1.7rem; margin-bottom: 0.3rem; }
+h2 { font-size: 1.25rem; margin-top: 2rem; border-bottom: 1px solid #bbb; }
+h3 { font-size: 1.05rem; margin-top: 1.6rem; }
+.by { color: #444; margin: 0; }
+p { margin: 0.6rem 0; orphans: 3; widows: 3; }
+figure { margin: 0.8rem 0; break-inside: avoid; }
+figure h4 { margin: 0.4rem 0; font: 600 0.9rem system-ui, sans-serif; }
+.plot { width: 640px; max-width: 100%; overflow-x: auto; }
+figcaption, caption { font: 0.82rem/1.4 system-ui, sans-serif; color: #222; text-align: left; }
+figcaption b.number { color: #000; }
+figcaption mark { background: #ffe08a; font-weight: 700; padding: 0 2px; }
+table { border-collapse: collapse; font: 0.78rem/1.35 system-ui, sans-serif; margin: 0.6rem 0; }
+th, td { padding: 1px 10px 1px 0; text-align: right; border-bottom: 1px solid #ddd;
+  font-variant-numeric: tabular-nums; }
+th { border-bottom-color: #666; }
+td.token, th.token { text-align: left; font-family: ui-monospace, Consolas, monospace;
+  white-space: pre-wrap; }
+caption { padding-bottom: 0.3rem; font-weight: 600; max-width: 22rem; }
+tr { break-inside: avoid; }
+.tables { display: flex; flex-wrap: wrap; gap: 0 2rem; align-items: flex-start; }
+.tables table { break-inside: avoid; }
+pre { font: 0.75rem/1.4 ui-monospace, Consolas, monospace; white-space: pre-wrap;
+  background: #f4f4f4; padding: 0.8rem; }
+.appendix { break-before: page; }
+@page { size: A4; margin: 18mm 16mm; }
+@media print { body { margin: 0; padding: 0; max-width: none; } .screen { display: none; }
+  .plot .modebar { display: none !important; } .plot { overflow: visible; } pre { padding: 0; } }
+"""
+
+
+def html(document: Document) -> str:
+    """The whole file."""
+    by = "".join(
+        f'<p class="by">{escape(line)}</p>' for line in (document.authors, document.course) if line
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(document.title)}</title><style>{_STYLE}</style>"
+        f"<script>{get_plotlyjs()}</script></head><body>"
+        f"<header><h1>{escape(document.title)}</h1>{by}</header>"
+        f"<main>{''.join(_sections(document))}</main>{_appendix(document)}</body></html>\n"
+    )
+
+
+def _sections(document: Document):
+    for section in document.sections:
+        findings = document.findings if section.name == "results" else []
+        if section.paragraphs or findings:
+            yield f"<section><h2>{escape(section.title)}</h2>{_paragraphs(section.paragraphs)}"
+            yield from map(_finding, findings)
+            yield "</section>"
+
+
+def _paragraphs(texts: list[str]) -> str:
+    return "".join(f"<p>{escape(text)}</p>" for text in texts)
+
+
+def _finding(of: Shown) -> str:
+    drawn = ""
+    for place, figure in enumerate(of.figures):
+        made = figure.plotly.update_layout(width=640, paper_bgcolor="white", plot_bgcolor="white")
+        name = f"<h4>{escape(figure.name)}</h4>" if figure.name else ""
+        plot = made.to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            div_id=f"figure-{of.number}-{place}",
+            config={"displaylogo": False, "responsive": False},
+        )
+        drawn += f'{name}<div class="plot">{plot}</div>'
+    if of.is_table:
+        drawn = "".join(map(_table, of.tables))
+    what = "Table" if of.is_table else "Figure"
+    return (
+        f'<section class="finding"><h3>{of.number}. {escape(of.title)}</h3><figure>{drawn}'
+        f'<figcaption><b class="number">{what} {of.number}.</b> {_caption(of.caption)}'
+        f"</figcaption></figure>{_paragraphs(of.words)}</section>"
+    )
+
+
+def _caption(said: list[Words]) -> str:
+    return "<br>".join(
+        " ".join(
+            f"<mark>{escape(word)}</mark>" if marked else escape(word) for word, marked in line
+        )
+        for line in said
+    )
+
+
+def _table(of: Table) -> str:
+    kind = [' class="token"' if i in of.token_columns else "" for i in range(len(of.heads))]
+
+    def row(cells: tuple[str, ...], tag: str) -> str:
+        made = (f"<{tag}{k}>{escape(c)}</{tag}>" for c, k in zip(cells, kind, strict=True))
+        return f"<tr>{''.join(made)}</tr>"
+
+    body = "".join(row(cells, "td") for cells in of.rows)
+    return (
+        f"<table><caption>{escape(of.title)}</caption><thead>{row(of.heads, 'th')}</thead>"
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def _appendix(document: Document) -> str:
+    if not document.findings:
+        return ""
+    parts = ['<section class="appendix"><h2>Appendix: next tokens, data and code</h2>']
+    for of in document.findings:
+        parts.append(f"<h3>{of.number}. {escape(of.title)}</h3>")
+        if not of.is_table and of.tables:
+            parts.append(f'<div class="tables">{"".join(map(_table, of.tables))}</div>')
+        links = ", ".join(
+            f'<a download="{of.folder}-{escape(name)}" href="{_data(name, make())}">'
+            f"{escape(name)}</a>"
+            for name, make in of.data.items()
+        )
+        parts.append(f'<p class="screen">The data are in this file: {links}.</p>')
+        if of.code:
+            parts.append(f"<pre>{escape(of.code)}</pre>")
+    return "".join(parts) + "</section>"
+
+
+def _data(name: str, content: str) -> str:
+    kind = "application/json" if name.endswith(".json") else "text/csv"
+    encoded = base64.b64encode(content.encode("utf-8", "surrogatepass")).decode()
+    return f"data:{kind};charset=utf-8;base64,{encoded}"

@@ -1,0 +1,147 @@
+"""A report -> LaTeX that a plain TeX installation compiles, with its pictures beside it; every
+character somebody typed stands there as itself, and where a font has it not, as its code point."""
+
+from core.report.document import Document, Shown
+from core.report.findings import Table, Words
+
+_PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
+\usepackage{iftex}
+\ifpdftex
+  \usepackage[utf8]{inputenc}
+  \usepackage[T1]{fontenc}
+  \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
+  \newcommand{\uni}[2]{\texttt{[U+#1]}} % this TeX has no glyph for it: compile with lualatex
+\else
+  \usepackage{fontspec}
+  \newcommand{\uni}[2]{#2}
+\fi
+\usepackage{textcomp,graphicx,longtable}
+\usepackage[margin=25mm]{geometry}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{0.6em}
+\emergencystretch=3em
+"""
+_WRITTEN = {
+    **{char: f"\\{char}" for char in "{}$&#%_"},
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "-": "{-}",  # two would make a dash
+    ",": "{,}",  # two would make a quotation mark
+    "!": "{!}",
+    "?": "{?}",
+    "[": "{[}",  # which after a line break would be an option
+    "]": "{]}",
+    "*": "{*}",
+    "\u00a0": "~",
+    "·": r"\textperiodcentered{}",
+    "…": r"\ldots{}",
+    "–": r"\textendash{}",
+    "—": r"\textemdash{}",
+    "‘": r"\textquoteleft{}",
+    "’": r"\textquoteright{}",
+    "“": r"\textquotedblleft{}",
+    "”": r"\textquotedblright{}",
+    "‖": r"\textbardbl{}",
+    "×": r"\texttimes{}",
+}
+_LETTERS = {
+    *"ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŒœŠšŽžŁłĄąĘęĆćŃńŚśŹźŻżČčĚěŘřŮů"
+}
+
+
+def escaped(text: str, spaces: bool = False) -> str:
+    """A text that LaTeX shows as it is; with `spaces` each of them, also at the ends."""
+    written = "".join(map(_written, text))
+    return written.replace(" ", "~") if spaces else written
+
+
+def _written(char: str) -> str:
+    if char in _WRITTEN:
+        return _WRITTEN[char]
+    if char.isspace():
+        return " "
+    if (char.isascii() and char.isprintable()) or char in _LETTERS:
+        return char
+    point = f"{ord(char):04X}"
+    shown = char if char.isprintable() else f"[U+{point}]"
+    return f"\\uni{{{point}}}{{{shown}}}"
+
+
+def latex(document: Document) -> str:
+    """The text; its pictures are `finding-N/figure-1.pdf` and so on."""
+    by = r" \\ ".join(escaped(name) for name in (document.authors, document.course) if name)
+    head = [_PREAMBLE, f"\\title{{{escaped(document.title)}}}", f"\\author{{{by}}}"]
+    lines = [*head, "\\date{}", "\\begin{document}", "\\maketitle"]
+    for section in document.sections:
+        findings = document.findings if section.name == "results" else []
+        if section.paragraphs or findings:
+            lines.append(f"\\section{{{escaped(section.title)}}}")
+            lines += [f"{escaped(text)}\n" for text in section.paragraphs]
+            for of in findings:
+                lines += _finding(of)
+    if document.findings:
+        lines += ["\\clearpage\\appendix", "\\section{Next tokens{,} data and code}"]
+        for of in document.findings:
+            lines += _appendix(of)
+    return "\n".join([*lines, "\\end{document}", ""])
+
+
+def _finding(of: Shown) -> list[str]:
+    lines = [f"\\subsection{{{escaped(of.title)}}}"]
+    block = ["\\begin{minipage}{\\textwidth}\\centering"]
+    width = "0.49" if len(of.figures) > 1 else "0.95"
+    for place, figure in enumerate(of.figures, start=1):
+        name = f"{{\\small\\bfseries {escaped(figure.name)}}}\\\\" if figure.name else ""
+        block.append(
+            f"\\begin{{minipage}}[t]{{{width}\\linewidth}}\\centering {name}"
+            f"\\includegraphics[width=\\linewidth,height=0.5\\textheight,keepaspectratio]"
+            f"{{{of.folder}/figure-{place}.pdf}}\\end{{minipage}}%"
+        )
+    if of.is_table:
+        lines += [part for table in of.tables for part in _table(table)]
+    what = "Table" if of.is_table else "Figure"
+    first, *others = map(_words, of.caption)
+    said = " \\\\{} ".join([f"\\textbf{{{what} {of.number}.}} {first}", *others])
+    block += ["", f"\\raggedright\\footnotesize {said}", "\\end{minipage}", ""]
+    return [*lines, *block, *(f"{escaped(text)}\n" for text in of.words)]
+
+
+def _words(line: Words) -> str:
+    return " ".join(
+        f"\\textbf{{{escaped(word)}}}" if marked else escaped(word) for word, marked in line
+    )
+
+
+def _table(of: Table) -> list[str]:
+    columns = "".join("l" if i in of.token_columns else "r" for i in range(len(of.heads)))
+
+    def cell(i: int, text: str) -> str:
+        if i not in of.token_columns:
+            return escaped(text)
+        return f"\\texttt{{{escaped(text, spaces=True)}}}"
+
+    rows = (" & ".join(cell(i, text) for i, text in enumerate(row)) for row in of.rows)
+    heads = " & ".join(f"\\textbf{{{escaped(head)}}}" for head in of.heads)
+    return [
+        f"{{\\small\\textbf{{{escaped(of.title)}}}\\par\\nopagebreak",
+        f"\\begin{{longtable}}[l]{{{columns}}}",
+        f"{heads} \\\\ \\hline \\endhead",
+        *(f"{row} \\\\" for row in rows),
+        "\\end{longtable}}",
+    ]
+
+
+def _appendix(of: Shown) -> list[str]:
+    lines = [f"\\subsection{{{escaped(of.title)}}}"]
+    if not of.is_table:
+        lines += [part for table in of.tables for part in _table(table)]
+    names = [*of.data, *(["program.py"] if of.code else [])]
+    files = ", ".join(f"\\texttt{{{escaped(f'{of.folder}/{name}')}}}" for name in names)
+    return [*lines, f"Files: {files}.", ""]
