@@ -2,7 +2,18 @@
 
 import streamlit as st
 
-from pages.parts import address, card, first_visit, frame, history, html, opened, sidebar, training
+from pages.parts import (
+    address,
+    card,
+    first_visit,
+    frame,
+    history,
+    html,
+    notebook,
+    opened,
+    sidebar,
+    training,
+)
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -14,19 +25,24 @@ WITH_INPUTS = {
     "Compare": "How do two answers compare?",
 }
 page = st.navigation(
-    [
-        st.Page("pages/patching/patch.py", title="Patch", default=True),
-        st.Page("pages/patching/many.py", title="Many pairs"),
-        st.Page("pages/reading/components.py", title="Components"),
-        st.Page("pages/reading/follow.py", title="Follow it back"),
-        st.Page("pages/reading/lens.py", title="Lens"),
-        st.Page("pages/reading/compare.py", title="Compare"),
-        st.Page("pages/learn/how_it_works.py", title="How it works"),
-        st.Page("pages/learn/training.py", title="Training"),
-        st.Page("pages/learn/tokens.py", title="Tokens"),
-        st.Page("pages/learn/is_it_right.py", title="Is it right?"),
-        st.Page("pages/reporting/open.py", title="Open"),
-    ],
+    {
+        "": [
+            st.Page("pages/patching/patch.py", title="Patch", default=True),
+            st.Page("pages/patching/many.py", title="Many pairs"),
+            st.Page("pages/reading/components.py", title="Components"),
+            st.Page("pages/reading/follow.py", title="Follow it back"),
+            st.Page("pages/reading/lens.py", title="Lens"),
+            st.Page("pages/reading/compare.py", title="Compare"),
+            st.Page("pages/reporting/report.py", title="Report"),
+            st.Page("pages/reporting/open.py", title="Open"),
+        ],
+        "Learn": [
+            st.Page("pages/learn/how_it_works.py", title="How it works"),
+            st.Page("pages/learn/training.py", title="Training"),
+            st.Page("pages/learn/tokens.py", title="Tokens"),
+            st.Page("pages/learn/is_it_right.py", title="Is it right?"),
+        ],
+    },
     position="top",
 )
 first_visit.load_again_if_lost(page.url_path)
@@ -41,6 +57,7 @@ card.show(place)
 opened.show(page.url_path)
 history.begin()
 page.run()
+notebook.remember()
 if question:
     frame.mark()
 if not training.plays():  # else every step would be one to go back to

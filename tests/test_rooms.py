@@ -18,8 +18,8 @@ MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.chec
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["card", "models", "presets", "study", "following", "sets", "many", "views", "checks"]
-ORDER += ["__main__"]
+ORDER += ["card", "models", "presets", "study", "following", "sets", "many", "views"]
+ORDER += ["report", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -31,6 +31,7 @@ LOADED = [
         "core/question": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/result.py": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/views": {"torch", "mingpt.model"} | MODELS,
+        "core/report": {"torch", "mingpt.model"} | MODELS,
     },
     {
         "mingpt": {"core"} | DRAWING,

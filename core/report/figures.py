@@ -3,8 +3,8 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,7 +16,7 @@ from core.views.colour_bar import layers_alone
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
 
-_WIDTH = 640  # pixels, which fit a printed page
+_ROOM = 540  # pixels for the cells of a figure that has the width of a page
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,26 @@ class Figure:
 
 
 def figures(of: Finding) -> list[Figure]:
+    """Made once, whatever is written about it."""
+    return _figures(replace(of, id="", title="", words=""))
+
+
+@lru_cache(maxsize=64)
+def _figures(of: Finding) -> list[Figure]:
     found = of.opened.found
     if isinstance(found, Lenses):
         lines = lens_lines(found.lenses, found.rows, (found.target, found.foil))
         return [Figure("", lines, partial(_lens_picture, found))]
     at = cell(of)
+    room = _ROOM if len(of.maps) == 1 else heatmaps.NARROWEST
     return [
-        Figure(name, _plotly(shown, of.view, at), partial(_map_picture, shown, of.view, at))
+        Figure(name, _plotly(shown, of.view, at, room), partial(_map_picture, shown, of.view, at))
         for name, shown in of.maps.items()
     ]
 
 
-def _plotly(shown: Map, view: str, at: tuple[int, int] | None) -> go.Figure:
-    options = {"clickable": False, "narrowest": _WIDTH - 90}
+def _plotly(shown: Map, view: str, at: tuple[int, int] | None, room: int) -> go.Figure:
+    options = {"clickable": False, "narrowest": room}
     if isinstance(shown, StoredAnswer):
         return many_maps.heatmap(shown, **options)
     if isinstance(shown, PathMap):

@@ -7,6 +7,7 @@ it, its figure, its caption, its tables and its data, is made from the numbers, 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from uuid import uuid4
 
 from core.errors import UserError
@@ -106,9 +107,36 @@ def _title(opened: Opened) -> str:
 
 
 def caption(of: Finding) -> list[Words]:
-    """What the figure or the table of a finding is of, in paragraphs: the model, both texts with
-    what differs marked, target and foil, the metric with its formula and sign, what was patched and
-    what the runs give unpatched; of many pairs how many, and what the intervals are."""
+    """What the figure or the table of a finding is of, in lines: the model, both texts with what
+    differs marked, each in a line of its own, target and foil, the metric with its formula and
+    sign, what was patched and what the runs give unpatched; of many pairs how many, and what the
+    intervals are. A heading is marked as a whole."""
+    return _caption(of.content, of.view)
+
+
+@lru_cache(maxsize=128)
+def _caption(content: str, view: str) -> list[Words]:
+    heading, *others = _sentences(Finding("", "", content, view=view))
+    lines: list[Words] = [heading]
+    for sentence in others:
+        is_text = sentence[0][0] in _TEXT_BEGINS and sentence[1][0] == "text:"
+        if is_text or lines[-1][0][0] in _TEXT_BEGINS:
+            lines.append(sentence)
+        else:
+            lines[-1] = [*_ended(lines[-1]), *sentence]
+    return lines
+
+
+_TEXT_BEGINS = ("Clean", "Corrupted")
+
+
+def _ended(line: Words) -> Words:
+    """A line that another sentence can follow."""
+    *before, (last, marked) = [of for of in line if of[0]]
+    return [*before, (last if last.endswith((".", "?", "!")) else f"{last}.", marked)]
+
+
+def _sentences(of: Finding) -> list[Words]:
     found = of.opened.found
     if isinstance(found, Lenses):
         return [*_asked(of), *_said(_LENS_SAYS)]
@@ -129,6 +157,12 @@ _LENS_SAYS = (
     " lines are the logit of the target, dashed ones that of the foil; blue is the clean run,"
     " orange the corrupted one."
 )
+
+
+def runs(line: Words) -> list[tuple[str, bool]]:
+    """A line in as few pieces as it can be told in, each marked or not."""
+    pieces = groupby(line, lambda of: of[1])
+    return [(" ".join(word for word, _ in run), marked) for marked, run in pieces]
 
 
 def _said(*sentences: str) -> list[Words]:

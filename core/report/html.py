@@ -7,15 +7,17 @@ requests. What somebody typed, and every token, is escaped.
 import base64
 from html import escape
 
+import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words
+from core.report.findings import Table, Words, runs
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
     " img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'"
 )
+_WIDE = 640  # pixels, which fit a printed page
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 11pt/1.5 Georgia, "Times New Roman", serif; color: #111; background: #fff;
@@ -28,25 +30,29 @@ h3 { font-size: 1.05rem; margin-top: 1.6rem; }
 p { margin: 0.6rem 0; orphans: 3; widows: 3; }
 figure { margin: 0.8rem 0; break-inside: avoid; }
 figure h4 { margin: 0.4rem 0; font: 600 0.9rem system-ui, sans-serif; }
-.plot { width: 640px; max-width: 100%; overflow-x: auto; }
+.plots { display: flex; flex-wrap: wrap; gap: 0 4px; }
+.plots > div { max-width: 100%; }
+.plot { overflow-x: auto; }
 figcaption, caption { font: 0.82rem/1.4 system-ui, sans-serif; color: #222; text-align: left; }
-figcaption b.number { color: #000; }
-figcaption mark { background: #ffe08a; font-weight: 700; padding: 0 2px; }
-table { border-collapse: collapse; font: 0.78rem/1.35 system-ui, sans-serif; margin: 0.6rem 0; }
-th, td { padding: 1px 10px 1px 0; text-align: right; border-bottom: 1px solid #ddd;
+figcaption b { color: #000; }
+table { border-collapse: collapse; font: 0.74rem/1.35 system-ui, sans-serif; margin: 0.6rem 0;
+  overflow-wrap: normal; }
+th, td { padding: 1px 8px 1px 0; text-align: right; border-bottom: 1px solid #ddd;
   font-variant-numeric: tabular-nums; }
 th { border-bottom-color: #666; }
-td.token, th.token { text-align: left; font-family: ui-monospace, Consolas, monospace;
-  white-space: pre-wrap; }
+td.token, th.token { text-align: left; white-space: pre; }
+td.token { font-family: ui-monospace, Consolas, monospace; }
 caption { padding-bottom: 0.3rem; font-weight: 600; max-width: 22rem; }
 tr { break-inside: avoid; }
-.tables { display: flex; flex-wrap: wrap; gap: 0 2rem; align-items: flex-start; }
+.tables { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr));
+  gap: 0 1rem; align-items: start; }
 .tables table { break-inside: avoid; }
 pre { font: 0.75rem/1.4 ui-monospace, Consolas, monospace; white-space: pre-wrap;
   background: #f4f4f4; padding: 0.8rem; }
 .appendix { break-before: page; }
 @page { size: A4; margin: 18mm 16mm; }
-@media print { body { margin: 0; padding: 0; max-width: none; } .screen { display: none; }
+@media print { .tables { grid-template-columns: 1fr 1fr; }
+  body { margin: 0; padding: 0; max-width: none; } .screen { display: none; }
   .plot .modebar { display: none !important; } .plot { overflow: visible; } pre { padding: 0; } }
 """
 
@@ -83,7 +89,10 @@ def _paragraphs(texts: list[str]) -> str:
 def _finding(of: Shown) -> str:
     drawn = ""
     for place, figure in enumerate(of.figures):
-        made = figure.plotly.update_layout(width=640, paper_bgcolor="white", plot_bgcolor="white")
+        wide = _WIDE if len(of.figures) == 1 else _WIDE // 2
+        made = go.Figure(figure.plotly).update_layout(
+            width=wide, paper_bgcolor="white", plot_bgcolor="white"
+        )
         name = f"<h4>{escape(figure.name)}</h4>" if figure.name else ""
         plot = made.to_html(
             full_html=False,
@@ -91,24 +100,26 @@ def _finding(of: Shown) -> str:
             div_id=f"figure-{of.number}-{place}",
             config={"displaylogo": False, "responsive": False},
         )
-        drawn += f'{name}<div class="plot">{plot}</div>'
+        drawn += f'<div>{name}<div class="plot">{plot}</div></div>'
+    drawn = f'<div class="plots">{drawn}</div>'
     if of.is_table:
         drawn = "".join(map(_table, of.tables))
     what = "Table" if of.is_table else "Figure"
     return (
         f'<section class="finding"><h3>{of.number}. {escape(of.title)}</h3><figure>{drawn}'
-        f'<figcaption><b class="number">{what} {of.number}.</b> {_caption(of.caption)}'
+        f"<figcaption><b>{what} {of.number}.</b> {_caption(of.caption)}"
         f"</figcaption></figure>{_paragraphs(of.words)}</section>"
     )
 
 
 def _caption(said: list[Words]) -> str:
-    return "<br>".join(
+    lines = (
         " ".join(
-            f"<mark>{escape(word)}</mark>" if marked else escape(word) for word, marked in line
+            f"<b>{escape(text)}</b>" if marked else escape(text) for text, marked in runs(line)
         )
         for line in said
     )
+    return "<br>".join(lines)
 
 
 def _table(of: Table) -> str:
@@ -130,7 +141,9 @@ def _appendix(document: Document) -> str:
         return ""
     parts = ['<section class="appendix"><h2>Appendix: next tokens, data and code</h2>']
     for of in document.findings:
-        parts.append(f"<h3>{of.number}. {escape(of.title)}</h3>")
+        printed = of.code or (of.tables and not of.is_table)
+        hidden = "" if printed else ' class="screen"'
+        parts.append(f"<h3{hidden}>{of.number}. {escape(of.title)}</h3>")
         if not of.is_table and of.tables:
             parts.append(f'<div class="tables">{"".join(map(_table, of.tables))}</div>')
         links = ", ".join(

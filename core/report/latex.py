@@ -2,7 +2,7 @@
 character somebody typed stands there as itself, and where a font has it not, as its code point."""
 
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words
+from core.report.findings import Table, Words, runs
 
 _PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage{iftex}
@@ -21,6 +21,7 @@ _PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \setlength{\parskip}{0.6em}
 \emergencystretch=3em
 """
+_SHORT = 30  # rows that stay on one page
 _WRITTEN = {
     **{char: f"\\{char}" for char in "{}$&#%_"},
     "\\": r"\textbackslash{}",
@@ -105,7 +106,7 @@ def _finding(of: Shown) -> list[str]:
             f"{{{of.folder}/figure-{place}.pdf}}\\end{{minipage}}%"
         )
     if of.is_table:
-        lines += [part for table in of.tables for part in _table(table)]
+        lines += _tables(of.tables)
     what = "Table" if of.is_table else "Figure"
     first, *others = map(_words, of.caption)
     said = " \\\\{} ".join([f"\\textbf{{{what} {of.number}.}} {first}", *others])
@@ -115,33 +116,42 @@ def _finding(of: Shown) -> list[str]:
 
 def _words(line: Words) -> str:
     return " ".join(
-        f"\\textbf{{{escaped(word)}}}" if marked else escaped(word) for word, marked in line
+        f"\\textbf{{{escaped(text)}}}" if marked else escaped(text) for text, marked in runs(line)
     )
 
 
-def _table(of: Table) -> list[str]:
-    columns = "".join("l" if i in of.token_columns else "r" for i in range(len(of.heads)))
+def _tables(tables: list[Table]) -> list[str]:
+    """Two beside each other, or a long one by itself, which may go on on the next page."""
+    lines = []
+    for of in tables:
+        columns = "".join("l" if i in of.token_columns else "r" for i in range(len(of.heads)))
+        rows = [" & ".join(map(_cell, row, _are_tokens(of))) for row in of.rows]
+        heads = " & ".join(f"\\textbf{{{escaped(head)}}}" for head in of.heads)
+        title = f"\\textbf{{{escaped(of.title)}}}\\par\\nopagebreak"
+        title = f"{{\\footnotesize\\tabcolsep=4pt\\raggedright{title}"
+        body = [f"{row} \\\\" for row in rows]
+        if len(rows) <= _SHORT:
+            lines += [f"\\begin{{minipage}}[t]{{0.49\\textwidth}}{title}\\smallskip"]
+            lines += [f"\\begin{{tabular}}[t]{{@{{}}{columns}@{{}}}}", f"{heads} \\\\ \\hline"]
+            lines += [*body, "\\end{tabular}\\par\\bigskip}\\end{minipage}\\hfill"]
+        else:
+            lines += [title, f"\\begin{{longtable}}[l]{{@{{}}{columns}@{{}}}}"]
+            lines += [f"{heads} \\\\ \\hline \\endhead", *body, "\\end{longtable}}"]
+    return [*lines, ""]
 
-    def cell(i: int, text: str) -> str:
-        if i not in of.token_columns:
-            return escaped(text)
-        return f"\\texttt{{{escaped(text, spaces=True)}}}"
 
-    rows = (" & ".join(cell(i, text) for i, text in enumerate(row)) for row in of.rows)
-    heads = " & ".join(f"\\textbf{{{escaped(head)}}}" for head in of.heads)
-    return [
-        f"{{\\small\\textbf{{{escaped(of.title)}}}\\par\\nopagebreak",
-        f"\\begin{{longtable}}[l]{{{columns}}}",
-        f"{heads} \\\\ \\hline \\endhead",
-        *(f"{row} \\\\" for row in rows),
-        "\\end{longtable}}",
-    ]
+def _are_tokens(of: Table) -> list[bool]:
+    return [i in of.token_columns for i in range(len(of.heads))]
+
+
+def _cell(text: str, is_token: bool) -> str:
+    return f"\\texttt{{{escaped(text, spaces=True)}}}" if is_token else escaped(text)
 
 
 def _appendix(of: Shown) -> list[str]:
     lines = [f"\\subsection{{{escaped(of.title)}}}"]
     if not of.is_table:
-        lines += [part for table in of.tables for part in _table(table)]
+        lines += _tables(of.tables)
     names = [*of.data, *(["program.py"] if of.code else [])]
     files = ", ".join(f"\\texttt{{{escaped(f'{of.folder}/{name}')}}}" for name in names)
-    return [*lines, f"Files: {files}.", ""]
+    return [*lines, f"{{\\raggedright Files: {files}.\\par}}", ""]

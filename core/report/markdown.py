@@ -4,7 +4,7 @@ itself."""
 import re
 
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words
+from core.report.findings import Table, Words, runs
 
 _ANY_MEANING = re.compile(r"([!-/:-@\[-`{-~])")  # all of ASCII that may be markup
 
@@ -50,8 +50,9 @@ def _finding(of: Shown) -> list[str]:
 
 
 def _words(line: Words) -> str:
-    return " ".join(f"**{escaped(word)}**" if marked and word.strip() else escaped(word)
-                    for word, marked in line)  # fmt: skip
+    """With tags, since what begins or ends with a point cannot always be marked by asterisks."""
+    pieces = ((escaped(text), marked and bool(text.strip())) for text, marked in runs(line))
+    return " ".join(f"<b>{text}</b>" if marked else text for text, marked in pieces)
 
 
 def _table(of: Table) -> list[str]:

@@ -12,7 +12,7 @@ from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
 from core.study import SIDES, TOP, Study
 from core.views import colours, exports, heatmaps, names, run_figures
-from pages.parts import history, html, look, opened, running
+from pages.parts import history, html, look, notebook, opened, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -196,6 +196,7 @@ class File:
     name: str
     make: Callable[[], str | bytes]
     of: Map | None = None  # the map that it is a picture of
+    finding: Callable[[], str] | None = None  # what of it goes into a report, if not all
 
     @property
     def mime(self) -> str:
@@ -219,6 +220,18 @@ def file_row(*files: File) -> None:
                 on_click="ignore",
                 icon=":material/download:",
             )
+        for file in files:
+            if file.mime == _TYPES["json"]:
+                st.button(
+                    f"Add to the report{file.label.removeprefix('JSON')}",
+                    key=f"report_{file.name}",
+                    on_click=notebook.add,
+                    args=(file.name, file.finding or file.make, look.view()),
+                    icon=":material/note_add:",
+                )
+    for file in files:
+        if told := notebook.says(file.name):
+            html.show(told)
 
 
 def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
@@ -237,13 +250,22 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
     def whole() -> Result:
         return study.read(experiment)
 
+    def on_it() -> Result:
+        """Of three axes what the map shows."""
+        return whole() if shown.at_position is None else whole().at(shown.at_position)
+
     name = names.stem(shown)
     file_row(
         *pictures(shown, view),
         File("CSV: grid", f"{name}-grid.csv", lambda: exports.grid_csv(whole())),
         File("CSV: matrix", f"{name}-matrix.csv", lambda: exports.matrix_csv(shown)),
         File("CSV: top 20", f"{name}-top20.csv", lambda: exports.top_csv(shown, chosen())),
-        File("JSON", f"{name}.json", lambda: exports.to_json(whole(), shown, chosen())),
+        File(
+            "JSON",
+            f"{name}.json",
+            lambda: exports.to_json(whole(), shown, chosen()),
+            finding=lambda: exports.to_json(on_it(), shown, chosen()),
+        ),
     )
     if view != "assignment":
         with st.popover("As in the assignment", icon=":material/download:"):

@@ -41,6 +41,11 @@ def dress() -> None:
     st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
+def run(script: str) -> None:
+    """Let the browser run a script of ours."""
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+
+
 def show(markup: str, width: str = "stretch") -> None:
     """Draw HTML made by this module."""
     st.html(markup, width=width)
@@ -239,6 +244,31 @@ def asked_before(of: Asked, when: str) -> str:
         f"<b><bdi>{escape(of.title)}</bdi></b><br><bdi>{escape(of.about)}</bdi>"
         f'<div class="pb-caption">{escape(when)}</div></div></div>'
     )
+
+
+def counted(words: int, least: int, most: int) -> str:
+    """How many words there are of those that are asked for, as a number and a bar."""
+    share = min(1.0, words / max(1, most))
+    kind = "" if least <= words <= most else "pb-not-yet"
+    return (
+        f'<div class="pb-words {kind}"><b>{words:,}</b> words of your own, of {least:,} to'
+        f' {most:,}<div><i style="width: {share:.1%}"></i>'
+        f'<u style="left: {min(1.0, least / max(1, most)):.1%}"></u></div></div>'
+    )
+
+
+def items(says: list[str]) -> str:
+    """Sentences as a list."""
+    return f'<ul class="pb-items">{"".join(f"<li>{escape(one)}</li>" for one in says)}</ul>'
+
+
+def long_caption(lines: list[list[tuple[str, bool]]]) -> str:
+    """A caption of several lines, some pieces of them marked."""
+    told = (
+        " ".join(f"<b>{escape(text)}</b>" if marked else escape(text) for text, marked in line)
+        for line in lines
+    )
+    return f'<div class="pb-caption">{"<br>".join(told)}</div>'
 
 
 def facts(rows: dict[str, str]) -> str:

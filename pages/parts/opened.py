@@ -37,6 +37,8 @@ _FILES = {
 
 def go(of: Opened) -> None:
     """Open the page of a file, and keep what the file says beside it."""
+    if of.kind == "report":
+        st.switch_page("pages/reporting/report.py")
     st.session_state[_OPENED] = of if of.data else None
     if of.kind == "maps" and "pinned" in of.maps:
         pinned, present = (of.maps[name].experiment for name in ("pinned", "present"))
@@ -92,8 +94,8 @@ def _model(of: Opened) -> str:
 
 def _numbers(of: Opened) -> None:
     with st.expander("The numbers as stored", expanded=bool(of.maps)):
-        places = cycle(st.columns(min(2, max(1, len(of.maps)))))
-        for place, (name, shown) in zip(places, of.maps.items(), strict=False):
+        *drawn, listed = st.columns(max(2, min(3, len(of.maps) + 1)))
+        for place, (name, shown) in zip(cycle(drawn), of.maps.items(), strict=False):
             with place:
                 if name:
                     html.show(html.text(name))
@@ -101,14 +103,13 @@ def _numbers(of: Opened) -> None:
         if isinstance(of.found, Lenses):
             found = of.found
             figure = lens_lines(found.lenses, found.rows, (found.target, found.foil))
-            st.plotly_chart(figure, key="stored_lens")
-        if not of.maps:
-            rows = opening.measured(of.data)[:_MOST_ROWS]
-            st.dataframe(
-                {"what": [at for at, _ in rows], "number": [value for _, value in rows]},
-                hide_index=True,
-                height=240,
-            )
+            drawn[0].plotly_chart(figure, key="stored_lens")
+        rows = opening.measured(of.data)[:_MOST_ROWS]
+        listed.dataframe(
+            {"what": [at for at, _ in rows], "number": [value for _, value in rows]},
+            hide_index=True,
+            height=300,
+        )
 
 
 def _figure(shown):

@@ -133,6 +133,14 @@
     if (!event.isComposing) pause = setTimeout(apply, IDLE, event.target);
   });
 
+  // In the report a new line is a new line; after a pause what was typed is kept.
+  let written;
+  document.addEventListener("input", (event) => {
+    if (!event.target.closest?.(".st-key-report")) return;
+    clearTimeout(written);
+    if (!event.isComposing) written = setTimeout(apply, IDLE, event.target);
+  });
+
   // Leaving a field tells the app what was typed, but a moment later: the click on a link that made
   // a person leave it would come first, and what was typed then call the page back that they left.
   let leftAt = -Infinity;

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from core.errors import UserError
+from core.report.notebook import Report
 from core.views import opening
 from core.views.opening import Opened
-from pages.parts import history, html, opened
+from pages.parts import history, html, notebook, opened
 
 _FILE, _CAME, _SAYS = "file_to_open", "file_came", "file_says"
 
@@ -41,6 +42,9 @@ def _opened(of: Opened) -> str:
     """What is said of it on this page, if it is not of another."""
     if of.kind == "history":
         return html.note(f"{history.take(of.data)} questions were put behind those below.")
+    if of.kind == "report":
+        report = Report.from_dict(of.data)
+        notebook.change(lambda before: report, undone=True)
     st.session_state[_CAME] = of
     return ""
 
