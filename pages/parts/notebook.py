@@ -43,7 +43,7 @@ _lock = threading.RLock()
 def _kept() -> _Kept:
     """That of this visit. What was not used for longest goes, if there is no room."""
     if _OWN not in st.session_state:
-        cookie = st.context.cookies.get(_COOKIE, "")
+        cookie = str(st.context.cookies.get(_COOKIE))
         st.session_state[_OWN] = cookie if _KEY.fullmatch(cookie) else token_hex(16)
     with _lock:
         kept = _all.setdefault(st.session_state[_OWN], _Kept())
