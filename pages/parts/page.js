@@ -190,13 +190,14 @@
     return address.href;
   };
 
+  const LINKS = "header a, a[data-testid=stTopNavDropdownLink]"; // of the app's pages
   // Another tab opens at the link's own address, which Streamlit gives without the experiment.
   document.addEventListener("pointerdown", (event) => {
-    const link = event.target.closest?.("header a");
+    const link = event.target.closest?.(LINKS);
     if (link && (event.button !== 0 || event.ctrlKey || event.metaKey)) link.href = withInputs(link.href);
   }, true);
   document.addEventListener("click", (event) => {
-    const link = (event.ctrlKey || event.metaKey) && event.target.closest?.("header a");
+    const link = (event.ctrlKey || event.metaKey) && event.target.closest?.(LINKS);
     if (link) event.stopImmediatePropagation(); // which Streamlit would take for a plain click
   }, true);
 
