@@ -187,7 +187,7 @@ _SIDES = ("clean", "corrupted")
 
 def _asked(of: Finding) -> list[Words]:
     """Of a file without a map: its model, its texts, its target and foil and its metric."""
-    data, found = of.opened.data, []
+    data, found = of.opened.data, [[(_title(of.opened), True)]]
     card = data.get("model") or {}
     if card:
         about = (

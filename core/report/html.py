@@ -18,6 +18,8 @@ _POLICY = (
     " img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'"
 )
 _WIDE = 640  # pixels, which fit a printed page
+# Whatever the app that drew a figure has made the usual one.
+_ON_PAPER = {"template": "plotly", "paper_bgcolor": "white", "plot_bgcolor": "white"}
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 11pt/1.5 Georgia, "Times New Roman", serif; color: #111; background: #fff;
@@ -90,9 +92,7 @@ def _finding(of: Shown) -> str:
     drawn = ""
     for place, figure in enumerate(of.figures):
         wide = _WIDE if len(of.figures) == 1 else _WIDE // 2
-        made = go.Figure(figure.plotly).update_layout(
-            width=wide, paper_bgcolor="white", plot_bgcolor="white"
-        )
+        made = go.Figure(figure.plotly).update_layout(_ON_PAPER, width=wide)
         name = f"<h4>{escape(figure.name)}</h4>" if figure.name else ""
         plot = made.to_html(
             full_html=False,

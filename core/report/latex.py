@@ -21,7 +21,7 @@ _PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \setlength{\parskip}{0.6em}
 \emergencystretch=3em
 """
-_SHORT = 30  # rows that stay on one page
+_SHORT, _NARROW = 30, 5  # rows that stay on one page, and columns that fit half of one
 _WRITTEN = {
     **{char: f"\\{char}" for char in "{}$&#%_"},
     "\\": r"\textbackslash{}",
@@ -128,9 +128,10 @@ def _tables(tables: list[Table]) -> list[str]:
         rows = [" & ".join(map(_cell, row, _are_tokens(of))) for row in of.rows]
         heads = " & ".join(f"\\textbf{{{escaped(head)}}}" for head in of.heads)
         title = f"\\textbf{{{escaped(of.title)}}}\\par\\nopagebreak"
-        title = f"{{\\footnotesize\\tabcolsep=4pt\\raggedright{title}"
+        size = "footnotesize" if len(of.heads) <= _NARROW else "scriptsize"
+        title = f"{{\\{size}\\tabcolsep=4pt\\raggedright{title}"
         body = [f"{row} \\\\" for row in rows]
-        if len(rows) <= _SHORT:
+        if len(rows) <= _SHORT and len(of.heads) <= _NARROW:
             lines += [f"\\begin{{minipage}}[t]{{0.49\\textwidth}}{title}\\smallskip"]
             lines += [f"\\begin{{tabular}}[t]{{@{{}}{columns}@{{}}}}", f"{heads} \\\\ \\hline"]
             lines += [*body, "\\end{tabular}\\par\\bigskip}\\end{minipage}\\hfill"]

@@ -92,6 +92,10 @@ def _of_texts(report: Report) -> Iterable[str]:
             yield f"{SECTIONS[name]} is empty."
     written = sum(report.words.values())
     if written < report.least:
-        yield f"{report.least - written:,} more words are asked for."
+        yield f"{counted(report.least - written)} more are asked for."
     if written > report.most:
-        yield f"{written - report.most:,} words are more than may be."
+        yield f"{counted(written - report.most)} fewer are asked for."
+
+
+def counted(words: int) -> str:
+    return f"{words:,} word{'s' * (words != 1)}"

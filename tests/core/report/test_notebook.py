@@ -135,8 +135,8 @@ def test_what_is_missing_is_told(flipping, kinds):
         "The report has not an author.",
         "Discussion is empty.",
     ]
-    assert "3 more words" in missing(whole(flipping, least=11))[0]
-    assert "4 words are more" in missing(whole(flipping, most=4))[0]
+    assert "3 words more" in missing(whole(flipping, least=11))[0]
+    assert "4 words fewer" in missing(whole(flipping, most=4))[0]
 
 
 def test_a_result_that_does_not_say_its_baselines_is_told(flipping, result):

@@ -89,6 +89,16 @@ def test_the_html_file_shows_what_was_typed(written, report):
         assert token in page.text
 
 
+def test_figures_look_alike_whatever_made_them(written, monkeypatch, kinds):
+    """Streamlit makes a template of its own the usual one."""
+    from plotly import io as plotly
+
+    monkeypatch.setattr(plotly.templates, "default", "plotly_dark")
+    report = Report(findings=(replace(kinds["map"], view="assignment"),))
+    made = html.html(document.document(report))
+    assert '"paper_bgcolor":"rgb(17,17,17)"' not in made and '"automargin":true' in made
+
+
 def test_markdown_shows_what_was_typed(written):
     reader = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"linkify": False})
     page = Page(reader.render(markdown.markdown(written)))
