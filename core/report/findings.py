@@ -256,7 +256,7 @@ def tables(of: Finding) -> list[Table]:
     if isinstance(found, PathMap):
         return [_senders(found)]
     if isinstance(found, Lenses):
-        return [_lens(found)]
+        return [_lens(found, run) for run in _SIDES]
     if isinstance(found, StoredAnswer):
         return []
     results = [shown for shown in of.opened.maps.values() if isinstance(shown, Result)]
@@ -298,18 +298,13 @@ def _senders(paths: PathMap) -> Table:
     )
 
 
-def _lens(found: Lenses) -> Table:
-    lines = []
+def _lens(found: Lenses, run: str) -> Table:
+    lens, lines = found.lenses[run], []
     for i, row in enumerate(found.rows):
-        cells = [row]
-        for run in _SIDES:
-            lens = found.lenses[run]
-            cells += [quoted(lens.tops[i][-1]), probability(float(lens.top_probs[i, -1]))]
-            cells += [f"{value:z.4f}" for value in lens.logits[i]]
-        lines.append(tuple(cells))
-    heads = [f"{what}, {run}" for run in _SIDES for what in ("token", "prob.", "target", "foil")]
-    title = "The likeliest next token after each layer, and the logits of target and foil"
-    return Table(title, ("after", *heads), lines, (1, 5))
+        top = quoted(lens.tops[i][-1]), probability(float(lens.top_probs[i, -1]))
+        lines.append((row, *top, *(f"{value:z.4f}" for value in lens.logits[i])))
+    title = f"{run.title()} run: the likeliest next token after each layer, and two logits"
+    return Table(title, ("after", "token", "probability", "target", "foil"), lines, (1,))
 
 
 def _set(data: dict) -> Table:

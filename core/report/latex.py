@@ -97,13 +97,13 @@ def latex(document: Document) -> str:
 def _finding(of: Shown) -> list[str]:
     lines = [f"\\subsection{{{escaped(of.title)}}}"]
     block = ["\\begin{minipage}{\\textwidth}\\centering"]
-    width = "0.49" if len(of.figures) > 1 else "0.95"
+    width, high = ("0.8", "0.3") if len(of.figures) > 1 else ("0.95", "0.5")
     for place, figure in enumerate(of.figures, start=1):
         name = f"{{\\small\\bfseries {escaped(figure.name)}}}\\\\" if figure.name else ""
         block.append(
             f"\\begin{{minipage}}[t]{{{width}\\linewidth}}\\centering {name}"
-            f"\\includegraphics[width=\\linewidth,height=0.5\\textheight,keepaspectratio]"
-            f"{{{of.folder}/figure-{place}.pdf}}\\end{{minipage}}%"
+            f"\\includegraphics[width=\\linewidth,height={high}\\textheight,keepaspectratio]"
+            f"{{{of.folder}/figure-{place}.pdf}}\\end{{minipage}}\\par"
         )
     if of.is_table:
         lines += _tables(of.tables)

@@ -101,9 +101,11 @@ def _to_dict(result: Result) -> dict:
     }
 
 
-def many_json(answer: Answer) -> str:
-    """The answer to many pairs, as `Answer.to_dict` says it."""
-    return json.dumps(answer.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+def many_json(answer: Answer, about: dict | None = None) -> str:
+    """The answer to many pairs, as `Answer.to_dict` says it, and what it is `about` besides."""
+    return json.dumps(
+        answer.to_dict() | (about or {}), indent=1, ensure_ascii=False, allow_nan=False
+    )
 
 
 def paths_json(path_map: PathMap) -> str:

@@ -71,6 +71,7 @@ KINDS = {
         lambda data: {
             "keep": data["keep"],
             "of_ratios": str(int(data["recovery_is"] == "mean of ratios")),
+            **(data.get("address") or {}),
         },
     ),
     "set": _Kind(
@@ -91,6 +92,7 @@ KINDS = {
 }
 # What makes two files the answer to one question.
 _ASKED = ("page", "experiment", "receiver", "frozen", "components", "keep", "axes", "at_position")
+_ASKED += ("pairs", "address")
 # What is a number and says nothing of what was measured.
 _NOT_MEASURED = {"experiment", "model", "tokens", "target", "foil", "seconds", "bootstrap", "id"}
 _NOT_MEASURED |= {"dropped", "line", "at_position", "at_column", "window", "patched_run", "texts"}

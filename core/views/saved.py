@@ -66,6 +66,7 @@ _MANY = {
     **{"clean_value": float, "corrupted_value": float, "baselines": _BASELINES},
     "bootstrap": {"seed": int, "in_words": str},
     "dropped": [{"line": int, "id": str, "reason": str}],
+    **{"pairs": Maybe(str), "address": Maybe(Each(str))},  # which they are, and how they are used
 }
 
 

@@ -17,7 +17,7 @@ from core.views import heatmaps, many_maps, opening, path_maps
 from core.views.opening import Opened
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
-from pages.parts import address, html, keeping
+from pages.parts import address, experiment, html, keeping
 
 _OPENED, _SLOT, _TOLD = "opened_file", "opened_slot", "opened_comparison"
 _PINNED = "pinned"  # what of the session the page Compare holds
@@ -44,7 +44,8 @@ def go(of: Opened) -> None:
         pinned, present = (of.maps[name].experiment for name in ("pinned", "present"))
         st.session_state[_PINNED] = pinned
         address.go(_file(of.page), present.to_query())
-    address.go(_file(of.page), of.query)
+    # Of many pairs a file has no texts: those in the inputs stay.
+    address.go(_file(of.page), experiment.current().to_query() | of.query)
 
 
 def open_link(page: str, query: dict[str, str]) -> None:
@@ -144,7 +145,8 @@ def beside(make: Callable[[], str]) -> None:
 
 
 def _ask_again() -> None:
-    st.session_state[address.OPENS] = st.session_state[_OPENED].query
+    of = st.session_state[_OPENED]
+    st.session_state[address.OPENS] = experiment.current().to_query() | of.query
 
 
 def _says(found: opening.Apart | None) -> str:

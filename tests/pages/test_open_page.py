@@ -88,6 +88,22 @@ def test_what_a_page_wrote_opens_as_that_page(open_app, monkeypatch, page):
     assert "numbers are equal" in compared(again)
 
 
+def test_a_map_of_many_pairs_opens_with_its_pack_and_how_its_pairs_are_used(open_app, monkeypatch):
+    def run(app):
+        return app.press(next(label for label in app.buttons if label.startswith("Run ")))
+
+    written = []
+    with monkeypatch.context() as patched:
+        patched.setattr(answer_part.opened, "beside", written.append)
+        app = open_app(keep="flips", metric="recovery", pack="teaching-capital").go_to("many")
+        before = run(app).query
+    again = opened(open_app, written[-1]())
+    assert again.query == before and "Not computed again yet." in again.notes
+    assert "numbers are equal" in compared(run(again))
+    stored, now = again.maps
+    np.testing.assert_allclose(values(stored), values(now), atol=1e-5)
+
+
 @pytest.mark.parametrize("format", ["png", "svg"])
 def test_a_picture_opens_as_what_it_shows(open_app, result, format):
     picture = pictures.picture(result, format, "assignment")
