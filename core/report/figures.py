@@ -1,7 +1,6 @@
 """A finding -> its figures, for a browser to hover and as pictures to print; and its data files."""
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -91,7 +90,7 @@ def _lens_picture(found: Lenses, format: str) -> bytes:
 
 def data_files(of: Finding) -> dict[str, Callable[[], str]]:
     """The data of a finding by the names of their files: all of it as JSON, and as tables."""
-    found = of.opened.found
+    found, data = of.opened.found, of.opened.data
     files: dict[str, Callable[[], str]] = {"result.json": lambda: of.content}
     if isinstance(found, PathMap):
         files["paths.csv"] = partial(exports.paths_csv, found)
@@ -111,7 +110,7 @@ def data_files(of: Finding) -> dict[str, Callable[[], str]]:
             files[f"top20{of_which}.csv"] = partial(exports.top_csv, shown)
     if len(files) == 1:
         files["numbers.csv"] = lambda: exports.csv_of(
-            [("what", "number"), *opening.measured(json.loads(of.content))]
+            [("what", "number"), *((exports.named(at), n) for at, n in opening.measured(data))]
         )
     return files
 
@@ -122,6 +121,6 @@ def _summary_csv(found: StoredAnswer) -> str:
     lines = [("layer", found.axes[1], "mean", "low", "high", "agreement")]
     for row, column in np.ndindex(s.mean.shape):
         values = (grid[row, column].item() for grid in (s.mean, s.low, s.high, s.agreement))
-        place = found.rows[row], exports.named(found.columns[column])
+        place = map(exports.named, (found.rows[row], found.columns[column]))
         lines.append((*place, *("" if value != value else value for value in values)))
     return exports.csv_of(lines)

@@ -97,7 +97,7 @@ def _title(opened: Opened) -> str:
         case Lenses():
             return "What the model was going to say, layer by layer"
     if opened.kind == "maps":
-        return " beside ".join(opened.found)
+        return " beside ".join(opened.found)[:120]
     if opened.kind == "set":
         return f"The set {' '.join(map(str, data['components']))}"[:120]
     return "What was found"

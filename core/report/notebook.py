@@ -58,9 +58,10 @@ class Report:
 
     @property
     def size(self) -> int:
-        """Characters, about as many as bytes of its file."""
-        texts = (getattr(self, name) or "" for name in (*_LINES, *TEXTS))
-        return sum(map(len, texts)) + sum(len(of.content) + len(of.words) for of in self.findings)
+        """Bytes, at least as many as its file has of what is written in it."""
+        texts = [getattr(self, name) or "" for name in (*_LINES, *TEXTS)]
+        texts += [part for of in self.findings for part in (of.content, of.words, of.title)]
+        return sum(len(text.encode("utf-8", "backslashreplace")) for text in texts)
 
     def get(self, id: str) -> Finding:
         return next(of for of in self.findings if of.id == id)
@@ -109,7 +110,7 @@ class Report:
         return {"patchboard": "report"} | values | {"findings": made}
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_dict(cls, data: Mapping) -> Self:
