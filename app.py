@@ -56,6 +56,7 @@ if question:
 card.show(place)
 opened.show(page.url_path)
 history.begin()
+notebook.begin()
 page.run()
 notebook.remember()
 if question:

@@ -222,13 +222,8 @@ def file_row(*files: File) -> None:
             )
         for file in files:
             if file.mime == _TYPES["json"]:
-                st.button(
-                    f"Add to the report{file.label.removeprefix('JSON')}",
-                    key=f"report_{file.name}",
-                    on_click=notebook.add,
-                    args=(file.name, file.finding or file.make, look.view()),
-                    icon=":material/note_add:",
-                )
+                label = f"Add to the report{file.label.removeprefix('JSON')}"
+                notebook.offer(file.name, label, file.finding or file.make, look.view())
     for file in files:
         if told := notebook.says(file.name):
             html.show(told)

@@ -25,6 +25,7 @@ _COOKIE = "patchboard_report"
 _KEY = re.compile("[0-9a-f]{32}")
 _MOST, _BUDGET = 1000, 1 << 29  # reports, and characters of all of them
 _OWN, _SHOWN, _SAYS = "report_key", "report_shown", "report_says"
+_OFFERED = "report_offered"
 _CODE = "report_code"
 
 
@@ -95,9 +96,30 @@ def undo() -> None:
             kept.report, kept.former = kept.former, kept.report
 
 
-def add(place: str, make: Callable[[], str], view: str) -> None:
-    """Put what a page shows into the report, given as its JSON, as a callback of the button at a
-    place of the page."""
+def begin() -> None:
+    """At the start of a run of a page: it has offered nothing yet. What the run before has offered
+    goes with all that it holds, such as a model."""
+    st.session_state[_OFFERED] = {}
+
+
+def offer(place: str, label: str, make: Callable[[], str], view: str) -> None:
+    """A button that puts what a page shows into the report, given as its JSON; `place` tells it
+    from the others of the page."""
+    st.session_state[_OFFERED][place] = make, view
+    # Of its callback Streamlit keeps the arguments for good: a place holds nothing.
+    st.button(
+        label,
+        key=f"report_{place}",
+        on_click=_add,
+        args=(place,),
+        icon=":material/note_add:",
+    )
+
+
+def _add(place: str) -> None:
+    if place not in st.session_state.get(_OFFERED, {}):
+        return  # the server has been restarted meanwhile
+    make, view = st.session_state[_OFFERED][place]
     try:
         new = findings.finding(make(), view)
         problem = change(lambda report: report.with_finding(new))
