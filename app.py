@@ -11,6 +11,7 @@ from pages.parts import (
     html,
     notebook,
     opened,
+    sheet,
     sidebar,
     training,
 )
@@ -21,28 +22,31 @@ WITH_INPUTS = {
     "Patch": "Which activation carries the answer?",
     "Components": "Which component?",
     "Follow it back": "What feeds it?",
+    "Sets": "Which few carry it together?",
     "Lens": "What was it going to say?",
     "Compare": "How do two answers compare?",
 }
+PAGES = [
+    st.Page("pages/patching/patch.py", title="Patch", default=True),
+    st.Page("pages/patching/many.py", title="Many pairs"),
+    st.Page("pages/reading/components.py", title="Components"),
+    st.Page("pages/reading/follow.py", title="Follow it back"),
+    st.Page("pages/reading/sets.py", title="Sets"),
+    st.Page("pages/reading/lens.py", title="Lens"),
+    st.Page("pages/reading/compare.py", title="Compare"),
+    st.Page("pages/reporting/report.py", title="Report"),
+    st.Page("pages/reporting/open.py", title="Open"),
+]
+LEARN = [
+    st.Page("pages/learn/how_it_works.py", title="How it works"),
+    st.Page("pages/learn/worksheet.py", title="Worksheet"),
+    st.Page("pages/learn/training.py", title="Training"),
+    st.Page("pages/learn/tokens.py", title="Tokens"),
+    st.Page("pages/learn/is_it_right.py", title="Is it right?"),
+]
+menus = {"": PAGES, "Learn": LEARN}
 page = st.navigation(
-    {
-        "": [
-            st.Page("pages/patching/patch.py", title="Patch", default=True),
-            st.Page("pages/patching/many.py", title="Many pairs"),
-            st.Page("pages/reading/components.py", title="Components"),
-            st.Page("pages/reading/follow.py", title="Follow it back"),
-            st.Page("pages/reading/lens.py", title="Lens"),
-            st.Page("pages/reading/compare.py", title="Compare"),
-            st.Page("pages/reporting/report.py", title="Report"),
-            st.Page("pages/reporting/open.py", title="Open"),
-        ],
-        "Learn": [
-            st.Page("pages/learn/how_it_works.py", title="How it works"),
-            st.Page("pages/learn/training.py", title="Training"),
-            st.Page("pages/learn/tokens.py", title="Tokens"),
-            st.Page("pages/learn/is_it_right.py", title="Is it right?"),
-        ],
-    },
+    {name: [page for page in pages if sheet.shown(page.title)] for name, pages in menus.items()},
     position="top",
 )
 first_visit.load_again_if_lost(page.url_path)

@@ -1,4 +1,4 @@
-"""The command line: `python -m core patch`, `many`, `verify`, `bench` or `models`."""
+"""The command line: `python -m core patch`, `many`, `paths`, `set`, `check` and others."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from reprlib import repr as brief  # a person may type thousands of digits
 from typing import NoReturn
@@ -21,28 +21,37 @@ if __name__ == "__main__":  # Ctrl-C; a KeyboardInterrupt gets lost while torch 
 
 from core import models, output
 from core.checks import bench, verify
+from core.continuing import Continue
 from core.engine import work
 from core.errors import UserError
 from core.following import Follow
 from core.many import cli as many_pairs
 from core.many.answer import Answer
-from core.question.experiment import DIRECTIONS, Experiment
+from core.many.grading import Grading
+from core.many.pairs import counted
+from core.question.experiment import OF_ONE, Experiment
 from core.question.metrics import METRICS
+from core.question.sampling import Sampling
 from core.question.sites import SITES
-from core.result import ENOUGH, FROZEN
+from core.result import ENOUGH, FROZEN, ORDERS
 from core.sets import Sets
 from core.steps import Outcome, Steps
 from core.study import Study
-from core.views import exports, many_files
+from core.views import code, continued, exports, many_files
 from core.views.colour_bar import VIEWS
-from core.views.terminal import report, report_many, report_paths, report_set
+from core.views.terminal import report, report_many, report_many_set, report_paths, report_set
 from core.views.words import duration
+from core.worksheets import cli as worksheets
 from mingpt.hub import Progress
 
 # What can be written, and the suffix that its file has by custom.
 _PICTURES = ("png", "svg", "pdf")
 _SUFFIXES = {"csv": ".csv", "matrix": ".csv", "png": ".png", "svg": ".svg", "pdf": ".pdf"}
 _SUFFIXES |= {"json": ".json"}
+_OF_PAIR = (
+    *(("clean", "TEXT", None), ("corrupted", "TEXT", None)),
+    *(("target", "TOKEN", 'e.g. " Jones"'), ("foil", "TOKEN", 'e.g. " Smith"')),
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -86,11 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     patch.set_defaults(run=_patch)
     _ask_for_pair(patch)
-    patch.add_argument("--site", default="resid_post", help=", ".join(SITES))
-    patch.add_argument(
-        "--window", type=_whole, default=0, help="how many layers on either side are patched too"
-    )
-    patch.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
+    _ask_for_site(patch)
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric; or -")
     patch.add_argument(
@@ -106,6 +111,19 @@ def _parser() -> argparse.ArgumentParser:
         help="of a picture: effect (default: blue towards the run put in, orange away), or"
         " assignment (layers alone, foil - target, one sequential scale)",
     )
+
+    program = commands.add_parser(
+        "code",
+        help="write a Python file or a notebook that computes the map by itself",
+        description="Write the program behind a map: two plain loops, explained, or the fast way.",
+    )
+    program.set_defaults(run=_code)
+    _ask_for_pair(program)
+    _ask_for_site(program)
+    program.add_argument(
+        "--out", default="-", metavar="FILE", help="a .py or an .ipynb file; - (default) prints it"
+    )
+    program.add_argument("--fast", action="store_true", help="in a few lines, with this library")
 
     paths = commands.add_parser(
         "paths",
@@ -132,7 +150,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Put a set of components into the other run, all at once, and grade it.",
     )
     sets.set_defaults(run=_set)
-    _ask_for_pair(sets)
+    _ask_for_pair(sets, required=False)
+    sets.add_argument(
+        "--pairs",
+        metavar="FILE",
+        help="grade the set over the pairs of a file instead: means with intervals",
+    )
+    many_pairs.add_draw(sets)
     sets.add_argument(
         "--components",
         metavar="SET",
@@ -140,7 +164,40 @@ def _parser() -> argparse.ArgumentParser:
         " each time the head or MLP that adds most",
     )
     sets.add_argument("--most", type=_whole, default=20, help="components of a searched set")
+    orders = "; ".join(f"{name}: {says}" for name, says in ORDERS.items())
+    sets.add_argument("--order", choices=ORDERS, help=f"of the curve of growing sets: {orders}")
     sets.add_argument("--json", metavar="FILE", help="all of it; - for standard output alone")
+    sets.add_argument("--csv", metavar="FILE", help="a line for each run, or for each pair; or -")
+
+    going_on = commands.add_parser(
+        "continue",
+        help="what the clean, the corrupted and a patched run would write next",
+        description="Continue both texts and a patched run token by token.",
+    )
+    going_on.set_defaults(run=_continue)
+    _ask_for_pair(going_on)
+    going_on.add_argument("--site", default="resid_post", help=", ".join(SITES))
+    going_on.add_argument(
+        "--window", type=_whole, default=0, help="how many layers on either side are patched too"
+    )
+    patch_of = going_on.add_mutually_exclusive_group(required=True)
+    patch_of.add_argument(
+        "--at",
+        metavar="LAYER,POSITION",
+        help="the cell of the site's map: LAYER,HEAD of a head's, LAYER,HEAD,POSITION of"
+        " head_z_position; positions below 0 count from the end; embedding,POSITION of resid_post",
+    )
+    patch_of.add_argument("--components", metavar="SET", help='instead of a cell: "9.9 mlp0"')
+    going_on.add_argument("--tokens", type=_whole, default=20, help="how many, 40 at the most")
+    going_on.add_argument(
+        "--temperature", type=_number, default=0.0, help="0 (default): the likeliest token each"
+    )
+    going_on.add_argument(
+        "--top-k", type=_whole, default=0, help="draw among so many; 0 (default): among all"
+    )
+    going_on.add_argument("--seed", type=_whole, default=0, help="of what is drawn")
+    going_on.add_argument("--json", metavar="FILE", help="all of it; - for standard output alone")
+    going_on.add_argument("--csv", metavar="FILE", help="a line for each new token; or -")
 
     checks = commands.add_parser(
         "verify",
@@ -148,10 +205,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Check patching on a model against plain runs and against published numbers.",
     )
     checks.set_defaults(run=_verify)
+    worksheets.add(commands)
+
     many, merge = many_pairs.add(commands, _whole)
     many.set_defaults(run=_many)
     merge.set_defaults(run=_merge)
-    for command in (patch, paths, sets, checks, many):
+    for command in (patch, program, paths, sets, going_on, checks, many):
         command.add_argument(
             "--model",
             default="teaching",
@@ -161,7 +220,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--step", type=_whole, help="of the teaching model: as it was after a step of training"
         )
-        command.add_argument("--seed", type=_whole, help="which of its training runs: 0 or 1")
+        command.add_argument(
+            "--training-seed" if command is going_on else "--seed",
+            type=_whole,
+            help="which of its training runs: 0 or 1",
+        )
         command.add_argument("--device", default="auto", help="auto (default), cpu, cuda, mps")
         command.add_argument("--dtype", help="float32; bfloat16 or float16 for half the memory")
 
@@ -190,6 +253,13 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> float:
+    with suppress(ValueError):
+        if len(text) < 20 and math.isfinite(float(text)):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{brief(text)} is no number")
+
+
 def _duration(text: str) -> float:
     with suppress(ValueError):
         if len(text) < 20 and 0 <= float(text) < math.inf:
@@ -206,19 +276,25 @@ def _load(options: argparse.Namespace, dtype: str | None = "float32") -> models.
 
 def _choose_checkpoint(options: argparse.Namespace) -> None:
     """Let the model be the one after a step of its training, if one is named."""
-    if (options.step, options.seed) != (None, None):
-        options.model = models.at_checkpoint(options.model, options.step, options.seed)
+    seed = vars(options).get("training_seed", vars(options).get("seed"))
+    if (options.step, seed) != (None, None):
+        options.model = models.at_checkpoint(options.model, options.step, seed)
 
 
-def _ask_for_pair(command: argparse.ArgumentParser) -> None:
+def _ask_for_pair(command: argparse.ArgumentParser, required: bool = True) -> None:
     """Two texts, the tokens that compete, and how to patch and to measure."""
-    command.add_argument("--clean", required=True, metavar="TEXT")
-    command.add_argument("--corrupted", required=True, metavar="TEXT")
-    command.add_argument("--target", required=True, metavar="TOKEN", help='e.g. " Jones"')
-    command.add_argument("--foil", required=True, metavar="TOKEN", help='e.g. " Smith"')
+    for name, metavar, example in _OF_PAIR:
+        command.add_argument(f"--{name}", required=required, metavar=metavar, help=example)
     command.add_argument("--metric", default="logit_diff", help=", ".join(METRICS))
-    command.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
+    command.add_argument("--direction", default="denoise", help=", ".join(OF_ONE))
     command.add_argument("--bos", action="store_true", help="begin both texts with <|endoftext|>")
+
+
+def _ask_for_site(command: argparse.ArgumentParser) -> None:
+    """What of the model is patched."""
+    command.add_argument("--site", default="resid_post", help=", ".join(SITES))
+    command.add_argument("--window", type=_whole, default=0, help=many_pairs.WINDOW)
+    command.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
 
 
 def _experiment(options: argparse.Namespace) -> Experiment:
@@ -261,6 +337,19 @@ def _patch(options: argparse.Namespace) -> int:
     return 0
 
 
+def _code(options: argparse.Namespace) -> int:
+    _choose_checkpoint(options)
+    output.check_places({"out": options.out})
+    kind = os.path.splitext(options.out)[1].lower()
+    if options.out != "-" and kind not in (".py", ".ipynb"):
+        raise UserError(f"--out writes a .py or an .ipynb file: call {options.out} so.")
+    experiment, model = _experiment(options), _load(options, options.dtype)
+    Study(experiment, model).read(experiment, metrics=())  # what cannot be patched is told now
+    cells = (code.fast if options.fast else code.plain)(experiment, model)
+    output.write(options.out, (code.notebook if kind == ".ipynb" else code.script)(cells))
+    return 0
+
+
 def _paths(options: argparse.Namespace) -> int:
     _choose_checkpoint(options)
     experiment = _experiment(options)
@@ -278,20 +367,65 @@ def _paths(options: argparse.Namespace) -> int:
 
 
 def _set(options: argparse.Namespace) -> int:
+    if options.pairs is not None:
+        return _set_over_pairs(options)
+    missing = [f"--{name}" for name, *_ in _OF_PAIR if getattr(options, name) is None]
+    if missing:
+        raise UserError(f"without --pairs a set is of two texts: add {', '.join(missing)}.")
     _choose_checkpoint(options)
     files = _files(options)
     question = Sets(_experiment(options), _load(options, options.dtype))
-    if options.components is None:
-        curve = _drawn(question.greedy(question.everything, options.most, ENOUGH))
-        chosen = question.parse(" ".join(curve.components))
-    else:
-        chosen = question.parse(options.components)
-        curve = _drawn(question.curve(chosen))
-    grade = _drawn(question.grade(chosen))
+    searches = options.components is None
+    candidates = question.everything if searches else question.parse(options.components)
+    how = options.order or ("greedy" if searches else "given")
+    most, enough = (options.most, ENOUGH) if searches else (len(candidates), None)
+    curve = _drawn(question.added(candidates, how, most, enough))
+    if searches:
+        size = min(options.most, curve.smallest() or options.most)
+        candidates = question.parse(" ".join(curve.components[:size]))
+    grade = _drawn(question.grade(candidates))
+    if "csv" in files:
+        output.write(files["csv"], exports.set_csv(grade, curve))
     if "json" in files:
         output.write(files["json"], exports.set_json(grade, curve) + "\n")
-    if files.get("json") != "-":
+    if "-" not in files.values():
         print(report_set(grade, curve))
+    return 0
+
+
+def _set_over_pairs(options: argparse.Namespace) -> int:
+    if options.components is None:
+        raise UserError("--pairs needs --components: a set is searched for on one pair.")
+    given = many_pairs.read(options.pairs)
+    _choose_checkpoint(options)
+    files = _files(options)
+    asked = replace(_experiment(options), clean="", corrupted="", target="", foil="")
+    model = _load(options, options.dtype)
+    found = _drawn(Grading(*given, model, asked, options.components, draws=options.draw).run())
+    if "csv" in files:
+        output.write(files["csv"], exports.many_set_csv(found))
+    if "json" in files:
+        output.write(files["json"], exports.many_set_json(found) + "\n")
+    if "-" not in files.values():
+        print(report_many_set(found))
+    return 0
+
+
+def _continue(options: argparse.Namespace) -> int:
+    how = Sampling(options.tokens, options.temperature, options.top_k, options.seed)
+    _choose_checkpoint(options)
+    files = _files(options)
+    options.embedding = (options.at or "").startswith("embedding")
+    question = Continue(_experiment(options), _load(options, options.dtype))
+    of_set = options.components is not None
+    patch = question.parse(options.components) if of_set else question.place(options.at)
+    found = _drawn(question.continued(patch, how))
+    if "csv" in files:
+        output.write(files["csv"], continued.to_csv(found))
+    if "json" in files:
+        output.write(files["json"], continued.to_json(found) + "\n")
+    if "-" not in files.values():
+        print(continued.report(found))
     return 0
 
 
@@ -327,7 +461,7 @@ def _print_many(
     if out:
         made = many_files.files(answered) if isinstance(answered, Answer) else {}
         for name, make in ({"answer.json": lambda: said} | made).items():
-            output.replace(Path(out, name), make())
+            output.write(Path(out, name), make())
     if "json" in files:
         output.write(files["json"], said)
     if files.get("json") != "-":
@@ -348,7 +482,7 @@ class _Pace:
         if fraction == 1:
             _draw_bar(1, "")
         elif elapsed > 1 and made:
-            text = f"{int(fraction * pairs):,} of {pairs:,} pairs {kind}, "
+            text = f"{int(fraction * pairs):,} of {counted(pairs, 'pair')} {kind}, "
             text += f"{made * pairs / elapsed:.1f} a second, "
             _draw_bar(fraction, text + f"{duration((1 - fraction) * elapsed / made)} left")
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -66,37 +67,47 @@ def _place(path: str) -> object:
     if not os.path.isdir(folder):
         raise UserError(f"cannot write {path}: there is no folder {folder}.")
     place: object = os.path.realpath(path)
+    written = [os.path.dirname(place)]
     try:
         with suppress(FileNotFoundError):
-            place, folder = os.stat(path)[1:3], path  # inode and device
+            there = os.stat(path)
+            place = (there.st_ino, there.st_dev)
+            written = [path, *written] if stat.S_ISREG(there.st_mode) else [path]
     except OSError as error:  # a name that is too long, say
         raise UserError(f"cannot write {path}: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
+    if not all(os.access(one, os.W_OK) for one in written):
         raise UserError(f"cannot write {path}: permission denied.")
     return place
 
 
-def replace(path: Path, content: str | bytes) -> None:
-    """A file, whole or not at all: it is written beside and moved into place. Raises UserError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(str(beside), content)
-        os.replace(beside, path)
-    except (UserError, OSError) as error:
-        with suppress(OSError):
-            beside.unlink()
-        reason = error.__cause__ if isinstance(error, UserError) else error
-        raise UserError(f"cannot write {path}: {reason.strerror}.") from error
-
-
-def write(path: str, content: str | bytes) -> None:
-    """To a file, or as it is to standard output, for "-"."""
+def write(path: str | Path, content: str | bytes) -> None:
+    """To a file, whole or not at all, or as it is to standard output, for "-". What was in the file
+    stays until all that is new is on the disk. Raises UserError."""
     if isinstance(content, str):
         content = content.encode("utf-8", "backslashreplace")
     if path == "-":
         sys.stdout.buffer.write(content)
         return
     try:
-        Path(path).write_bytes(content)
+        target = Path(os.path.realpath(path))  # a link stays one
+        if target.is_file() or not target.exists():
+            _replace(target, content)
+        else:  # a device or a pipe, which has nothing to lose
+            target.write_bytes(content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{os.urandom(6).hex()}.new")
+    try:
+        with beside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileNotFoundError):
+            beside.chmod(stat.S_IMODE(path.stat().st_mode))
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

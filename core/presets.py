@@ -179,3 +179,11 @@ def word_groups(encoder: Encoder) -> dict[str, tuple[str, ...]]:
         for name, group in _WORD_GROUPS.items()
     }
     return {name: group for name, group in known.items() if group}
+
+
+def alike(word: str, encoder: Encoder) -> tuple[str, ...]:
+    """Words that have something in common with a word, each one token after a space; with the space
+    where the word has it, and without the word itself."""
+    space, bare = word[: len(word) - len(word.lstrip())], word.strip()
+    groups = (group for group in word_groups(encoder).values() if bare in group)
+    return tuple(space + other for group in groups for other in group if other != bare)

@@ -12,6 +12,8 @@ from typing import Self
 import numpy as np
 
 from core.question.experiment import Experiment
+from core.question.places import Place
+from core.question.sampling import Sampling
 from core.question.tokens import Token
 
 EMBEDDING = "embedding"
@@ -100,21 +102,10 @@ class Baseline:
     corrupted: float
 
 
-@dataclass(frozen=True, eq=False)
-class Map:
-    """Numbers by cell under some metrics, what was asked for them, and what the plain runs say."""
+class Patched:
+    """What the direction of an `experiment` says: what is patched, and with what."""
 
     experiment: Experiment
-    model: ModelCard
-    axes: tuple[str, ...]  # what the dimensions of a grid are: "layer", "head", "position"
-    rows: tuple[str, ...]  # the first one's labels: "embedding" or a layer's number
-    grids: dict[str, np.ndarray]  # metric -> float32, by `axes`; NaN where not computed yet
-    baselines: dict[str, Baseline]  # metric -> its value on the clean and the corrupted run
-
-    @property
-    def values(self) -> np.ndarray:
-        """The grid of the experiment's own metric."""
-        return self.grids[self.experiment.metric]
 
     @property
     def unpatched(self) -> str:
@@ -130,8 +121,17 @@ class Map:
     @property
     def patched_with(self) -> str:
         """What is put in, in words."""
-        ablations = {"zero": "zeros", "mean": "the position mean"}
+        ablations = {"zero": "zeros", "position_mean": "the position mean"}
         return self.other or ablations[self.experiment.direction]
+
+
+@dataclass(frozen=True, eq=False)
+class Answered(Patched):
+    """What was asked, which model answered, and what the plain runs say under some metrics."""
+
+    experiment: Experiment
+    model: ModelCard
+    baselines: dict[str, Baseline]  # metric -> its value on the clean and the corrupted run
 
     def plain(self, metric: str, run: str | None = None) -> float:
         """A metric's value on a plain run, "clean" or "corrupted": on the `unpatched` one, if none
@@ -140,8 +140,22 @@ class Map:
 
 
 @dataclass(frozen=True, eq=False)
-class OfOnePair(Map):
-    """A map of one text pair."""
+class Map(Answered):
+    """Numbers by cell under some metrics."""
+
+    axes: tuple[str, ...]  # what the dimensions of a grid are: "layer", "head", "position"
+    rows: tuple[str, ...]  # the first one's labels: "embedding" or a layer's number
+    grids: dict[str, np.ndarray]  # metric -> float32, by `axes`; NaN where not computed yet
+
+    @property
+    def values(self) -> np.ndarray:
+        """The grid of the experiment's own metric."""
+        return self.grids[self.experiment.metric]
+
+
+@dataclass(frozen=True, eq=False)
+class OfOnePair(Answered):
+    """What was asked of one text pair."""
 
     clean: tuple[Token, ...]
     corrupted: tuple[Token, ...]
@@ -150,18 +164,23 @@ class OfOnePair(Map):
 
 
 @dataclass(frozen=True, eq=False)
-class PathMap(OfOnePair):
-    """What each sender does along its direct path into one receiver, with all else between them
-    frozen. A grid has a row for each layer, and a column for each head and, last, the MLP; NaN for
-    senders that come too late."""
-
-    receiver: str  # as `core.question.receivers` writes it
-    frozen: str  # a key of FROZEN
-    embedding: dict[str, float]  # metric -> its value for the embedding as the sender
+class ComponentMap(OfOnePair, Map):
+    """What each head and each MLP does, put in alone at all positions. A grid has a row for each
+    layer, and a column for each head and, last, the MLP."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (*map(str, range(self.values.shape[1] - 1)), "MLP")
+
+
+@dataclass(frozen=True, eq=False)
+class PathMap(ComponentMap):
+    """What each sender does along its direct path into one receiver, with all else between them
+    frozen; NaN for senders that come too late."""
+
+    receiver: str  # as `core.question.receivers` writes it
+    frozen: str  # a key of FROZEN
+    embedding: dict[str, float]  # metric -> its value for the embedding as the sender
 
 
 # What is held at the unpatched run's values between a sender and a receiver.
@@ -172,7 +191,7 @@ FROZEN = {
 
 
 @dataclass(frozen=True, eq=False)
-class Result(OfOnePair):
+class Result(OfOnePair, Map):
     """One experiment's answer, under every metric that could be read."""
 
     top: dict[str, tuple[Ranked, ...]]  # "clean", "corrupted" -> the 20 likeliest next tokens
@@ -196,22 +215,15 @@ class Effect:
     share: float | None
 
 
-# What is asked of a set S, each an exact run.
-ASKED_OF_SETS = {
-    "sufficient": "S from the clean run, put into the corrupted one: does the answer come back?",
-    "necessary": "S from the corrupted run, put into the clean one: does the answer fall?",
-    "complement": "all heads and MLPs but S from the corrupted run, put into the clean one: is"
-    " anything else needed?",
-}
+# What is asked of a set, each an exact run (`core.views.set_sentences.questions` has the words).
+ASKED_OF_SETS = ("sufficient", "necessary", "complement")
 
 
-@dataclass(frozen=True)
-class Grade:
+@dataclass(frozen=True, eq=False)
+class Grade(OfOnePair):
     """How much a set of components explains (`core.sets.Sets.grade` says what each run is)."""
 
-    experiment: Experiment
     components: tuple[str, ...]  # as `core.question.components` writes them
-    baseline: Baseline
     sufficient: Effect | None  # None of an ablation
     necessary: Effect
     complement: Effect
@@ -220,8 +232,24 @@ class Grade:
     sum_of_alone: Effect  # what that would come to if there were no redundancy and no interplay
     without: tuple[Effect, ...]  # all but each member, in that direction
 
+    @property
+    def baseline(self) -> Baseline:
+        """The experiment's metric on the plain runs."""
+        return self.baselines[self.experiment.metric]
+
+    @property
+    def asked(self) -> dict[str, Effect | None]:
+        """The answers to ASKED_OF_SETS."""
+        return {name: getattr(self, name) for name in ASKED_OF_SETS}
+
 
 ENOUGH = 0.9  # the share at which an answer counts as back
+# By what components are added one by one.
+ORDERS = {
+    "given": "in the order in which they are written",
+    "single": "in the order of what each does alone",
+    "greedy": "each time the one that adds most",
+}
 
 
 @dataclass(frozen=True)
@@ -231,6 +259,7 @@ class Curve:
     experiment: Experiment
     components: tuple[str, ...]
     effects: tuple[Effect, ...]
+    order: str = "given"  # a key of ORDERS
 
     def smallest(self, share: float = ENOUGH) -> int | None:
         """How many components are the first to reach a share, None if none does."""
@@ -240,3 +269,24 @@ class Curve:
             if effect.share is not None and effect.share >= share
         )
         return next(sizes, None)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A token that a run has written, and how probable it was then (at temperature 1)."""
+
+    token: Token
+    prob: float
+
+
+@dataclass(frozen=True)
+class Continuation(Patched):
+    """What both plain runs and a patched one would write after their texts. The patch stays at the
+    positions of the text, where all that is new reads it; nothing new is patched."""
+
+    experiment: Experiment
+    model: ModelCard
+    patch: Place | tuple[str, ...]  # a cell, or a set as `core.question.components` writes it
+    sampling: Sampling
+    prompts: dict[str, tuple[Token, ...]]  # "clean" and "corrupted"
+    runs: dict[str, tuple[Written, ...]]  # "clean", "patched" and "corrupted"

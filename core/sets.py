@@ -18,7 +18,7 @@ from core.question.experiment import Experiment
 from core.question.metrics import SMALLEST_DIFFERENCE
 from core.question.pair import Pair
 from core.reading.states import States, measure
-from core.result import Baseline, Curve, Effect, Grade
+from core.result import Baseline, ComponentMap, Curve, Effect, Grade
 from core.steps import Steps, within
 from core.study import SIDES, PlainRuns, draft_for, sides
 
@@ -87,9 +87,8 @@ class Sets:
         unpatched = self._value(sides(direction)[0])
         shares = [effect.share for effect in alone]
         return Grade(
-            experiment=self.experiment,
+            **self._about,
             components=tuple(map(str, members)),
-            baseline=self.baseline,
             sufficient=found["denoise"][0] if "denoise" in found else None,
             necessary=found[away][0],
             complement=found[away][1],
@@ -110,14 +109,31 @@ class Sets:
     def strongest(self, candidates: Sequence[Component]) -> Steps[Set]:
         """Those that alone move the prediction most towards the other run first."""
         effects = yield from self.alone(candidates)
-        order = np.argsort([-self._rounded(effect) for effect in effects], kind="stable")
-        return tuple(candidates[i] for i in order)
+        return self._ranked(candidates, effects)
 
-    def curve(self, order: Sequence[Component]) -> Steps[Curve]:
-        """Components added one by one, in this order."""
+    def singles(self) -> Steps[ComponentMap]:
+        """What every head and every MLP does alone, in the experiment's direction."""
+        effects = yield from self.alone(self.everything)
+        layers = self.model.card.layers
+        values = np.array([effect.value for effect in effects], np.float32).reshape(layers, -1)
+        return ComponentMap(
+            **self._about,
+            axes=("layer", "component"),
+            rows=tuple(map(str, range(layers))),
+            grids={self.experiment.metric: values},
+        )
+
+    def order(self, singles: ComponentMap) -> Set:
+        """Every head and every MLP, the strongest of their map first."""
+        values = singles.values.ravel().tolist()
+        return self._ranked(self.everything, self._told(self.experiment.direction, values))
+
+    def curve(self, order: Sequence[Component], how: str = "given") -> Steps[Curve]:
+        """Components added one by one, in this order, which came about as `how` says, a key of
+        `core.result.ORDERS`."""
         sets = [tuple(order[:size]) for size in range(len(order) + 1)]
         effects = yield from self._effects(self.experiment.direction, sets)
-        return Curve(self.experiment, tuple(map(str, order)), tuple(effects))
+        return Curve(self.experiment, tuple(map(str, order)), tuple(effects), how)
 
     def greedy(
         self, candidates: Sequence[Component], most: int = 20, enough: float | None = None
@@ -136,16 +152,51 @@ class Sets:
             best = max(range(len(left)), key=lambda i: self._rounded(found[i]))
             chosen.append(left.pop(best))
             effects.append(found[best])
-            self.growing = Curve(self.experiment, tuple(map(str, chosen)), tuple(effects))
+            names = tuple(map(str, chosen))
+            self.growing = Curve(self.experiment, names, tuple(effects), "greedy")
             share = effects[-1].share
             if enough is not None and share is not None and share >= enough:
                 break
-        return Curve(self.experiment, tuple(map(str, chosen)), tuple(effects))
+        return Curve(self.experiment, tuple(map(str, chosen)), tuple(effects), "greedy")
+
+    def added(
+        self,
+        candidates: Sequence[Component],
+        order: str,
+        most: int = 20,
+        enough: float | None = None,
+    ) -> Steps[Curve]:
+        """Candidates added one by one in an order of `core.result.ORDERS`; greedily up to `most` of
+        them, or until a share of `enough` is reached."""
+        match order:
+            case "greedy":
+                return (yield from self.greedy(candidates, most, enough))
+            case "single":
+                candidates = yield from within(self.strongest(candidates), 0, 0.5)
+        return (yield from within(self.curve(candidates, order), 0.5, 0.5))
 
     @property
-    def baseline(self) -> Baseline:
-        """The metric on the two plain runs."""
-        return Baseline(*(self._value(side) for side in SIDES))
+    def baselines(self) -> dict[str, Baseline]:
+        """The experiment's metric and the logit difference on the two plain runs. Raises UserError
+        for a metric that cannot be measured."""
+        return {
+            metric: Baseline(*(self._value(side, metric) for side in SIDES))
+            for metric in (self.experiment.metric, "logit_diff")
+        }
+
+    @property
+    def _about(self) -> dict:
+        """What all that is answered here says of its pair."""
+        pair = self._pair
+        return {
+            "experiment": self.experiment,
+            "model": self.model.card,
+            "baselines": self.baselines,
+            "clean": pair.clean,
+            "corrupted": pair.corrupted,
+            "target": pair.target,
+            "foil": pair.foil,
+        }
 
     def work(self, sets: Sequence[Set]) -> tuple[float, int]:
         """About how many seconds joint runs take here, and how many bytes of memory."""
@@ -155,17 +206,25 @@ class Sets:
     def _effects(self, direction: str, sets: Sequence[Set]) -> Steps[list[Effect]]:
         if not self.plain.recorded:
             yield from (0.1 * fraction for fraction in self.plain)
-        base = sides(direction)[0]
-        other = next(side for side in SIDES if side != base)
-        unpatched, whole = self._value(base), self._value(other) - self._value(base)
         joint = self._joint(direction, sets)
         for fraction in joint:
             yield 0.1 + 0.9 * fraction
         values = self._measured(States(joint.states, self.plain.unembedding)).tolist()
+        return self._told(direction, values)
+
+    def _told(self, direction: str, values: Sequence[float]) -> list[Effect]:
+        """The metric of patched runs with their shares."""
+        base = sides(direction)[0]
+        other = next(side for side in SIDES if side != base)
+        unpatched, whole = self._value(base), self._value(other) - self._value(base)
         is_known = abs(whole) >= SMALLEST_DIFFERENCE
         return [
             Effect(value, (value - unpatched) / whole if is_known else None) for value in values
         ]
+
+    def _ranked(self, candidates: Sequence[Component], effects: Sequence[Effect]) -> Set:
+        order = np.argsort([-self._rounded(effect) for effect in effects], kind="stable")
+        return tuple(candidates[i] for i in order)
 
     def _joint(self, direction: str, sets: Sequence[Set]) -> Joint:
         base, source = sides(direction)
@@ -182,13 +241,13 @@ class Sets:
             return effect.share
         return abs(effect.value - self._value(sides(self.experiment.direction)[0]))
 
-    def _value(self, side: str) -> float:
-        return self._measured(self.plain.state(side)).item()
+    def _value(self, side: str, metric: str = "") -> float:
+        return self._measured(self.plain.state(side), metric).item()
 
-    def _measured(self, states: States) -> np.ndarray:
+    def _measured(self, states: States, metric: str = "") -> np.ndarray:
         clean, corrupted = (self.plain.state(side) for side in SIDES)
         ids = self._pair.target.id, self._pair.foil.id
-        return measure(self.experiment.metric, states, clean, corrupted, *ids)
+        return measure(metric or self.experiment.metric, states, clean, corrupted, *ids)
 
     @cached_property
     def _pair(self) -> Pair:

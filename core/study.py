@@ -330,7 +330,8 @@ class Study:
 
 
 def sides(direction: str) -> tuple[str, str]:
-    """What a direction patches into, and what it puts in: names of SIDES, or "zero" or "mean"."""
+    """What a direction patches into, and what it puts in: a name of SIDES, or its own name if it is
+    an ablation."""
     source = {"denoise": "clean", "noise": "corrupted"}
     base = "corrupted" if direction == "denoise" else "clean"
     return base, source.get(direction, direction)

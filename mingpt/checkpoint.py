@@ -1,8 +1,7 @@
 """GPT-2 on disk, in Hugging Face's layout: `config.json` beside the weights.
 
-What `config.json` may say is in `mingpt.settings`. Weights are read from `model.safetensors` or
-from `pytorch_model.bin`, or from the shards of either, which an index names. What differs between
-the files and our model:
+What `config.json` may say is in `mingpt.settings`, which files there are for weights in
+`mingpt.weights`. What differs between the files and our model:
 
 - the files keep the four projection matrices of a block as (in, out), torch's Linear as (out, in);
 - names may or may not begin with `transformer.`;
@@ -16,26 +15,22 @@ so that there never are two of all weights in memory.
 
 import json
 import os
-import pickle
-import pickletools
 import re
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from mingpt import settings
+from mingpt import files, settings, weights
 from mingpt.utils import CfgNode as CN
+from mingpt.weights import CheckpointError
+
+__all__ = ["CheckpointError", "read_config", "read_state", "write"]
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-SHARD_INDEX = "model.safetensors.index.json"
-PICKLED_WEIGHTS = "pytorch_model.bin"
+_LONGEST_CONFIG = 1 << 20  # bytes; it is read whenever models are listed
 ADAPTER = "adapter_config.json"  # of the PEFT library
-PICKLED_SHARD_INDEX = "pytorch_model.bin.index.json"
 
 _TRANSPOSED = re.compile(r"\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$")
 _WITHOUT_PREFIX = re.compile(r"(wte|wpe|h|ln_f)\.")
@@ -51,10 +46,6 @@ _LEFT_OUT = {
 }
 
 
-class CheckpointError(ValueError):
-    """A folder that does not hold a GPT-2 we can load; says which file, what is wrong, the fix."""
-
-
 def read_config(folder: Path) -> dict:
     """The sizes and settings in `folder/config.json`, as `GPT.get_default_config` names them."""
     path = folder / CONFIG
@@ -64,14 +55,14 @@ def read_config(folder: Path) -> dict:
             " merge the two and save the model."
         )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = files.read_json(path, _LONGEST_CONFIG)
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} is not a model folder: it has no {CONFIG}. Name a folder that holds"
-            f" {CONFIG}, {WEIGHTS} and its tokenizer's files, as save_pretrained writes them."
+            f" {CONFIG}, {weights.WHOLE} and its tokenizer's files, as save_pretrained writes them."
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {files.reason(error)}.") from error
     try:
         return settings.understood(content)
     except ValueError as error:
@@ -88,18 +79,24 @@ def read_state(
     unembedding is the token embedding. Raises CheckpointError when a file is missing or damaged,
     and when names or shapes do not match.
     """
-    state, left_out = {}, {}
-    for given, tensor in _tensors(folder, dtype):
-        if what := next((what for what, name in _LEFT_OUT.items() if name.search(given)), None):
-            left_out.setdefault(what, []).append(given)
+    state, found, left_out = {}, {}, {}
+    for given in weights.tensors(folder):
+        if what := next((w for w, name in _LEFT_OUT.items() if name.search(given.name)), None):
+            left_out.setdefault(what, []).append(given.name)
             continue
-        name = f"transformer.{given}" if _WITHOUT_PREFIX.match(given) else given
-        if name in state:
+        name = given.name
+        name = f"transformer.{name}" if _WITHOUT_PREFIX.match(name) else name
+        if name in found:
             raise CheckpointError(f"the weights in {folder} have {name} twice: keep the right one.")
-        state[name] = tensor.t() if _TRANSPOSED.search(name) and tensor.dim() == 2 else tensor
+        is_turned = _TRANSPOSED.search(name) and len(given.shape) == 2
+        found[name] = given.shape[::-1] if is_turned else given.shape
+        if name in shapes and found[name] == shapes[name].shape:  # else there is no use for it
+            tensor = given.read(dtype)
+            state[name] = tensor.t() if is_turned else tensor
     if tied:
         _tie(folder, state)
-    _check_match(folder, state, shapes)
+        found = {name: tensor.shape for name, tensor in state.items()} | found
+    _check_match(folder, found, shapes)
     return state, tuple(
         f"{what} beside the model, left out: {_some(sorted(names), most=2)}."
         for what, names in left_out.items()
@@ -149,109 +146,27 @@ def write(config: CN, state: dict[str, torch.Tensor], folder: Path, dtype: torch
         "resid_pdrop": config.resid_pdrop,
         "attn_pdrop": config.attn_pdrop,
     }
-    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with files.beside(folder / CONFIG) as path:
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     tensors = {
         name: (tensor.t() if _TRANSPOSED.search(name) else tensor).to("cpu", dtype).contiguous()
         for name, tensor in state.items()
         if not (config.tie_word_embeddings and name == _UNEMBEDDING)
     }
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    with files.beside(folder / weights.WHOLE) as path:
+        save_file(tensors, path, metadata={"format": "pt"})
 
 
-def _tensors(folder: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every (name, tensor) of the weight files in `folder`, none of them mapped from a file."""
-    for whole, index, read in (
-        (WEIGHTS, SHARD_INDEX, _safetensors),
-        (PICKLED_WEIGHTS, PICKLED_SHARD_INDEX, _pickled),
-    ):
-        if os.path.isfile(folder / whole):
-            yield from read(folder / whole, dtype)
-            return
-        if os.path.isfile(folder / index):
-            for shard in _shards(folder / index):
-                yield from read(shard, dtype)
-            return
-    raise CheckpointError(
-        f"{folder} holds no weights: it has none of {WEIGHTS}, {SHARD_INDEX}, {PICKLED_WEIGHTS} and"
-        f" {PICKLED_SHARD_INDEX}."
-    )
-
-
-def _safetensors(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-        for name in names:
-            # What was read of a file stays in memory until its handle goes: so one for each tensor.
-            with safe_open(path, framework="pt") as file:
-                tensor = file.get_tensor(name).to(dtype, copy=True)
-            yield name, tensor
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{_damaged(path)} ({error})") from error
-
-
-def _shards(index: Path) -> list[Path]:
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        # A shard lies beside its index: a name with a folder in it could point anywhere.
-        return [index.parent / Path(name).name for name in sorted(names)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{_damaged(index)} ({error!r})") from error
-
-
-def _pickled(path: Path, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a damaged file torch raises almost anything
-        if not _is_whole(path, error):
-            raise CheckpointError(_damaged(path)) from error
-        content = None  # of a kind that could run code of its own when it is read
-    if not isinstance(content, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        for name, tensor in content.items()
-    ):
-        raise CheckpointError(
-            f"{path} holds something else than named weights: save the model's state_dict alone."
-        )
-    for name in list(content):
-        yield name, content.pop(name).to(dtype)
-
-
-def _is_whole(path: Path, error: Exception) -> bool:
-    """Whether a file that torch refused with `error` is complete, so that it is of another kind.
-
-    It is a zip archive, each of its members with a checksum; or, as all were before 2020, a few
-    pickles (three small ones and the content) and the numbers behind them.
-    """
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return archive.testzip() is None
-        if not isinstance(error, pickle.UnpicklingError):
-            return False
-        with path.open("rb") as file:
-            for _ in range(4):
-                if file.peek(1):
-                    all(pickletools.genops(file))  # reads to the end of one pickle, and runs none
-        return True
-    except Exception:  # whatever stops the reading, the file is not whole
-        return False
-
-
-def _damaged(path: Path) -> str:
-    return f"{path} is damaged or incomplete: copy or download it again."
-
-
-def _check_match(folder: Path, state: dict, shapes: dict) -> None:
+def _check_match(folder: Path, found: dict[str, tuple[int, ...]], shapes: dict) -> None:
     problems = []
-    if missing := sorted(shapes.keys() - state.keys()):
+    if missing := sorted(shapes.keys() - found.keys()):
         problems.append(f"missing: {_some(missing)}")
-    if unexpected := sorted(state.keys() - shapes.keys()):
+    if unexpected := sorted(found.keys() - shapes.keys()):
         problems.append(f"unexpected: {_some(unexpected)}")
     misshapen = [
-        f"{name} is {tuple(state[name].shape)}, expected {tuple(shapes[name].shape)}"
-        for name in sorted(shapes.keys() & state.keys())
-        if state[name].shape != shapes[name].shape
+        f"{name} is {tuple(found[name])}, expected {tuple(shapes[name].shape)}"
+        for name in sorted(shapes.keys() & found.keys())
+        if found[name] != shapes[name].shape
     ]
     if misshapen:
         problems.append(_some(misshapen))
@@ -264,4 +179,6 @@ def _check_match(folder: Path, state: dict, shapes: dict) -> None:
 def _some(items: list[str], most: int = 6) -> str:
     """The first few of `items`, and how many more there are."""
     rest = len(items) - most
-    return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(files.shown(item, 100) for item in items[:most]) + (
+        f" and {rest} more" if rest > 0 else ""
+    )

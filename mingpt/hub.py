@@ -6,40 +6,31 @@ revision stays the commit it was, and can be loaded offline.
 
 Files are looked for in our own cache, then in Hugging Face's. When somebody calls `fetch`, what
 lies elsewhere is linked into ours and the rest is downloaded into it. This module reads the
-environment (PATCHBOARD_CACHE, and HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN
-as Hugging Face's own tools do) and draws nothing; how one file is downloaded is the business of
+environment (HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN as Hugging Face's own tools do) and draws
+nothing; where the caches are is the business of `mingpt.places`, how one file is downloaded that of
 `mingpt.download`, how repositories are named and what makes a model that of `mingpt.repository`,
 and what is in the files that of `mingpt.checkpoint` and `mingpt.bpe`.
 """
 
 import os
-import shutil
-import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Literal
 from urllib.parse import unquote
 
-from mingpt import repository
+from mingpt import checked, files, repository
 from mingpt.download import DownloadError, File, Refused, ask, download, site
+from mingpt.places import cache_folder, commit_of, free_space, hugging_face_cache, link
+from mingpt.progress import Meter, OnProgress, Progress
+from mingpt.releases import MODELS
 from mingpt.repository import ENDPOINT, HubError, Named, Release
 
+__all__ = ["MODELS", "HubError", "Named", "OnProgress", "Progress", "Release", "free_space"]
+
 TOKENIZER_FILES = ("vocab.json", "merges.txt")  # the same bytes for all four sizes
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a download is. `total` may be about right only until the hub has named the size."""
-
-    done: int  # bytes
-    total: int  # bytes
-    rate: float  # bytes per second, over the last few seconds
-    seconds_left: float | None  # None while nothing arrives
 
 
 @dataclass(frozen=True)
@@ -48,69 +39,6 @@ class State:
 
     status: Literal["ready", "partial", "absent"]
     bytes_here: int
-
-
-OnProgress = Callable[[Progress], None]
-
-
-def _release(name: str, revision: str, config: File, weights: File) -> Release:
-    vocabulary = File(
-        "vocab.json",
-        1_042_301,
-        checksum="196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-    )
-    merges = File(
-        "merges.txt",
-        456_318,
-        checksum="1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-    )
-    return Release(f"openai-community/{name}", revision, (config, vocabulary, merges, weights))
-
-
-MODELS = {
-    "gpt2": _release(
-        "gpt2",
-        revision="607a30d783dfa663caf39e06633721c8d4cfcd7e",
-        config=File(
-            "config.json",
-            665,
-            checksum="0daed7749b4f02b8f76240d5444551d7b08712dab4d0adb8239c56ba823bb7b4",
-        ),
-        weights=File(
-            "model.safetensors",
-            548_105_171,
-            checksum="248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
-        ),
-    ),
-    "gpt2-medium": _release(
-        "gpt2-medium",
-        revision="6dcaa7a952f72f9298047fd5137cd6e4f05f41da",
-        config=File("config.json", 718),
-        weights=File("model.safetensors", 1_519_984_962),
-    ),
-    "gpt2-large": _release(
-        "gpt2-large",
-        revision="32b71b12589c2f8d625668d2335a01cac3249519",
-        config=File("config.json", 666),
-        weights=File("model.safetensors", 3_247_159_078),
-    ),
-    "gpt2-xl": _release(
-        "gpt2-xl",
-        revision="15ea56dee5df4983c59b2538573817e1667135e2",
-        config=File("config.json", 689),
-        weights=File("model.safetensors", 6_431_829_964),
-    ),
-    "distilgpt2": Release(  # of no commit that we know: about how large its files are
-        "distilbert/distilgpt2",
-        repository.MAIN,
-        (
-            File("config.json", 762),
-            File("vocab.json", 1_042_301),
-            File("merges.txt", 456_318),
-            File("model.safetensors", 352_824_413),
-        ),
-    ),
-}
 
 
 def fetch(name: str, on_progress: OnProgress | None = None) -> Path:
@@ -183,7 +111,7 @@ def revisions(name: str) -> dict[str, str]:
 def kept(repo: str | None = None) -> list[Named]:
     """The repositories, or one's revisions, of which this machine knows which commit they are."""
     found = []
-    with suppress(HubError):
+    with suppress(HubError, OSError):
         folder = Named(repo).folder if repo else "*--*"
         for path in cache_folder().glob(f"{folder}/*.json"):
             with suppress(HubError):
@@ -228,6 +156,34 @@ def state(name: str) -> State:
     return State("partial" if has_some else "absent", sum(here.values()))
 
 
+def damaged(name: str) -> list[Path]:
+    """The files of a model in our cache that no longer hold what was downloaded. Raises HubError
+    for what is no name."""
+    return [path for path, is_now in _checked(name) if is_now == "damaged"]
+
+
+def doubtful(name: str) -> list[Path]:
+    """Those, and the files of which it is not known what they should hold."""
+    return [path for path, is_now in _checked(name) if is_now != "good"]
+
+
+def discard(name: str) -> None:
+    """Remove what is doubtful, so that it can be fetched again. Raises HubError."""
+    for path in doubtful(name):
+        try:
+            checked.forget(path)
+        except OSError as error:
+            raise HubError(f"{path} could not be removed: {error.strerror}.") from error
+
+
+def _checked(name: str) -> Iterator[tuple[Path, checked.State]]:
+    found = locate(name)
+    if found and found.is_relative_to(cache_folder()):
+        for file in release(name).files:
+            with suppress(OSError):  # it was removed meanwhile
+                yield found / file.name, checked.state(found / file.name, file.checksum)
+
+
 def folder(name: str) -> Path:
     """Where in our cache the files of a model go. Raises HubError."""
     known = release(name)
@@ -242,38 +198,6 @@ def asks() -> str:
     return site(_endpoint())
 
 
-def cache_folder() -> Path:
-    """Where downloads go, a folder for each model: PATCHBOARD_CACHE, else the system's place.
-    Raises HubError if that is in the home folder of a user who has none."""
-    if own := os.environ.get("PATCHBOARD_CACHE"):
-        return _expanded(own)
-    if caches := os.environ.get("XDG_CACHE_HOME"):
-        return _expanded(caches) / "patchboard"
-    if sys.platform == "win32":
-        return _expanded(os.environ.get("LOCALAPPDATA") or "~/AppData/Local") / "patchboard"
-    if sys.platform == "darwin":
-        return _expanded("~/Library/Caches/patchboard")
-    return _expanded("~/.cache/patchboard")
-
-
-def free_space(folder: Path) -> int:
-    """Bytes left on the disk of a folder, which need not be there yet."""
-    there = next(
-        place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
-    )
-    return shutil.disk_usage(there).free
-
-
-def _expanded(path: str | Path) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise HubError(
-            f"there is no home folder to put in for the ~ of {path}: set PATCHBOARD_CACHE to a"
-            " folder for downloaded models."
-        ) from None
-
-
 def _record(of: Named) -> Path:
     """Where it is kept which commit a revision is."""
     return cache_folder() / of.folder / f"{of.in_addresses}.json"
@@ -283,9 +207,9 @@ def _of_a_snapshot(of: Named, *called: str) -> Release | None:
     """The files of a revision as Hugging Face's tools have fetched it, if they make a model; its
     repository may be `called` differently there."""
     for name in called:
-        with suppress(HubError, OSError):
-            cache = _hugging_face_cache() / f"models--{name}"
-            commit = _commit_of(cache, of.revision) or of.revision
+        with suppress(HubError, OSError, ValueError):
+            cache = hugging_face_cache() / f"models--{name}"
+            commit = commit_of(cache, of.revision) or of.revision
             found = Release(of.repo, commit, _model_in(cache / "snapshots" / commit))
             if found.is_pinned:
                 return found
@@ -293,9 +217,9 @@ def _of_a_snapshot(of: Named, *called: str) -> Release | None:
 
 
 def _model_in(snapshot: Path) -> tuple[File, ...]:
-    paths = [path for path in snapshot.iterdir() if path.is_file()]
-    there = {path.name: File(path.name, path.stat().st_size) for path in paths}
-    return repository.needed(there, lambda f: (snapshot / f.name).read_bytes(), str(snapshot))
+    sizes = {path.name: files.size_of(path) for path in snapshot.iterdir()}
+    there = {name: File(name, size) for name, size in sizes.items() if size is not None}
+    return repository.needed(there, lambda f: files.read(snapshot / f.name), str(snapshot))
 
 
 def _config_of(known: Release) -> list[File]:
@@ -306,8 +230,8 @@ def _tokenizer_files(name: str) -> list[File]:
     return [file for file in MODELS[name].files if file.name in TOKENIZER_FILES]
 
 
-def _first_with(files: Sequence[File], folders: Iterator[Path]) -> Path | None:
-    return next((folder for folder in folders if all(f.is_in(folder) for f in files)), None)
+def _first_with(wanted: Sequence[File], folders: Iterator[Path]) -> Path | None:
+    return next((folder for folder in folders if all(f.is_in(folder) for f in wanted)), None)
 
 
 def _places(name: str) -> Iterator[Path]:
@@ -327,14 +251,14 @@ def _places(name: str) -> Iterator[Path]:
         return
     repos = []
     with suppress(HubError):
-        cache = _hugging_face_cache()
+        cache = hugging_face_cache()
         names = (known.repo, name) if name in MODELS else (known.repo,)
         repos = [cache / f"models--{repo.replace('/', '--')}" for repo in names]
     for repo in repos:
         yield repo / "snapshots" / known.revision
     if name in MODELS and MODELS[name].is_pinned:
         for repo in repos:
-            if revision := _commit_of(repo, repository.MAIN):
+            if revision := commit_of(repo, repository.MAIN):
                 yield repo / "snapshots" / revision
 
 
@@ -360,33 +284,23 @@ def _seen_first(name: str) -> set[str]:
 
 def _bytes_here(file: File, name: str) -> int:
     if path := next(_paths_of(file, name), None):
-        return path.stat().st_size
+        return files.size_of(path) or 0
     return max((file.bytes_in(place) for place in _places(name)), default=0)
 
 
-def _hugging_face_cache() -> Path:
-    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("HF_HOME") or Path(caches, "huggingface")
-    return _expanded(os.environ.get("HF_HUB_CACHE") or Path(home, "hub"))
-
-
-def _commit_of(repo: Path, revision: str) -> str | None:
-    """Which commit a revision is in Hugging Face's cache of a repository."""
-    try:
-        return (repo / "refs" / revision).read_text(encoding="ascii").strip() or None
-    except (OSError, ValueError):
-        return None
-
-
-def _complete(what: str, name: str, files: Sequence[File], on_progress: OnProgress | None) -> Path:
-    """Our cache's folder of model `name` with all of `files`, those that lie elsewhere as links and
-    the others downloaded; `what` is what errors call them."""
+def _complete(what: str, name: str, wanted: Sequence[File], on_progress: OnProgress | None) -> Path:
+    """Our cache's folder of model `name` with all files `wanted`, those that lie elsewhere as links
+    and the others downloaded; `what` is what errors call them."""
     into = folder(name)
-    for file in files:
-        if not file.is_in(into) and (path := next(_paths_of(file, name), None)):
-            _link(path, into / file.name)
-    if not all(file.is_in(into) for file in files):
-        _download(what, release(name), into, files, on_progress)
+    for file in wanted:
+        here = () if file.is_in(into) else _paths_of(file, name)
+        for path in here:
+            link(path, into / file.name)
+            if checked.state(into / file.name, file.checksum) != "damaged":
+                break
+            (into / file.name).unlink()
+    if not all(file.is_in(into) for file in wanted):
+        _download(what, release(name), into, wanted, on_progress)
     return into
 
 
@@ -394,14 +308,14 @@ def _ask_about(name: str) -> Release:
     """Ask the hub which commit a revision is and which files make the model, and keep that."""
     of = repository_of(name)
     answer = _answer(of, f"revision/{of.in_addresses}?blobs=true")
-    commit, files = repository.listed(answer)
+    commit, listed = repository.listed(answer)
     into = cache_folder() / of.folder
 
     def read(file: File) -> bytes:
         _download(name, Release(of.repo, commit, (file,)), into / commit, [file], None)
-        return (into / commit / file.name).read_bytes()
+        return files.read(into / commit / file.name)
 
-    found = Release(of.repo, commit, repository.needed(files, read, of.repo))
+    found = Release(of.repo, commit, repository.needed(listed, read, of.repo))
     try:
         into.mkdir(parents=True, exist_ok=True)
         repository.write_record(_record(of), of, found)
@@ -461,33 +375,19 @@ def _token(what: str) -> str | None:
     return token
 
 
-def _link(source: Path, target: Path) -> None:
-    """Make `target` a link to the file `source`, or a copy where the system has no links. Where
-    nothing can be written there will be none: the download that follows says why."""
-    made = target.with_name(f"{target.name}.{os.urandom(4).hex()}.link")
-    for make in (os.symlink, os.link, shutil.copyfile):
-        with suppress(OSError, NotImplementedError):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            make(source.resolve(), made)
-            made.replace(target)
-            return
-        with suppress(OSError):
-            made.unlink(missing_ok=True)
-
-
 def _download(
     what: str,
     release: Release,
     into: Path,
-    files: Sequence[File],
+    wanted: Sequence[File],
     on_progress: OnProgress | None,
 ) -> None:
-    """Fetch those of `files` that the folder `into` lacks."""
+    """Fetch those of `wanted` that the folder `into` lacks."""
     token = _token(what)
-    meter = _Meter(on_progress)
+    meter = Meter(on_progress)
     before = 0  # bytes of the files that are here already
-    for index, file in enumerate(files):
-        after = sum(later.size for later in files[index + 1 :])
+    for index, file in enumerate(wanted):
+        after = sum(later.size for later in wanted[index + 1 :])
         report = partial(meter.read, before, file.size, after)
         try:
             download(release.address(file, _endpoint()), into, file, report, token)
@@ -499,31 +399,3 @@ def _download(
                 f"{what} is not on this machine and could not be downloaded: {error}"
             ) from error
         before += file.bytes_in(into)
-
-
-class _Meter:
-    """Makes Progress, a few times a second, of the byte counts that a download reports."""
-
-    INTERVAL = 0.2  # seconds
-    SAMPLES = 25  # the rate is that of the last five seconds
-
-    def __init__(self, on_progress: OnProgress | None):
-        self._on_progress = on_progress
-        self._samples: deque[tuple[float, int]] = deque(maxlen=self.SAMPLES)  # (seconds, bytes)
-
-    def read(self, before: int, expected: int, after: int, done: int, size: int | None) -> None:
-        """`done` of `size` bytes of one file (None: `expected`), between others of `before` and
-        `after` bytes."""
-        if self._on_progress is None:
-            return
-        now, done = monotonic(), before + done
-        total = max(done, before + (size or expected) + after)
-        if self._samples and done < self._samples[-1][1]:  # a file was started over
-            self._samples.clear()
-        if self._samples and now - self._samples[-1][0] < self.INTERVAL and done < total:
-            return
-        self._samples.append((now, done))
-        first, done_at_first = self._samples[0]
-        rate = (done - done_at_first) / (now - first) if now > first else 0.0
-        seconds_left = (total - done) / rate if rate else None
-        self._on_progress(Progress(done, total, rate, seconds_left))

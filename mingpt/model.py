@@ -77,9 +77,10 @@ class CausalSelfAttention(nn.Module):
     def mix(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, dropout: float = 0.0
     ) -> torch.Tensor:
-        """softmax(scale q k^T) v over the keys that each query may see: z, (B, H, T, D)."""
+        """softmax(scale q k^T) v over the keys that each query may see: z, (B, H, T, D). A single
+        query is that of the last position, and sees all of them."""
         return F.scaled_dot_product_attention(
-            q, k, v, dropout_p=dropout, is_causal=True, scale=self.scale
+            q, k, v, dropout_p=dropout, is_causal=q.shape[-2] > 1, scale=self.scale
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -250,12 +251,13 @@ class GPT(nn.Module):
         ]
         return torch.optim.AdamW(groups, lr=train_config.learning_rate, betas=train_config.betas)
 
-    def embed(self, idx: torch.Tensor) -> torch.Tensor:
-        """Token ids (B, T) -> the residual stream before block 0, (B, T, C)."""
-        T = idx.shape[1]
+    def embed(self, idx: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """Token ids (B, T), of a text's tokens from position `first` on -> the residual stream
+        before block 0, (B, T, C)."""
+        T = first + idx.shape[1]
         if T > self.block_size:
             raise ValueError(f"{T} tokens are more than the {self.block_size} this model can read")
-        positions = torch.arange(T, device=idx.device)  # (T,)
+        positions = torch.arange(first, T, device=idx.device)  # (T - first,)
         embedded = self.transformer.wte(idx) + self.transformer.wpe(positions)
         return self.transformer.drop(embedded)
 
@@ -309,6 +311,22 @@ class GPT(nn.Module):
                 f" or ({B}, {C})"
             )
 
+    def extend(self, idx: torch.Tensor, past: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One token more, (B, 1), after T others, of which `past` (L, 2, B, H, T, D) has the keys
+        and values in every block: its state after the final LayerNorm, (B, C), and `past` with it.
+
+        A position sees only those before it, so this is what `forward` gives for the whole text;
+        and where the T others were patched, they stay so."""
+        x = self.embed(idx, first=past.shape[-2])  # (B, 1, C)
+        grown = []
+        for block, before in zip(self.transformer.h, past, strict=True):
+            q, k, v = block.attn.qkv(block.ln_1(x))
+            kv = torch.cat((before, torch.stack((k, v))), dim=-2)  # (2, B, H, T + 1, D)
+            x = x + block.attn.c_proj(merge_heads(block.attn.mix(q, *kv)))
+            x = x + block.mlp(block.ln_2(x))
+            grown.append(kv)
+        return self.transformer.ln_f(x)[:, 0], torch.stack(grown)
+
     @torch.no_grad()
     def generate(
         self,
@@ -320,32 +338,45 @@ class GPT(nn.Module):
         *,
         store_activations: bool = False,
         patch_params: PatchParams | None = None,
+        generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """Continue token ids (B, T) to (B, T + max_new_tokens), the likeliest token each time,
-        or with `do_sample` one drawn at `temperature` from the `top_k` likeliest (None: all); at
-        temperature 0 the likeliest again. Raises ValueError for a temperature below 0 and a
-        `top_k` below 1.
+        or with `do_sample` one drawn at `temperature` from the `top_k` likeliest (None: all), by
+        `generator` if there is one; at temperature 0 the likeliest again. Raises ValueError for a
+        temperature below 0 and a `top_k` below 1.
 
         Every new token is one forward pass over the last `block_size` tokens, and each of them
         stores and patches: what is left in `layer_activations` and `last_token_logits` belongs
-        to the last one. Call `model.eval()` first, or dropout is active.
+        to the last one. A patch stays at its position of the text; ValueError for a text that
+        would become too long for that. Call `model.eval()` first, or dropout is active.
         """
         if not temperature >= 0:  # NaN is not either
             raise ValueError(f"temperature must be 0 or more, not {temperature}")
         if top_k is not None and top_k < 1:
             raise ValueError(f"top_k must be 1 or more, or None for all tokens, not {top_k}")
+        read = idx.shape[1] + max_new_tokens - 1  # tokens, by the last pass
+        if patch_params is not None and max_new_tokens > 0 and read > self.block_size:
+            raise ValueError(
+                f"a patch stays in place in the {self.block_size} tokens this model can read, and"
+                f" these would become {read}: ask for fewer new tokens"
+            )
         for _ in range(max_new_tokens):
             logits, _ = self(
                 idx[:, -self.block_size :],
                 store_activations=store_activations,
                 patch_params=patch_params,
             )
-            new = _sample(logits[:, -1], temperature if do_sample else 0.0, top_k)  # (B, 1)
+            new = sample(logits[:, -1], temperature if do_sample else 0.0, top_k, generator)
             idx = torch.cat((idx, new), dim=1)
         return idx
 
 
-def _sample(logits: torch.Tensor, temperature: float, top_k: int | None) -> torch.Tensor:
+def sample(
+    logits: torch.Tensor,
+    temperature: float,
+    top_k: int | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """A token id for each row of logits (B, V), (B, 1); at temperature 0 the likeliest."""
     best = logits.max(dim=-1, keepdim=True)
     if temperature == 0:
@@ -354,7 +385,7 @@ def _sample(logits: torch.Tensor, temperature: float, top_k: int | None) -> torc
         kth_best = logits.topk(min(top_k, logits.shape[-1])).values[:, -1:]
         logits = logits.masked_fill(logits < kth_best, -torch.inf)
     scaled = (logits - best.values) / temperature  # at most 0: no temperature makes it infinite
-    return torch.multinomial(F.softmax(scaled, dim=-1), num_samples=1)
+    return torch.multinomial(F.softmax(scaled, dim=-1), num_samples=1, generator=generator)
 
 
 class _Uninitialised(TorchFunctionMode):

@@ -7,7 +7,6 @@ a network; that is done by `mingpt.hub`.
 """
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from mingpt.download import File
+from mingpt import files as any_files
+from mingpt.part import File
 from mingpt.tokenizer_files import FILES
 
 ENDPOINT = "https://huggingface.co"
@@ -117,6 +117,11 @@ def named(name: str) -> Named:
     return found
 
 
+def is_file_name(name: str) -> bool:
+    """Whether it names a file beside others and nothing else."""
+    return bool(_FILE.fullmatch(name))
+
+
 def _could_be(revision: str) -> bool:
     """Whether a branch or a tag may be called so."""
     return (
@@ -133,7 +138,7 @@ def listed(answer: object) -> tuple[str, dict[str, File]]:
     try:
         files = {}
         for row in answer["siblings"]:
-            if _FILE.fullmatch(row["rfilename"]):  # those in folders are no part of a model
+            if is_file_name(row["rfilename"]):  # those in folders are no part of a model
                 large = row.get("lfs")
                 size, checksum = row["size"], row["blobId"]
                 if large:
@@ -180,16 +185,16 @@ def needed(files: Mapping[str, File], read: Callable[[File], bytes], repo: str) 
     if not layout.endswith(_INDEX):
         return tuple(files[name] for name in (*small, layout))
     try:
-        shards = sorted(set(json.loads(read(files[layout]))["weight_map"].values()))
+        shards = sorted(set(any_files.parsed(read(files[layout]))["weight_map"].values()))
         return tuple(files[name] for name in (*small, layout, *shards))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise HubError(f"{layout} of {repo} names files that are not there.") from None
 
 
 def read_record(path: Path, of: Named) -> Release | None:
     """What was kept about a revision; None where nothing was, or of another."""
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = any_files.read_json(path)
         if (kept["repo"], kept["revision"]) == (of.repo, of.revision):
             files = tuple(_checked(File(**file)) for file in kept["files"])
             return Release(of.repo, _checked_commit(kept["commit"]), files)
@@ -199,15 +204,14 @@ def read_record(path: Path, of: Named) -> Release | None:
 def write_record(path: Path, of: Named, release: Release) -> None:
     """Keep which commit a revision is, and the sizes and checksums of its files."""
     kept = asdict(of) | {"commit": release.revision, "files": [asdict(f) for f in release.files]}
-    made = path.with_name(f"{path.name}.{os.urandom(4).hex()}.new")
-    made.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    made.replace(path)
+    with any_files.beside(path) as made:
+        made.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def _checked(file: File) -> File:
     """Raises ValueError for a file that may not be fetched."""
-    of_a_size = isinstance(file.size, int) and 0 <= file.size < 1 << 50
-    if not (of_a_size and _FILE.fullmatch(file.name) and _CHECKSUM.fullmatch(file.checksum)):
+    of_a_size = type(file.size) is int and 0 <= file.size < 1 << 50
+    if not (of_a_size and is_file_name(file.name) and _CHECKSUM.fullmatch(file.checksum)):
         raise ValueError(file.name)
     return file
 

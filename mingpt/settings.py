@@ -4,13 +4,16 @@ A field that is left out has the value that it has in the smallest GPT-2. What i
 a setting, nor known to change nothing, is refused by its name: better no model than another one.
 """
 
-import json
 from collections.abc import Callable
 from functools import partial
 from math import inf
 from reprlib import repr as brief  # a file may hold a number of thousands of digits
 
 from torch import nn
+
+# What no machine holds, and what takes minutes to build before it is known not to be there.
+_MOST_PARAMETERS = 10**12
+_MOST_LAYERS = 1000
 
 SIZES = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}
 
@@ -81,6 +84,11 @@ def understood(content: object) -> dict:
         raise ValueError("is no GPT-2 configuration: it is no JSON object")
     _check_family(content)
     found = {name: _size(content, name) for name in SIZES}
+    if found["n_layer"] > _MOST_LAYERS:
+        raise ValueError(
+            f"says n_layer = {found['n_layer']:,}; more than {_MOST_LAYERS:,} layers are not built"
+            " here"
+        )
     if found["n_embd"] % found["n_head"]:
         raise ValueError(
             f"splits n_embd = {found['n_embd']} among n_head = {found['n_head']} heads, which does"
@@ -99,7 +107,25 @@ def understood(content: object) -> dict:
             raise _not_had(name, value, fix)
     if found["n_inner"] == 4 * found["n_embd"]:
         found["n_inner"] = None
+    if (number := parameters(**found)) > _MOST_PARAMETERS:
+        raise ValueError(f"is of a model of {number:,} parameters, which no machine here holds")
     return found
+
+
+def parameters(
+    n_layer: int,
+    n_embd: int,
+    vocab_size: int,
+    block_size: int,
+    n_inner: int | None = None,
+    tie_word_embeddings: bool = True,
+    **_,
+) -> int:
+    """How many a model of some sizes has."""
+    inner = n_inner or 4 * n_embd
+    block = 4 * n_embd**2 + 2 * n_embd * inner + 9 * n_embd + inner
+    rows = vocab_size * (1 if tie_word_embeddings else 2) + block_size
+    return n_layer * block + (rows + 2) * n_embd
 
 
 def _check_family(content: dict) -> None:
@@ -109,7 +135,7 @@ def _check_family(content: dict) -> None:
         raise ValueError("is no GPT-2 configuration: it has neither a model_type nor any size")
     if kind not in (None, "gpt2"):
         raise ValueError(f"is no GPT-2 configuration: its model_type is {brief(kind)}")
-    if architectures and "gpt2" not in json.dumps(architectures).casefold():
+    if architectures and "gpt2" not in str(architectures).casefold():
         raise ValueError(f"is no GPT-2 configuration: its architectures are {brief(architectures)}")
 
 

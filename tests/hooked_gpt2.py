@@ -68,8 +68,8 @@ def hook_loop(
     embedding: bool = False,
 ) -> torch.Tensor:
     """The plain way to patch: one hooked run for each cell of the site's axes, and of each the last
-    position's logits, (*axes, V). `source` is a text, or "zero" or "mean" to ablate; `window` and
-    the `embedding` row are those of `core.engine.sweep.Sweep`."""
+    position's logits, (*axes, V). `source` is a text, or "zero" or "position_mean" to ablate;
+    `window` and the `embedding` row are those of `core.engine.sweep.Sweep`."""
     hooked, axes = Hooked(model), SITES[site].axes
 
     def source_of(site: str) -> dict[int, torch.Tensor]:

@@ -28,7 +28,7 @@ class Answer:
     """How one request for the content of a file is answered; by default, well."""
 
     status: int = 200  # another one is sent with an empty body
-    headers: dict[str, str] = field(default_factory=dict)  # sent in addition
+    headers: dict[str, str | None] = field(default_factory=dict)  # sent in addition; None: left out
     body: bytes | None = None  # sent instead of the file
     cut_after: int | None = None  # bytes of the body, then the connection is closed
     ignores_range: bool = False
@@ -95,6 +95,9 @@ class StandInHub:
     def plan(self, file: str, *answers: Answer) -> None:
         """Answer the next requests for the content of `file` so, and the ones after that well."""
         self._plans[file].extend(answers)
+
+    def forget_plans(self) -> None:
+        self._plans.clear()
 
     def next_answer(self, file: str) -> Answer:
         plan = self._plans[file]
@@ -175,11 +178,12 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.status != 200:
             self._send(answer.status, answer.headers, b"")
             return
-        headers = dict(answer.headers)
+        headers = {}
         if self.server_name == "cdn":
             headers["ETag"] = f'"{hashlib.sha256(b"xet" + content).hexdigest()}"'
         elif self.stand_in.announces_checksums:
             headers["ETag"] = f'"{git_blob(content)}"'
+        headers |= answer.headers
         body = content if answer.body is None else answer.body
         start = self._range_start(headers.get("ETag"), answer)
         if start is None:
@@ -200,7 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, headers: dict, body: bytes, answer: Answer = Answer()) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
+            if value is not None:
+                self.send_header(name, value.encode("utf-8").decode("latin-1"))
         self.end_headers()
         body = body[: answer.cut_after]
         with suppress(ConnectionError):  # the client may have gone

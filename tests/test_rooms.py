@@ -14,12 +14,30 @@ THE_APP = {"streamlit", "pages", "app", "pandas", "transformers"}
 DRAWING = {"plotly", "matplotlib"}
 CLUSTER = {"distributed", "dask"}  # loaded where --scheduler asks for it, and nowhere else
 TEXTS = {f"core.question.{name}" for name in ("experiment", "tokens", "pair")} | {"mingpt.bpe"}
-MODELS = {"core.models", "core.engine", "core.reading", "core.study", "core.checks"}
+MODELS = {
+    "core.catalogue",
+    "core.delivery",
+    "core.models",
+    "core.engine",
+    "core.reading",
+    "core.study",
+    "core.checks",
+}
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["card", "models", "presets", "study", "following", "sets", "many", "views"]
-ORDER += ["report", "checks", "__main__"]
+ORDER += ["guess", "card", "catalogue", "delivery", "models", "presets", "study", "doctor"]
+ORDER += [
+    "following",
+    "sets",
+    "continuing",
+    "many",
+    "views",
+    "report",
+    "worksheets",
+    "checks",
+    "__main__",
+]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -30,6 +48,7 @@ LOADED = [
         "core/output.py": {"core.question", "mingpt", "torch"},
         "core/question": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/result.py": {"torch", "mingpt.model"} | MODELS | DRAWING,
+        "core/guess.py": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/views": {"torch", "mingpt.model"} | MODELS,
         "core/report": {"torch", "mingpt.model"} | MODELS,
     },
@@ -39,12 +58,17 @@ LOADED = [
         "core/reading": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
         "core/teaching": {"core.models", "core.result"} | TEXTS - {"mingpt.bpe"} | DRAWING,
         "core/card.py": {"core.models"} | DRAWING,
+        "core/catalogue.py": {"core.models"} | DRAWING,
+        "core/delivery.py": {"core.models"} | DRAWING,
         "core/models.py": DRAWING,
         "core/presets.py": DRAWING,
         "core/study.py": DRAWING | {"core.views"},
+        "core/doctor.py": DRAWING | {"core.views"},
         "core/following.py": DRAWING | {"core.views"},
         "core/sets.py": DRAWING | {"core.views"},
+        "core/continuing.py": DRAWING | {"core.views"},
         "core/many": DRAWING | {"core.views"},
+        "core/worksheets": DRAWING,
         "core/checks": DRAWING | {"core.views"},
         "core/__main__.py": {"torch._dynamo"},
     },

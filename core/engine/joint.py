@@ -25,8 +25,9 @@ from core.engine.work import block_work
 from core.question.components import Component
 from mingpt.model import GPT
 
-_SITES = {"head": "z", "attn": "attn_out", "mlp": "mlp_out"}
-_SITES |= {"resid": "resid_post", "embedding": "resid_post"}
+# A kind of component -> the activation that it is; the embedding is that of layer -1.
+ACTIVATIONS = {"head": "z", "attn": "attn_out", "mlp": "mlp_out"}
+ACTIVATIONS |= {"resid": "resid_post", "embedding": "resid_post"}
 _BASE = -1  # as a parent: the run branches off the base
 _EVERYWHERE = -1  # as a position
 
@@ -39,10 +40,11 @@ class Joint:
     of no component follows from them. Of a component within another of its set, as a head is within
     its layer's attention output, the larger one counts.
 
-    `source` is a run of as many tokens, or "zero" or "mean" to ablate, as in a `Sweep`. `states`
-    has, of each set's run, the last position after the final LayerNorm: (len(sets), C), NaN where
-    it is not known yet; that of a set which changes nothing is the base's own. Iterating computes
-    them, and yields the fraction of the work that is done; whoever stops iterating cancels. Raises
+    `source` is a run of as many tokens, or "zero" or "position_mean" to ablate, as in a `Sweep`.
+    `states` has, of each set's run, the last position after the final LayerNorm: (len(sets), C),
+    NaN where it is not known yet; that of a set which changes nothing is the base's own. Iterating
+    computes them, and yields the fraction of the work that is done; whoever stops iterating
+    cancels. Raises
     UserError for a model in training mode and, while iterating, for numbers that are not finite;
     ValueError for texts of unequal length, and for a component the model or the text has not.
     """
@@ -76,7 +78,7 @@ class Joint:
                 raise ValueError(f"there is no {of} in this model and text")
             position = _EVERYWHERE if of.position is None else of.position
             if self.differ <= (self.T - 1 if of.position is None else position):
-                found[of.layer + 1].add((_SITES[of.kind], of.head or 0, position))
+                found[of.layer + 1].add((ACTIVATIONS[of.kind], of.head or 0, position))
         return tuple(tuple(sorted(edits)) for edits in found)
 
     @cached_property

@@ -72,9 +72,12 @@ class Layer:
 
 
 class Ablated:
-    """A layer whose every activation is zero, or its mean over the positions of the run."""
+    """A layer whose every activation is "zero", or its "position_mean": that over the positions of
+    the run."""
 
     def __init__(self, layer: Layer, how: str):
+        if how not in ("zero", "position_mean"):
+            raise ValueError(f"there is no ablation {how!r} of a run by itself")
         self._layer, self._how = layer, how
 
     def __getattr__(self, name: str) -> torch.Tensor:

@@ -38,8 +38,8 @@ FROZEN: tuple[Frozen, ...] = get_args(Frozen)
 class Paths:
     """`source`'s activations sent into `receiver` on `base`, one sender at a time.
 
-    `source` is a run of as many tokens, or "zero" or "mean" to ablate, as in a `Sweep`. `frozen`
-    says what is held at the base's values between the two: "all", or only the "heads".
+    `source` is a run of as many tokens, or "zero" or "position_mean" to ablate, as in a `Sweep`.
+    `frozen` says what is held at the base's values between the two: "all", or only the "heads".
 
     Of each sender's run the last position after the final LayerNorm: `heads` (L, H, C), `mlps`
     (L, C) and `embedding` (C,), views of `states`, of which the first `senders` come in time; NaN

@@ -5,6 +5,7 @@ Shapes: B texts of T tokens, L layers, C channels, H heads of D = C / H channels
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import NamedTuple, Self
 
 import torch
@@ -35,8 +36,46 @@ class Run:
         return Layer(block, self.resid[layer], self.resid[layer + 1], self.qkv[layer])
 
 
-def layer_of(model: GPT, base: Run, source: Run | str, layer: int) -> Layer | Ablated:
-    """What a source holds inside a layer: a run, or "zero" or "mean", an ablation of the base."""
+@dataclass(frozen=True, eq=False)
+class Replacement:
+    """One kind of activation, and in each layer what is put in for it at some positions of a base.
+
+    `layers` (L, ..., K, X) has it at K columns, whichever runs it is from; `at` says which of these
+    a position takes, and at all others the base keeps its own. With `embedding` (K, C) the input of
+    block 0 is replaced as well.
+    """
+
+    base: Run
+    name: str  # as `Layer` calls it
+    layers: torch.Tensor
+    embedding: torch.Tensor | None
+    at: dict[int, int]  # position -> column
+
+    @property
+    def first(self) -> int:
+        """The position before which it changes nothing."""
+        return min(self.at)
+
+    def layer(self, model: GPT, layer: int) -> SimpleNamespace:
+        """A layer of which there is what is replaced alone."""
+        own = self.base.layer(model, layer)
+        found = {self.name: self._put(getattr(own, self.name), self.layers[layer])}
+        if layer == 0 and self.embedding is not None:
+            found["resid_pre"] = self._put(own.resid_pre, self.embedding)
+        return SimpleNamespace(**found)
+
+    def _put(self, own: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        positions, from_columns = map(list, zip(*self.at.items(), strict=True))
+        new = own.clone()  # (..., T, X)
+        new[..., positions, :] = columns[..., from_columns, :].to(new)
+        return new
+
+
+def layer_of(
+    model: GPT, base: Run, source: Run | Replacement | str, layer: int
+) -> Layer | Ablated | SimpleNamespace:
+    """What a source holds inside a layer: a run, a replacement, or "zero" or "position_mean", an
+    ablation of the base."""
     if isinstance(source, str):
         return Ablated(base.layer(model, layer), source)
     return source.layer(model, layer)
@@ -52,9 +91,13 @@ def run_block(
 ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]:
     """One block over whole texts, with its inside: from the stream (B, T, C) before it the
     queries, keys, values, and z, (B, H, T, D) each, and the stream after it (B, T, C). `edit`
-    may write to what the two halves of the block add to the stream, and to that after it."""
+    may write to each of them, to the stream between the two halves of the block, and to what these
+    add to it."""
     qkv = block.attn.qkv(block.ln_1(x))
+    for name, part in zip("qkv", qkv, strict=True):
+        edit(name, part)
     z = block.attn.mix(*qkv)
+    edit("z", z)
     return qkv, z, _after(block, x, merge_heads(z), edit)
 
 
@@ -63,7 +106,8 @@ def _after(block: Block, x: torch.Tensor, z: torch.Tensor, edit: Edit = no_edit)
     each."""
     attn_out = block.attn.c_proj(z)
     edit("attn_out", attn_out)
-    x = x + attn_out  # resid_mid
+    x = x + attn_out
+    edit("resid_mid", x)
     mlp_out = block.mlp(block.ln_2(x))
     edit("mlp_out", mlp_out)
     x = x + mlp_out

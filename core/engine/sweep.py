@@ -18,7 +18,15 @@ import torch
 from core.engine import plan, suffix
 from core.engine.pack import Pack
 from core.engine.plan import Plan, Sizes, plan_of
-from core.engine.runs import Run, check_ready, empty_runs, layer_of, not_finite, run_block
+from core.engine.runs import (
+    Replacement,
+    Run,
+    check_ready,
+    empty_runs,
+    layer_of,
+    not_finite,
+    run_block,
+)
 from mingpt.model import GPT
 
 
@@ -31,10 +39,10 @@ def sizes_of(model: GPT) -> Sizes:
 class Sweep:
     """`source`'s activations patched into `base`, one cell of the site's axes at a time.
 
-    `source` is a run of as many tokens, or "zero" or "mean" to ablate: to put in zeros, or the
-    mean over the base's positions. For resid_post, `embedding` adds a first row for the input of
-    block 0. `window` is how many layers on either side are patched with each, all at once, where
-    the site has windows.
+    `source` is a run of as many tokens, a replacement made of other runs, or "zero" or
+    "position_mean" to ablate: to put in zeros, or the mean over the base's positions.
+    For resid_post, `embedding` adds a first row for the input of block 0. `window` is how many
+    layers on either side are patched with each, all at once, where the site has windows.
 
     `states` has, of each cell's run, the last position after the final LayerNorm: (*shape, C),
     NaN where it is not known yet. Iterating computes them, and yields the fraction of the work
@@ -46,14 +54,19 @@ class Sweep:
         self,
         model: GPT,
         base: Run,
-        source: Run | str,
+        source: Run | Replacement | str,
         site: str = "resid_post",
         embedding: bool = False,
         window: int = 0,
     ):
         check_ready(model)
-        ablation = isinstance(source, str)
-        differ = 0 if ablation else plan.first_difference(base.ids, source.ids)
+        match source:
+            case str():
+                differ = 0
+            case Replacement():
+                differ = source.first
+            case Run():
+                differ = plan.first_difference(base.ids, source.ids)
         self.plan = plan_of(sizes_of(model), len(base.ids), differ, site, embedding, window)
         self.model, self.base, self.source = model, base, source
         self.states = base.state.new_full((*self.shape, len(base.state)), torch.nan)

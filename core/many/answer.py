@@ -4,16 +4,16 @@ Plain data: it needs neither torch nor a model.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
 import numpy as np
 
 from core.errors import UserError
-from core.many.pairs import Dropped
+from core.many.pairs import Dropped, Pair, counted
 from core.many.summary import LEVEL, SAMPLES, Summary, samples, summarize
-from core.many.values import LeftOut, Swept, Values
+from core.many.values import FromOthers, LeftOut, Swept, Values
 from core.question.metrics import SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.result import Baseline, Map
@@ -47,6 +47,7 @@ class Answer(Map):
     of_ratios: bool = False  # of recovery
     seed: int = 0  # of the bootstrap
     draws: str = "groups"  # what it draws, a key of DRAWS
+    source: FromOthers | None = None  # where other pairs give what is put in
     part: str = ""  # of a part of the pairs: which
     at_column: tuple[int, str] | None = None  # of a map that `at` made: the column, its label
 
@@ -86,7 +87,19 @@ class Answer(Map):
     def used(self) -> str:
         """How many pairs: what every title, caption and file says."""
         said = f"{self.summary.n:,} used of {self.given:,} given"
-        return f"{self.part}: {self.summary.n:,} pairs" if self.part else said
+        return f"{self.part}: {counted(self.summary.n, 'pair')}" if self.part else said
+
+    @property
+    def patched_with(self) -> str:
+        if self.source is None:
+            return super().patched_with
+        where = "in the same role" if self.source.by_role else "at the same position"
+        if self.source.by_role and "role" not in self.axes and not self.at_column:
+            where += "; only at the last position and the tokens that roles stand for"
+        n, seed = self.source.pairs, self.source.seed
+        if seed is None:
+            return f"the dataset mean (over the clean runs of {n:,} pairs, {where})"
+        return f"another pair's activation (of {n:,}, drawn by seed {seed}, {where})"
 
     @property
     def has_groups(self) -> bool:
@@ -95,12 +108,7 @@ class Answer(Map):
     @property
     def drawn(self) -> str:
         """What the bootstrap drew, in words, and whether these were too few."""
-        names = {of.pair.pair.group for of in self.pairs} - {""}
-        if self.draws == "pairs" or not names:
-            return "single pairs drawn"
-        says = f"whole groups drawn, of which there are {len(names):,}"
-        few = ": too few for such an interval to be trusted"
-        return says + few * (len(names) < FEW_GROUPS)
+        return drawn([of.pair.pair for of in self.pairs], self.draws)
 
     def own_shares(self, row: int, column: int) -> np.ndarray:
         """What the patch of a cell did to each pair as a share of the difference between the pair's
@@ -137,7 +145,9 @@ class Answer(Map):
         for of in self.pairs:
             found[hashlib.sha256(of.pair.pair.id.encode()).digest()[0] % 2].append(of)
         if not all(found):
-            raise UserError(f"All of {len(self.pairs)} pairs are in one half: take more pairs.")
+            raise UserError(
+                f"One half has all of {counted(len(self.pairs), 'pair')}: take more pairs."
+            )
         return tuple(self._part(name, half) for name, half in zip(HALVES, found, strict=True))
 
     def correlation(self, other: Self) -> float:
@@ -181,6 +191,7 @@ class Answer(Map):
             "tokens": [asdict(token) | {"texts": texts} for token, texts in self.tokens],
             "at_column": self.at_column,
             "metric": self.experiment.metric,
+            "taken_from": self.source and self.source._asdict(),
             "recovery_is": "mean of ratios" if self.of_ratios else "ratio of means",
             **{name: _numbers(getattr(self.summary, name).tolist()) for name in grids},
             "clean_value": self.summary.clean,
@@ -191,6 +202,16 @@ class Answer(Map):
                 "in_words": self.drawn,
             },
         }
+
+
+def drawn(pairs: Iterable[Pair], draws: str) -> str:
+    """What a bootstrap over pairs drew, in words, and whether these were too few."""
+    names = {pair.group for pair in pairs} - {""}
+    if draws == "pairs" or not names:
+        return "single pairs drawn"
+    says = f"whole groups drawn, of which there are {len(names):,}"
+    few = ": too few for such an interval to be trusted"
+    return says + few * (len(names) < FEW_GROUPS)
 
 
 def _numbers(of: float | list) -> float | list | None:

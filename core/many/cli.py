@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.errors import UserError
-from core.many import folder
+from core.many import folder, mends
 from core.many import pairs as files
 from core.many.answer import DRAWS, KEEPS, Answer
-from core.many.fitting import REDUCES
-from core.many.pairs import Dropped, Share
+from core.many.fitting import REDUCES, fit
+from core.many.pairs import Dropped, Pair, Share, counted
 from core.many.store import plain
 from core.many.survey import Sample, Survey
 from core.models import LoadedModel
+from core.output import printable
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
@@ -25,6 +26,7 @@ from core.question.sites import SITES
 Progress = Callable[[str, float, int], None]  # (doing what, the fraction done, of so many pairs)
 Number = Callable[[str], int]
 
+WINDOW = "how many layers on either side are patched with each, all at once: a joint effect"
 MERGE = "many merge"  # as a command is called; a file called merge is ./merge
 
 
@@ -59,12 +61,17 @@ def add(
     )
     keeps = "; ".join(f"{name}: {says}" for name, says in KEEPS.items())
     many.add_argument("file", metavar="FILE", help="CSV, TSV or JSON; - for standard input")
-    many.add_argument("--metric", default="recovery", help=", ".join(METRICS))
+    many.add_argument("--metric", default=Experiment.metric, help=", ".join(METRICS))
     many.add_argument("--direction", default="denoise", help=", ".join(DIRECTIONS))
     many.add_argument("--site", default="resid_post", help=", ".join(SITES))
     many.add_argument(
-        "--window", type=whole, default=0, help="how many layers on either side are patched too"
+        "--resample-seed",
+        type=whole,
+        default=0,
+        metavar="N",
+        help="of a resample ablation: which other pair gives to which",
     )
+    many.add_argument("--window", type=whole, default=0, help=WINDOW)
     many.add_argument("--embedding", action="store_true", help="also patch the input of block 0")
     many.add_argument("--bos", action="store_true", help="begin all texts with <|endoftext|>")
     many.add_argument("--keep", default="all", choices=KEEPS, help=keeps)
@@ -74,12 +81,12 @@ def add(
     many.add_argument(
         "--rest", action="store_true", help="columns for the tokens before, between, after roles"
     )
+    many.add_argument(
+        "--length", type=whole, metavar="N", help="only pairs of N tokens, of those without roles"
+    )
     many.add_argument("--mean-of-ratios", action="store_true", help="of recovery, pair by pair")
     many.add_argument("--samples-seed", type=whole, default=0, metavar="N", help="of the bootstrap")
-    draws = "; ".join(f"{name}: {says}" for name, says in DRAWS.items())
-    many.add_argument(
-        "--draw", default="groups", choices=DRAWS, help=f"what the bootstrap draws: {draws}"
-    )
+    add_draw(many)
     many.add_argument(
         "--resume", action="store_true", help="go on in FOLDER: pairs that are done are kept"
     )
@@ -103,6 +110,13 @@ def add(
         command.add_argument("--out", metavar="FOLDER", help="keep each pair's values, and all")
         command.add_argument("--json", metavar="FILE", help="the answer; - for standard output")
     return many, merge
+
+
+def add_draw(command: argparse.ArgumentParser) -> None:
+    draws = "; ".join(f"{name}: {says}" for name, says in DRAWS.items())
+    command.add_argument(
+        "--draw", default="groups", choices=DRAWS, help=f"what the bootstrap draws: {draws}"
+    )
 
 
 def _share(text: str) -> Share:
@@ -143,12 +157,23 @@ class Command:
         """Screen, sweep and sum up."""
         options, asked = self._options, replace(self._asked, model=model.card.name)
         how = {"keep": options.keep, "roles": options.roles, "rest": options.rest}
+        given = self._given
+        if options.length is not None:
+            how["length"] = options.length
+            fitted, _ = fit(given[0], model.encoder, model.gpt.block_size, asked.bos)
+            given = mends.of_length(*given, fitted, options.length)
         metrics = ["logit_diff" if options.metric == "recovery" else options.metric]
+        if asked.direction == "resample":
+            how["resample_seed"] = options.resample_seed
         head = folder.head(self._content, options.shard, model.card, asked, metrics, **how)
         store = folder.begin(self._out, head) if self._out else None
-        sample = Sample(
-            *self._given, model, asked.bos, options.roles, options.rest, share=options.shard
-        )
+        fitting = *given, model, asked.bos, options.roles, options.rest
+        try:
+            sample = whole = Sample(*fitting, share=options.shard)
+            if DIRECTIONS[asked.direction].of_many and options.shard != Share():
+                whole = Sample(*fitting)  # the others of a pair may be in any shard
+        except mends.UnlikeLengths as error:
+            raise UserError(f"{str(error).removesuffix('.')} (--length N).", error.field) from error
         with ExitStack() as stack:
             cluster = None
             if options.scheduler is not None:
@@ -157,8 +182,21 @@ class Command:
                 cluster = Cluster(options.scheduler, model, options.device)
                 stack.enter_context(cluster)
             if options.keep != "all":
-                self._screen(sample, cluster.screen(sample) if cluster else sample, on_progress)
-            survey = Survey(sample, asked, options.keep, metrics, store)
+                self._screen(whole, cluster.screen(whole) if cluster else whole, on_progress)
+                by_id = zip((of.pair.id for of in whole.pairs), whole.screened, strict=True)
+                sample.take(dict(by_id))
+            used, _ = whole.chosen(options.keep)
+            seed = options.resample_seed
+            survey = Survey(sample, asked, options.keep, metrics, store, used, seed)
+            for caution in mends.cautions(*given, model.encoder):
+                print(f"Careful: {printable(caution.says)}", file=sys.stderr)
+            if options.resume:
+                left = len(survey.todo())
+                print(
+                    f"Kept from before: {len(survey.swept):,} of"
+                    f" {counted(len(survey.pairs), 'pair')}; to do: {left:,}.",
+                    file=sys.stderr,
+                )
             for fraction in cluster.sweep(survey) if cluster else survey:
                 on_progress("done", fraction, len(survey.pairs))
         summing = asked, options.mean_of_ratios, options.samples_seed, options.draw
@@ -191,6 +229,11 @@ def merge(options: argparse.Namespace) -> Answer:
     if out:
         folder.check(out, resume=False)
     return folder.merge([Path(path) for path in options.folders], out)
+
+
+def read(file: str) -> tuple[list[Pair], list[Dropped]]:
+    """The pairs of a file, "-" being standard input, and the rows that are none."""
+    return files.read(_content(file), file)
 
 
 def _content(file: str) -> bytes:

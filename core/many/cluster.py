@@ -26,11 +26,12 @@ from core.engine.work import choose_threads
 from core.errors import UserError
 from core.many import sweeping
 from core.many.fitting import Fitted
+from core.many.others import Source
 from core.many.survey import Sample, Survey
 from core.many.values import Screened, Swept
 from core.models import LoadedModel
 from core.question.experiment import Experiment
-from core.steps import finish
+from core.steps import finish, within
 
 _PATIENCE = 8  # seconds for a scheduler to answer, and for a first worker to come
 _WITHOUT_WORKERS = 120.0  # seconds for others to come where all are lost
@@ -113,11 +114,14 @@ class Cluster:
 
     def sweep(self, survey: Survey) -> Iterator[float]:
         """As iterating over the survey does."""
-        parts = sweeping.batches(survey.todo(), survey.sample.model, survey.sweep)
+        todo = survey.todo()
+        parts = sweeping.batches(todo, survey.sample.model, survey.sweep)
         total = len(survey.pairs)
         if total:
             yield len(survey.swept) / total
-        for _, swept in self._run(_sweep, parts, survey.sweep, survey.metrics):
+        # A mean over all pairs is made here: it takes their clean runs alone.
+        source = yield from within(survey.source(todo), len(survey.swept) / max(1, total), 0)
+        for _, swept in self._run(_sweep, parts, survey.sweep, survey.metrics, source):
             survey.add(swept)
             yield len(survey.swept) / total
         yield 1.0
@@ -248,9 +252,9 @@ def _nothing(part: Part, model: LoadedModel) -> list:
 
 
 def _sweep(
-    part: Part, model: LoadedModel, asked: Experiment, metrics: Sequence[str]
+    part: Part, model: LoadedModel, asked: Experiment, metrics: Sequence[str], source: Source | None
 ) -> list[Swept]:
-    return finish(sweeping.sweep(part, model, asked, metrics))
+    return finish(sweeping.sweep(part, model, asked, metrics, source))
 
 
 def _line(error: BaseException) -> str:

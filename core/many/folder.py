@@ -16,10 +16,10 @@ from core.errors import UserError
 from core.many import store
 from core.many.answer import Answer
 from core.many.fitting import Fitted
-from core.many.pairs import Share, place
+from core.many.pairs import Share, counted, place
 from core.many.store import Store, plain, restored
 from core.many.values import Screened, Swept
-from core.question.experiment import Experiment
+from core.question.experiment import RENAMED, Experiment
 from core.result import ModelCard
 
 SURVEY = "survey.json"
@@ -86,13 +86,13 @@ def begin(folder: Path, head: Head) -> Store:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}.", "out") from error
-        output.replace(folder / SURVEY, json.dumps(plain(head), indent=1))
+        output.write(folder / SURVEY, json.dumps(plain(head), indent=1))
     return Store(folder)
 
 
 def keep_screened(folder: Path, screened: dict[str, Screened]) -> None:
     """What the model says to every pair, by id. Raises UserError."""
-    output.replace(folder / SCREENED, json.dumps(plain(screened)))
+    output.write(folder / SCREENED, json.dumps(plain(screened)))
 
 
 def screened(folder: Path) -> dict[str, Screened]:
@@ -107,7 +107,7 @@ def finish(folder: Path, head: Head, pairs: Sequence[tuple[str, Fitted]], about:
     """Write down what `Answer.of` takes but for the values of the pairs, which are in the store by
     these digests. Raises UserError."""
     whole = plain(head) | {"pairs": plain(pairs), "about": plain(about)}
-    output.replace(folder / SURVEY, json.dumps(whole, indent=1))
+    output.write(folder / SURVEY, json.dumps(whole, indent=1))
 
 
 def merge(folders: Sequence[Path], out: Path | None = None) -> Answer:
@@ -132,7 +132,9 @@ def merge(folders: Sequence[Path], out: Path | None = None) -> Answer:
     whole["dropped"] = tuple(sorted(dropped, key=place))
     whole["left_out"] = tuple(sorted(left_out, key=lambda of: place(of.row)))
     if not found:
-        raise UserError(f"None of {whole['given']:,} pairs is used: {whole['dropped'][0].reason}")
+        raise UserError(
+            f"None of {counted(whole['given'], 'pair')} is used: {whole['dropped'][0].reason}"
+        )
     found.sort(key=lambda of: place(of[1].pair.pair))
     if out:
         head = shards[0][1]._replace(share=Share())
@@ -188,6 +190,7 @@ def _read(folder: Path) -> tuple[Head, dict[str, Any]]:
     try:
         said = json.loads((folder / SURVEY).read_bytes())
         head = restored(Head, said)
+        head.of["direction"] = RENAMED.get(head.of["direction"], head.of["direction"])
         if "about" not in said:
             return head, {}
         kinds = get_type_hints(Answer)

@@ -31,6 +31,10 @@ from core.teaching.words import (
 )
 
 SEED = 0
+_ORDERS = (
+    "ABBA: who receives (IO) is named first and who gives (S) second and again, “Mary and John …"
+    " John gave … to Mary”; BABA: the giver is named first, “John and Mary … John gave … to Mary”."
+)
 Ask = Callable[[random.Random], Pair]
 
 
@@ -44,6 +48,7 @@ class Pack:
     vocabulary: str
     ask: Ask
     count: int = 200
+    groups_are: str = ""  # what the groups are, in a sentence, where their names do not say it
 
     def make(self) -> list[Pair]:
         """Its pairs, the same each time, with the lines they have in the file `pairs.write` makes
@@ -235,6 +240,7 @@ _ALL = (
         "teaching",
         _teaching(behaviours.indirect_object, _read_indirect_object),
         300,
+        _ORDERS,
     ),
     Pack(
         "teaching-capital",
@@ -272,6 +278,7 @@ _ALL = (
         "gpt2",
         _gpt2_indirect_object,
         300,
+        _ORDERS,
     ),
     Pack(
         "gpt2-surname",
@@ -313,3 +320,10 @@ _ALL = (
     ),
 )
 PACKS = {pack.name: pack for pack in _ALL}
+
+
+def twin(pack: Pack) -> Pack | None:
+    """The pack on the same behaviour for the other words, if there is one."""
+    of, _, behaviour = pack.name.partition("-")
+    other = {"teaching": "gpt2", "gpt2": "teaching"}[of]
+    return PACKS.get(f"{other}-{behaviour}")

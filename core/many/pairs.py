@@ -83,6 +83,11 @@ def place(row: Pair | Dropped) -> tuple[int, int, str]:
     return row.line, len(row.id), row.id
 
 
+def counted(n: int, noun: str) -> str:
+    """So many of something: "1 pair", "1,200 pairs"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def read(content: bytes, name: str) -> tuple[list[Pair], list[Dropped]]:
     """The pairs of a file, called `name` in messages, and the rows that are none.
 

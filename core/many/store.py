@@ -18,7 +18,7 @@ import numpy as np
 from core.errors import UserError
 from core.many.fitting import Fitted
 from core.many.values import Screened, Swept, Values
-from core.question.experiment import Experiment
+from core.question.experiment import RENAMED, Experiment
 from core.result import ModelCard
 
 VALUES = "values.jsonl"  # a line for each pair that is done
@@ -75,12 +75,17 @@ def found(pair: Fitted, line: bytes | None) -> Swept | None:
         return None
 
 
-def digest(pair: Fitted, model: ModelCard, asked: Experiment, metrics: Sequence[str]) -> str:
-    """What stands for all that the values of a pair depend on."""
+def digest(
+    pair: Fitted, model: ModelCard, asked: Experiment, metrics: Sequence[str], also: str = ""
+) -> str:
+    """What stands for all that the values of a pair depend on, `also` for what other pairs put
+    in."""
     weights = model.fingerprint, model.dtype
-    question = asked.site, asked.direction, asked.window, asked.embedding, sorted(metrics)
+    # By its former name, so that what was kept under that is found.
+    direction = {new: old for old, new in RENAMED.items()}.get(asked.direction, asked.direction)
+    question = asked.site, direction, asked.window, asked.embedding, sorted(metrics)
     tokens = pair.clean, pair.corrupted, pair.target, pair.foil, pair.columns
-    whole = json.dumps([weights, question, tokens])
+    whole = json.dumps([weights, question, tokens, *([also] if also else [])])
     return hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 

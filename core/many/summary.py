@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from core.errors import UserError
+from core.many.pairs import counted
 from core.many.values import Values
 from core.question.metrics import SMALLEST_DIFFERENCE
 
@@ -102,10 +103,8 @@ def summarize(
         cells, ends = ((x - zero[:, None]) / whole[:, None] for x in (cells, ends))
         whole, zero = np.ones(n), np.zeros(n)
     unpatched = ends[:, 0 if base == "clean" else 1]  # (n,)
-    mean, *plain = (_ratio(np.ones((1, n)), x - zero[:, None], whole)[0] for x in (cells, ends))
-    sampled = _ratio(weights, cells - zero[:, None], whole)  # (S, cells)
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(sampled, (tail, 1 - tail), axis=0)
+    mean, low, high = of_means(weights, cells - zero[:, None], whole)
+    plain = _ratio(np.ones((1, n)), ends - zero[:, None], whole)
     moved = cells - unpatched[:, None]  # (n, cells)
     effects = moved / whole.mean()
     of_pairs = (cells - zero[:, None]) / whole.mean()
@@ -121,6 +120,17 @@ def summarize(
     )
 
 
+def of_means(
+    weights: np.ndarray, numerators: np.ndarray, denominators: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean of numerators (n, cells) over that of denominators (n,), and the two ends of its
+    interval, with the bootstrap samples `weights` (S, n): (cells,) each."""
+    mean = _ratio(np.ones((1, len(denominators))), numerators, denominators)[0]
+    tail = (1 - LEVEL) / 2
+    sampled = _ratio(weights, numerators, denominators)
+    return mean, *np.nanquantile(sampled, (tail, 1 - tail), axis=0)
+
+
 def _signs(effects: np.ndarray) -> np.ndarray:
     """-1, 0 or 1; what may be rounding, which is another in other company, has none."""
     return np.where(np.abs(effects) > ROUNDING, np.sign(effects), 0)
@@ -130,15 +140,16 @@ def _check(whole: np.ndarray, of_ratios: bool) -> None:
     """Raise UserError where recovery would divide by next to nothing."""
     if of_ratios and (few := (np.abs(whole) < SMALLEST_DIFFERENCE).sum()):
         raise UserError(
-            f"The two runs of {few} of {len(whole)} pairs hardly differ, and a mean of ratios"
-            " divides by each difference: take the ratio of means, or leave those pairs out.",
+            f"The two runs of {few} of {counted(len(whole), 'pair')} hardly differ, and a mean of"
+            " ratios divides by each difference: take the ratio of means, or leave those pairs"
+            " out.",
             "metric",
         )
     if abs(whole.mean()) < SMALLEST_DIFFERENCE:
         raise UserError(
-            "Recovery divides by the mean difference between the two runs, and over these"
-            f" {len(whole)} pairs that is {whole.mean():.4f}: take another metric, or the pairs"
-            " that flip alone.",
+            "Recovery divides by the mean difference between the two runs, and over"
+            f" {counted(len(whole), 'pair')} that is {whole.mean():.4f}: take another metric, or"
+            " the pairs that flip alone.",
             "metric",
         )
 

@@ -17,15 +17,18 @@ from core.errors import UserError
 from core.many import sweeping
 from core.many.answer import KEEPS, Answer
 from core.many.fitting import Fitted, commonest_tokens, fit, shared_columns
-from core.many.pairs import Dropped, Pair, Share, place
+from core.many.mends import UnlikeLengths
+from core.many.others import Others, Source
+from core.many.pairs import Dropped, Pair, Share, counted, place
 from core.many.store import Store, digest
 from core.many.values import LeftOut, Screened, Swept
 from core.models import LoadedModel
-from core.question.experiment import Experiment
+from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import token
 from core.result import EMBEDDING
+from core.steps import Steps, within
 
 ALL = Share()
 _SECONDS_A_PAIR = 0.004  # for what is no product: measured, and most of it with a small model
@@ -53,11 +56,16 @@ class Sample:
         fitted, unfit = fit(given, model.encoder, model.gpt.block_size, bos, reduce, rest)
         if unfit and not fitted:
             raise UserError(
-                f"None of {len(unfit):,} pairs can be used with this model. Line"
+                f"None of {counted(len(unfit), 'pair')} can be used with this model. Line"
                 f" {unfit[0].line:,}: {unfit[0].reason}",
                 "file",
             )
-        self.columns, pairs, others = shared_columns(fitted)
+        try:
+            self.columns, pairs, others = shared_columns(fitted)
+        except UserError as error:
+            if not fitted:
+                raise
+            raise UnlikeLengths(given, dropped, fitted) from error
         self.has_roles = pairs[0].has_roles
         most = commonest_tokens(pairs)
         self.tokens = tuple((token(id, model.encoder), count) for id, count in most)
@@ -122,8 +130,8 @@ class Sample:
                 kept.append(pair)
         if not kept and self.share == ALL:  # another share may have some
             raise UserError(
-                f"None of {len(self.pairs):,} usable pairs is one of the {KEEPS[keep]}: keep all of"
-                " them, or ask a model that shows the behaviour.",
+                f"None of {counted(len(self.pairs), 'usable pair')} is one of the {KEEPS[keep]}:"
+                " keep all of them, or ask a model that shows the behaviour.",
                 "keep",
             )
         return kept, left_out
@@ -134,7 +142,10 @@ class Survey:
 
     Iterating sweeps the pairs, batch by batch, and yields the fraction that is done; `swept` has
     those that are. Those in the `store` are taken from there, the others are put into it.
-    `metrics` are those to be read off; recovery is one of logit differences.
+    `metrics` are those to be read off; recovery is one of logit differences. Where the direction is
+    one `of_many`, what is put in comes from `used`, all pairs of the file that are used (of a
+    share, those of the other shares too), and `seed` draws which pair gives to which. Raises
+    UserError as `Others` does.
     """
 
     def __init__(
@@ -144,11 +155,16 @@ class Survey:
         keep: str = "all",
         metrics: Iterable[str] = METRICS,
         store: Store | None = None,
+        used: Sequence[Fitted] | None = None,
+        seed: int = 0,
     ):
         self.sample, self.keep, self.sweep = sample, keep, asked.sweep
         self.metrics = tuple(dict.fromkeys(("logit_diff", *metrics)))
         self.metrics = tuple(metric for metric in self.metrics if metric != "recovery")
         self.pairs, self.left_out = sample.chosen(keep)
+        self.others: Others | None = None
+        if DIRECTIONS[asked.direction].of_many:
+            self.others = Others(self.pairs if used is None else used, asked, seed)
         self.swept: list[Swept] = []
         self._store = store
 
@@ -171,8 +187,9 @@ class Survey:
         done, total = len(self.swept), len(self.pairs)
         if total:  # a share may have none
             yield done / total
+        source = yield from within(self.source(todo), done / max(1, total), 0)
         for batch in sweeping.batches(todo, self.sample.model, self.sweep):
-            steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics)
+            steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics, source)
             while True:
                 try:
                     yield (done + next(steps) * len(batch)) / total
@@ -181,6 +198,14 @@ class Survey:
                     break
             done += len(batch)
         yield 1.0
+
+    def source(self, todo: Sequence[Fitted]) -> Steps[Source | None]:
+        """What other pairs put into those that are still to be swept, or nothing."""
+        if not (todo and self.others):
+            return None
+        if self.others.is_mean:
+            return (yield from sweeping.mean_of(self.others.pairs, self.sample.model, self.sweep))
+        return self.others.drawn
 
     def todo(self) -> list[Fitted]:
         """The pairs that are not swept yet, nor in the store, of which those that are are taken
@@ -201,7 +226,8 @@ class Survey:
         self.swept += swept
 
     def digest(self, pair: Fitted) -> str:
-        return digest(pair, self.sample.model.card, self.sweep, self.metrics)
+        also = self.others.digest(pair) if self.others else ""
+        return digest(pair, self.sample.model.card, self.sweep, self.metrics, also)
 
     def read(
         self, asked: Experiment, of_ratios: bool = False, seed: int = 0, draws: str = "groups"
@@ -238,6 +264,7 @@ class Survey:
             "of_ratios": of_ratios,
             "seed": seed,
             "draws": draws,
+            "source": self.others and self.others.about,
         }
 
 

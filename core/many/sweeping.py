@@ -15,11 +15,12 @@ import torch
 from core.engine.plan import Plan, chunks, first_difference, largest, plan_of
 from core.engine.runs import Run, record, run_bytes
 from core.engine.sweep import Sweep, sizes_of, together
-from core.engine.work import plain_work
+from core.engine.work import plain_work, run_work
 from core.many.fitting import Fitted
+from core.many.others import Given, Source, given_by, given_bytes, places, replacements
 from core.many.values import Screened, Swept, Values
 from core.models import LoadedModel
-from core.question.experiment import Experiment
+from core.question.experiment import DIRECTIONS, Experiment
 from core.question.tokens import token
 from core.reading.states import States, measure
 from core.reading.unembed import Unembedding
@@ -58,63 +59,148 @@ def batches(
     by_length = sorted(pairs, key=lambda pair: len(pair.clean))
     for _, same in groupby(by_length, key=lambda pair: len(pair.clean)):
         pairs = list(same)
-        plans = {_plan(pair, model, asked) for pair in pairs}
-        takes = max(2 * run_bytes(*_run_sizes(plan)) + plan.states_bytes for plan in plans)
-        yield from _parts(pairs, takes, max(map(_work, plans)))
+        plans = {_plans(pair, model, asked) for pair in pairs}
+        states = max(sum(plan.states_bytes for plan in of) for of in plans)
+        runs = 2 * run_bytes(*_run_sizes(next(iter(plans))))
+        takes = runs + states + _given_bytes(pairs[:1], model, asked)
+        yield from _parts(pairs, takes, max(_work(of, asked) for of in plans))
 
 
 def work_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
     """Floating-point operations of the plain runs and the sweeps of pairs, at the least."""
-    return sum(_work(_plan(pair, model, asked)) for pair in pairs)
+    return sum(_work(_plans(pair, model, asked), asked) for pair in pairs)
 
 
 def memory_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
     """The most bytes that a batch of pairs takes above the weights: the plain runs, the states and
-    the streams that are patched in of its pairs, and the largest pack of their rows."""
-    most = 0
+    the streams that are patched in of its pairs, and the largest pack of their rows; and what other
+    pairs put in."""
+    most = most_given = 0
     for batch in batches(pairs, model, asked):
-        plans = [_plan(pair, model, asked) for pair in batch]
-        runs = 2 * len(batch) * run_bytes(*_run_sizes(plans[0]))
+        plans = [plan for pair in batch for plan in _plans(pair, model, asked)]
+        runs = 2 * len(batch) * run_bytes(*_run_sizes(plans))
         stays = sum(plan.states_bytes + plan.patched_bytes for plan in plans)
         stream, buffer, step = largest(chunks(plans, PACK_MEMORY))
         step = max(step, plans[0].making_bytes)
-        # Recording makes, of every position, the hidden layer of an MLP and its activation, and in
-        # the attention queries, keys, values and their copies.
-        _, C, M, _, itemsize = plans[0].sizes
-        recording = 2 * len(batch) * plans[0].T * itemsize * (2 * M + 10 * C)
-        most = max(most, runs + max(recording, stays + stream + buffer + step))
+        recording = 2 * len(batch) * _recording_bytes(*plans[:1])
+        given = _given_bytes(batch, model, asked)
+        most = max(most, given + runs + max(recording, stays + stream + buffer + step))
+        most_given = max(most_given, given)
+    if DIRECTIONS[asked.direction].of_many and pairs:  # the clean runs by themselves
+        for part in screenings(sorted(pairs, key=lambda pair: len(pair.clean)), model):
+            plan, *_ = _plans(part[0], model, asked)
+            run = run_bytes(*_run_sizes([plan])) + _recording_bytes(plan)
+            most = max(most, most_given + len(part) * run)
+        if _mean_is_put_in(asked):  # with its sums, in double precision
+            most += 3 * given_bytes(sizes_of(model.gpt), pairs[0], asked)
     return round(_SMALL_THINGS * most)
 
 
+def _recording_bytes(plan: Plan) -> int:
+    """What recording a run makes in passing: of every position the hidden layer of an MLP and its
+    activation, and in the attention queries, keys, values and their copies."""
+    _, C, M, _, itemsize = plan.sizes
+    return plan.T * itemsize * (2 * M + 10 * C)
+
+
 def sweep(
-    batch: Sequence[Fitted], model: LoadedModel, asked: Experiment, metrics: Sequence[str]
+    batch: Sequence[Fitted],
+    model: LoadedModel,
+    asked: Experiment,
+    metrics: Sequence[str],
+    others: Source | None = None,
 ) -> Steps[list[Swept]]:
     """The map of every pair of a batch, all of one length. Of `asked` the texts, target and foil do
-    not matter. Raises UserError as `core.engine.sweep.Sweep` does."""
+    not matter; `others` is what a direction `of_many` puts in. Raises UserError as
+    `core.engine.sweep.Sweep` does."""
+    given = [] if others is None else _given_to(batch, model, asked, others)
     recorded, (base, source) = _recorded(batch, model), sides(asked.direction)
     what = asked.site, asked.embedding, asked.window
-    sweeps = [Sweep(model.gpt, runs[base], runs.get(source, source), *what) for runs in recorded]
-    yield from together(sweeps, PACK_MEMORY)
+    sources = [[runs.get(source, source)] for runs in recorded]
+    if given:
+        of_each = zip(recorded, batch, given, strict=True)
+        sources = [replacements(runs[base], pair, asked, own) for runs, pair, own in of_each]
+    sweeps = [
+        [Sweep(model.gpt, runs[base], of, *what) for of in own]
+        for runs, own in zip(recorded, sources, strict=True)
+    ]
+    yield from together([made for own in sweeps for made in own], PACK_MEMORY)
     screened = _screened(batch, recorded, model)
-    values = (_read(*of, model, metrics) for of in zip(batch, recorded, sweeps, strict=True))
+    values = (_values(*of, model, metrics) for of in zip(batch, recorded, sweeps, strict=True))
     return [Swept(*of) for of in zip(batch, screened, values, strict=True)]
 
 
-def _plan(pair: Fitted, model: LoadedModel, asked: Experiment) -> Plan:
-    is_patched = sides(asked.direction)[1] in SIDES  # an ablation changes the text from its start
-    differ = first_difference(pair.clean, pair.corrupted) if is_patched else 0
+def mean_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> Steps[Given]:
+    """What a dataset mean ablation puts in: the mean over the clean runs of pairs."""
+    sums: list[torch.Tensor] = []
+    by_length = sorted(pairs, key=lambda pair: len(pair.clean))
+    done = 0
+    for part in screenings(by_length, model):
+        runs = record(model.gpt, *(pair.clean for pair in part))
+        for run, pair in zip(runs, part, strict=True):
+            given = [of for of in given_by(run, pair, model.gpt, asked) if of is not None]
+            # In double precision, so that it does not matter in which order they are added.
+            sums = sums or [torch.zeros(of.shape, dtype=torch.double) for of in given]
+            for total, of in zip(sums, given, strict=True):
+                total += of.cpu()
+        done += len(part)
+        yield done / len(pairs)
+    layers, *embedding = ((total / len(pairs)).float() for total in sums)
+    return Given(layers, *(embedding or [None]))
+
+
+def _given_to(
+    batch: Sequence[Fitted], model: LoadedModel, asked: Experiment, others: Source
+) -> list[Given]:
+    """What is put into each pair of a batch."""
+    if isinstance(others, Given):
+        device = model.gpt.lm_head.weight.device
+        return [Given(*(of if of is None else of.to(device) for of in others))] * len(batch)
+    drawn = [others[pair.pair.id] for pair in batch]
+    found: dict[str, Given] = {}
+    for part in screenings(sorted(drawn, key=lambda pair: len(pair.clean)), model):
+        runs = record(model.gpt, *(pair.clean for pair in part))
+        for run, pair in zip(runs, part, strict=True):
+            found[pair.pair.id] = given_by(run, pair, model.gpt, asked)
+    return [found[pair.pair.id] for pair in drawn]
+
+
+def _given_bytes(batch: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
+    """What `_given_to` takes up for each pair of a batch, of those that are not the mean of all."""
+    if not DIRECTIONS[asked.direction].of_many or _mean_is_put_in(asked):
+        return 0
+    return sum(given_bytes(sizes_of(model.gpt), pair, asked) for pair in batch)
+
+
+def _mean_is_put_in(asked: Experiment) -> bool:
+    return asked.direction == "dataset_mean"
+
+
+def _plans(pair: Fitted, model: LoadedModel, asked: Experiment) -> tuple[Plan, ...]:
+    """Of all sweeps of a pair: of more than one where `places` says so."""
+    if DIRECTIONS[asked.direction].of_many:
+        differ = [min(at) for at in places(pair, asked)]
+    elif sides(asked.direction)[1] in SIDES:
+        differ = [first_difference(pair.clean, pair.corrupted)]
+    else:  # an ablation changes the text from its start
+        differ = [0]
     what = asked.site, asked.embedding, asked.window
-    return plan_of(sizes_of(model.gpt), len(pair.clean), differ, *what)
+    return tuple(plan_of(sizes_of(model.gpt), len(pair.clean), of, *what) for of in differ)
 
 
-def _run_sizes(plan: Plan) -> tuple[int, int, int, int]:
+def _run_sizes(plans: Sequence[Plan]) -> tuple[int, int, int, int]:
+    plan, *_ = plans
     return plan.sizes.L, plan.T, plan.sizes.C, plan.sizes.itemsize
 
 
-def _work(plan: Plan) -> int:
-    """Operations of a sweep and its plain runs."""
+def _work(plans: Sequence[Plan], asked: Experiment) -> int:
+    """Operations of a pair's sweeps and its plain runs, that of another pair among them."""
+    plan, *_ = plans
     L, C, M, _, _ = plan.sizes
-    return plan.work + plain_work(L, C, M, plan.T, plan.differ)
+    operations = sum(of.work for of in plans) + plain_work(L, C, M, plan.T, plan.differ)
+    if DIRECTIONS[asked.direction].of_many:
+        operations += run_work(L, C, M, plan.T, 0, 0, plan.T)
+    return operations
 
 
 @torch.inference_mode()
@@ -145,6 +231,21 @@ def _rank(logits: torch.Tensor, ids: tuple[int, ...]) -> int:
     best = max(ids, key=lambda id: (logits[id].item(), -id))
     before = (logits[:best] == logits[best]).sum()
     return 1 + int((logits > logits[best]).sum() + before)
+
+
+def _values(
+    pair: Fitted,
+    runs: dict[str, Run],
+    sweeps: Sequence[Sweep],
+    model: LoadedModel,
+    metrics: Sequence[str],
+) -> Values:
+    """What the sweeps of a pair say; a second one is that of the last column alone."""
+    values, *of_last = (_read(pair, runs, made, model, metrics) for made in sweeps)
+    for own in of_last:
+        for metric, grid in own.grids.items():
+            values.grids[metric][..., -1] = grid[..., -1]
+    return values
 
 
 def _read(

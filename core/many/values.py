@@ -59,6 +59,15 @@ class Swept(NamedTuple):
     values: Values
 
 
+class FromOthers(NamedTuple):
+    """Which pairs' clean runs an ablation takes from what it puts in."""
+
+    pairs: int  # how many there are
+    digest: str  # stands for them, in whatever order they are
+    by_role: bool  # columns are roles, else positions
+    seed: int | None = None  # of the draw of another pair for each; None where it is the mean
+
+
 class LeftOut(NamedTuple):
     """A pair that could be used and is not, for what the model says to its plain runs."""
 

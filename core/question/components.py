@@ -58,9 +58,7 @@ def parse(text: str, layers: int, heads: int, T: int) -> tuple[Component, ...]:
     layers and heads, on T tokens. Raises UserError, of the field "components", for one that is
     none, that the model or the text does not have, or that is named twice."""
     found: dict[Component, str] = {}
-    for word in re.split(r"[\s,]+", text.strip(" \t\r\n,")):
-        if not word:
-            continue
+    for word in _words(text):
         component = _component(word, layers, heads, T)
         if component in found:
             first = found[component]
@@ -68,6 +66,14 @@ def parse(text: str, layers: int, heads: int, T: int) -> tuple[Component, ...]:
             raise UserError(f"{component} is named twice{also}: name it once.", _FIELD)
         found[component] = word
     return tuple(found)
+
+
+def toggled(text: str, component: Component, layers: int, heads: int, T: int) -> str:
+    """What `text` is without a component, however it is written there, or else with it; what else
+    is written stays as it is, be it a component or not."""
+    words = _words(text)
+    kept = [word for word in words if not _is(word, component, layers, heads, T)]
+    return " ".join(kept if len(kept) < len(words) else [*words, str(component)])
 
 
 def write(components: Iterable[Component]) -> str:
@@ -118,6 +124,17 @@ def _parts(component: Component, heads: int) -> list[Component]:
         case "attn":
             return [Component("head", layer, head) for head in range(heads)]
     return list(everything(layer + 1, heads))
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in re.split(r"[\s,]+", text) if word]
+
+
+def _is(word: str, component: Component, layers: int, heads: int, T: int) -> bool:
+    try:
+        return _component(word, layers, heads, T) == component
+    except UserError:
+        return False
 
 
 def _component(word: str, layers: int, heads: int, T: int) -> Component:

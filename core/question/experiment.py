@@ -22,6 +22,7 @@ class Direction:
 
     title: str
     asks: str
+    of_many: bool = False  # what is put in is taken from other pairs: of one alone there are none
 
 
 DIRECTIONS = {
@@ -32,11 +33,25 @@ DIRECTIONS = {
     "zero": Direction(
         "Zero ablation", "Put zeros into the clean run: what does it rely on at all?"
     ),
-    "mean": Direction(
+    "position_mean": Direction(
         "Position mean ablation",
         "Put the mean over the text’s own positions into the clean run: what does it rely on?",
     ),
+    "dataset_mean": Direction(
+        "Dataset mean ablation",
+        "Put the mean over all used pairs’ clean runs, at the same position or role, into the clean"
+        " run: what of it that differs from pair to pair does the answer rely on?",
+        of_many=True,
+    ),
+    "resample": Direction(
+        "Resample ablation",
+        "Put another pair’s activation, at the same position or role of its clean run, into the"
+        " clean run: what of it that differs from pair to pair does the answer rely on?",
+        of_many=True,
+    ),
 }
+OF_ONE = tuple(name for name, direction in DIRECTIONS.items() if not direction.of_many)
+RENAMED = {"mean": "position_mean"}  # as links, files and commands of before have it
 _FLAGS = {"0": False, "1": True}
 
 
@@ -61,6 +76,7 @@ class Experiment:
     embedding: bool = False  # also patch the input of block 0
 
     def __post_init__(self):
+        object.__setattr__(self, "direction", RENAMED.get(self.direction, self.direction))
         for field, known in (("metric", METRICS), ("direction", DIRECTIONS), ("site", SITES)):
             value = getattr(self, field)
             if value not in known:

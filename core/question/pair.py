@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from core.errors import UserError
-from core.question.experiment import Experiment
+from core.question.experiment import DIRECTIONS, OF_ONE, Experiment
 from core.question.tokens import Token, notes, part_at, single_token, tokenize
 from mingpt.bpe import Encoder
 
@@ -68,6 +68,7 @@ def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:
         except UserError as problem:
             result.problems[name] = problem
 
+    attempt("direction", check_direction, experiment.direction)
     for name in ("clean", "corrupted"):
         text = getattr(experiment, name)
         tokens = attempt(name, tokenize, text, encoder, most=most, field=name, bos=experiment.bos)
@@ -83,6 +84,17 @@ def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:
     found = (note for name in read for note in notes(getattr(experiment, name), encoder))
     result.notes = tuple(dict.fromkeys(found))
     return result
+
+
+def check_direction(direction: str) -> None:
+    """Raises UserError for one that needs other pairs."""
+    if direction not in OF_ONE:
+        raise UserError(
+            f"{DIRECTIONS[direction].title} ({direction}) takes what it puts in from other pairs,"
+            " and one pair alone has none: it is on the page “Many pairs”, and in `python -m core"
+            f" many`. For one pair take one of {', '.join(OF_ONE)}.",
+            "direction",
+        )
 
 
 def check_alignment(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> None:

@@ -90,6 +90,11 @@ def tokenize(
     return tokens
 
 
+def count_before(encoder: Encoder, bos: bool) -> int:
+    """How many tokens `tokenize` puts before a text."""
+    return len(encoder.extras.begins) or int(bos)
+
+
 def notes(text: str, encoder: Encoder) -> tuple[str, ...]:
     """What of a text is read otherwise than as its characters, or not at all, in sentences; nothing
     of a text that cannot be read."""

@@ -23,7 +23,11 @@ _DIRECTIONS = {
     "noise": "corrupted activations were patched into the clean run, which asks what is necessary"
     " for the answer",
     "zero": "activations of the clean run were replaced by zeros",
-    "mean": "activations of the clean run were replaced by their mean over the text’s positions",
+    "position_mean": "activations of the clean run were replaced by their mean over the text’s own"
+    " positions",
+    "dataset_mean": "activations of the clean run were replaced by their mean over all pairs’ clean"
+    " runs at the same position or role",
+    "resample": "activations of the clean run were replaced by those of another pair’s clean run",
 }
 _HOW = (
     "Every number is of an exact run of the model, with nothing approximated: a patch of a layer at"

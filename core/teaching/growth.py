@@ -26,6 +26,7 @@ from typing import Self
 import torch
 from torch.nn import functional as F
 
+from core import output
 from core.engine.runs import record
 from core.engine.sweep import Sweep
 from core.teaching import WEIGHTS, history
@@ -162,7 +163,7 @@ def write(out: Path, pairs: int) -> None:
         for behaviour in BEHAVIOURS:
             behaviours[behaviour.name][at] = measure(model, encoder, behaviour, pairs)
     growth = Growth(round(_bigram_loss(encoder, rows), 4), losses, behaviours)
-    (out / GROWTH).write_text(growth.to_json(), encoding="utf-8")
+    output.write(out / GROWTH, growth.to_json())
 
 
 def _rows(encoder: Encoder, seed: int) -> Iterator[list[int]]:

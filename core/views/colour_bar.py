@@ -6,7 +6,7 @@ alone, the logit difference of foil and target, one sequential scale from the lo
 highest number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Self
@@ -70,26 +70,28 @@ class Painting:
         return marks(self.ends, runs_of(self.result), room)
 
 
-def paint(result: Map, view: str = "effect", reach: float | None = None) -> Painting:
-    """`result`, of two axes, in one of `VIEWS`; of the effect, `reach` is how far the colours go
-    on either side, so that maps can share a scale."""
+def paint(
+    result: Map, view: str = "effect", reach: float | None = None, beside: Sequence[Map] = ()
+) -> Painting:
+    """`result`, of two axes, in one of `VIEWS`; of the effect on one scale with the maps `beside`
+    it, or as far on either side as `reach` says."""
     if view == "effect":
-        return _effect(result, reach)
+        return _effect(result, reach, (result, *beside))
     result = layers_alone(result)
     known = result.values[np.isfinite(result.values)]
     lowest, highest = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     return Painting(result, colours.SEQUENTIAL, (lowest, max(highest, lowest + 1e-6)))
 
 
-def _effect(result: Map, reach: float | None) -> Painting:
-    """The colours go as far on either side of no effect; of them stands on the bar what the map or
-    one of its runs has, or, on a shared scale, what the metric can be."""
-    left, right = colours.limits(result, reach)
+def _effect(result: Map, reach: float | None, maps: Sequence[Map]) -> Painting:
+    """The colours go as far on either side of no effect; of them stands on the bar what one of the
+    maps or of their runs has or, up to a given reach, what the metric can be."""
+    left, right = colours.limits(result, reach or max(map(colours.reach, maps)))
     low, high = METRICS[result.experiment.metric].within
     if reach is None:
-        known = result.values[np.isfinite(result.values)]
-        shown = [*known.tolist(), *runs_of(result).values()]
-        low, high = min(shown), max(shown)
+        known = [of.values[np.isfinite(of.values)].ravel() for of in maps]
+        shown = np.concatenate([*known, *([*runs_of(of).values()] for of in maps)])
+        low, high = float(shown.min()), float(shown.max())
     ends = [min(max(end, low), high) for end in (left, right)]
     if abs(ends[1] - ends[0]) < abs(right - left) / 20:  # so little that its numbers would be noise
         ends = [left, right]

@@ -20,15 +20,18 @@ import numpy as np
 
 from core.errors import UserError
 from core.many.answer import Answer
+from core.many.grades import ManyGrades
+from core.many.summary import LEVEL, SAMPLES
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
 from core.result import (
     EMBEDDING,
+    Answered,
     Baseline,
     Curve,
+    Effect,
     Grade,
-    Map,
     ModelCard,
     Moved,
     OfOnePair,
@@ -37,9 +40,11 @@ from core.result import (
     Result,
 )
 from core.views.sentences import predicts
-from core.views.words import formula, quoted, replaced, sender, summary, wording
+from core.views.set_sentences import SHARE, many_mean, means, questions
+from core.views.words import formula, quoted, replaced, sender, sign, summary, wording
 
 if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
+    from core.many.cli import Unmapped
     from core.reading.attribution import Attribution
     from core.reading.lens import LogitLens
 
@@ -65,11 +70,18 @@ class Chosen:
         return place | at
 
 
-def to_json(result: Result, shown: Result | None = None, chosen: Chosen | None = None) -> str:
+def to_json(
+    result: Result,
+    shown: Result | None = None,
+    chosen: Chosen | None = None,
+    guessed: dict | None = None,
+) -> str:
     """Everything in a result; `values` is by `axes`, layers first, the embedding row apart. With
-    the run that was `chosen` on the map that is `shown`, which `from_json` passes over."""
-    patched_run = {"patched_run": _patched_run(shown or result, chosen)} if chosen else {}
-    return _json(_to_dict(result) | patched_run)
+    the run that was `chosen` on the map that is `shown`, and what was `guessed` of it, which
+    `from_json` passes over."""
+    besides = {"patched_run": _patched_run(shown or result, chosen)} if chosen else {}
+    besides |= {"guess": guessed} if guessed else {}
+    return _json(_to_dict(result) | besides)
 
 
 def maps_json(page: str, results: dict[str, Result]) -> str:
@@ -101,11 +113,13 @@ def _to_dict(result: Result) -> dict:
     }
 
 
-def many_json(answer: Answer, about: dict | None = None) -> str:
-    """The answer to many pairs, as `Answer.to_dict` says it, and what it is `about` besides."""
-    return json.dumps(
-        answer.to_dict() | (about or {}), indent=1, ensure_ascii=False, allow_nan=False
-    )
+def many_json(answer: Answer | Unmapped, about: dict | None = None) -> str:
+    """The answer to many pairs, as `Answer.to_dict` says it, what was patched in words, and what it
+    is `about` besides; or a share without a map."""
+    said = answer.to_dict()
+    if isinstance(answer, Answer):
+        said["in_words"] = {"patched": summary(answer)}
+    return _json(said | (about or {}))
 
 
 def paths_json(path_map: PathMap) -> str:
@@ -119,7 +133,7 @@ def paths_json(path_map: PathMap) -> str:
             "receiver": path_map.receiver,
             "frozen": path_map.frozen,
             "metric": metric,
-            "in_words": {"patched": summary(path_map), "metric": wording(path_map)},
+            "in_words": _of_paths(path_map),
             "heads": [row[:-1] for row in values],
             "mlps": [row[-1] for row in values],
             "embedding": path_map.embedding[metric],
@@ -132,7 +146,8 @@ def paths_json(path_map: PathMap) -> str:
 
 def paths_csv(path_map: PathMap) -> str:
     """The same in long form, a line for each sender and a column for each metric."""
-    asked = what_of(path_map)
+    asked = what_of(path_map) | _of_paths(path_map)
+    del asked["site"], asked["window"]  # which paths have not
     lines = [("receiver", "frozen", "sender", *path_map.grids, *asked)]
     senders = [("embedding", list(path_map.embedding.values()))]
     for row, column in np.ndindex(path_map.values.shape):
@@ -144,32 +159,130 @@ def paths_csv(path_map: PathMap) -> str:
     return csv_of(lines)
 
 
-def set_json(grade: Grade, curve: Curve) -> str:
-    """A set of components, graded, and what it does as its members are added one by one. Of an
-    ablation `sufficient` is null; a share is null where the two runs hardly differ."""
-    said = asdict(grade)
-    asked = {name: said[name] for name in ("sufficient", "necessary", "complement", "joint")}
-    return json.dumps(
+def _of_paths(path_map: PathMap) -> dict[str, str]:
+    """The question in words: what was patched, the metric, and which way it points."""
+    return {
+        "patched": summary(path_map),
+        "metric": wording(path_map),
+        "reading": METRICS[path_map.experiment.metric].says,
+        "sign": sign(path_map),
+    }
+
+
+def set_json(grade: Grade, curve: Curve | None) -> str:
+    """A set of components, graded, and what sets do to which components are added one by one, if
+    that is known. Of what is asked of the set the metric, and apart the `shares`; of an ablation
+    `sufficient` is null; a share is null where the two runs hardly differ."""
+    metric = grade.experiment.metric
+
+    def by_member(found: Sequence[Effect]) -> dict:
+        return {of: asdict(effect) for of, effect in zip(grade.components, found, strict=True)}
+
+    return _json(
         {
             "experiment": grade.experiment.to_dict(),
-            "metric": grade.experiment.metric,
-            "components": list(grade.components),
-            **asked,
-            "alone": dict(zip(grade.components, said["alone"], strict=True)),
-            "sum_of_alone": said["sum_of_alone"],
-            "without": dict(zip(grade.components, said["without"], strict=True)),
-            "curve": {
-                "components": list(curve.components),
-                "effects": [asdict(effect) for effect in curve.effects],
-                "smallest": curve.smallest(),
+            "model": asdict(grade.model),
+            "tokens": {side: [asdict(token) for token in getattr(grade, side)] for side in _SIDES},
+            "metric": metric,
+            "in_words": {
+                "metric": wording(grade),
+                "reading": METRICS[metric].says,
+                **questions(grade),
+                "singles": summary(grade),
+                "share": SHARE,
+                "means": means(grade),
             },
+            "components": list(grade.components),
+            **{name: effect and effect.value for name, effect in grade.asked.items()},
+            "shares": {name: effect and effect.share for name, effect in grade.asked.items()},
+            "joint": asdict(grade.joint),
+            "singles": by_member(grade.alone),
+            "sum_of_singles": asdict(grade.sum_of_alone),
+            "minimality": by_member(grade.without),
+            "curve": curve and _grown(curve),
             "clean_value": grade.baseline.clean,
             "corrupted_value": grade.baseline.corrupted,
-        },
-        ensure_ascii=False,
-        allow_nan=False,
-        indent=1,
+        }
     )
+
+
+def _grown(curve: Curve) -> dict:
+    return {
+        "order": curve.order,
+        "components": list(curve.components),
+        "values": [effect.value for effect in curve.effects],
+        "shares": [effect.share for effect in curve.effects],
+        "smallest": curve.smallest(),
+    }
+
+
+def set_csv(grade: Grade, curve: Curve | None) -> str:
+    """The same in long form, a line for each run: what it is, which component it is about (alone,
+    left out or added), how many are in the set, the metric and the share."""
+    n = len(grade.components)
+    sets = [(name, "", n, effect) for name, effect in grade.asked.items() if effect]
+    sets += [("joint", "", n, grade.joint), ("sum_of_singles", "", n, grade.sum_of_alone)]
+    members = zip(grade.components, grade.alone, grade.without, strict=True)
+    for name, alone, without in members:
+        sets += [("single", name, 1, alone), ("left_out", name, n - 1, without)]
+    if curve:
+        added = enumerate(zip(("", *curve.components), curve.effects, strict=True))
+        sets += [(f"curve_{curve.order}", name, k, effect) for k, (name, effect) in added]
+    asked = {"components": " ".join(grade.components), "metric": grade.experiment.metric}
+    asked |= what_of(grade)
+    del asked["site"], asked["window"]
+    lines = [("run", "component", "size", "value", "share", *asked)]
+    for name, component, size, effect in sets:
+        of_share = "" if effect.share is None else effect.share
+        lines.append((name, component, size, effect.value, of_share, *asked.values()))
+    return csv_of(lines)
+
+
+def many_set_json(found: ManyGrades) -> str:
+    """A set of components, graded over many pairs: means and their intervals."""
+    metric = found.experiment.metric
+    asked = found.experiment.to_dict()
+    for blank in ("clean", "corrupted", "target", "foil"):
+        del asked[blank]
+    return _json(
+        {
+            "experiment": asked,
+            "model": asdict(found.model),
+            "metric": metric,
+            "in_words": questions(found) | {"share": SHARE, "means": many_mean(found)},
+            "components": list(found.components),
+            **{name: of and of.mean for name, of in found.values.items()},
+            "shares": {name: of and of.mean for name, of in found.shares.items()},
+            "intervals": {name: of and [of.low, of.high] for name, of in found.values.items()},
+            "share_intervals": {
+                name: of and [of.low, of.high] for name, of in found.shares.items()
+            },
+            "clean_value": found.plain(metric, "clean"),
+            "corrupted_value": found.plain(metric, "corrupted"),
+            "n_given": found.given,
+            "n_used": found.n,
+            "dropped": [asdict(row) for row in found.dropped],
+            "bootstrap": {
+                **{"samples": SAMPLES, "seed": found.seed, "level": LEVEL, "draws": found.draws}
+            },
+        }
+    )
+
+
+def many_set_csv(found: ManyGrades) -> str:
+    """What each pair says, a line each: the plain runs and what is asked of the set."""
+    metric = "logit_diff" if found.experiment.metric == "recovery" else found.experiment.metric
+    asked = {"components": " ".join(found.components), "metric": metric}
+    asked |= {"direction": found.experiment.direction, "model": named(found.model.name)}
+    lines = [("id", "line", "clean_run", "corrupted_run", *found.values, *asked)]
+    for pair, values in zip(found.pairs, found.of_pairs.tolist(), strict=True):
+        shown = ["" if value != value else value for value in values]
+        lines.append((named(pair.id), pair.line, *shown, *asked.values()))
+    return csv_of(lines)
+
+
+def _json(of: dict) -> str:
+    return json.dumps(of, ensure_ascii=False, allow_nan=False, indent=1)
 
 
 def from_json(text: str) -> Result:
@@ -399,10 +512,11 @@ def compared_csv(one: Result, other: Result, names: tuple[str, str]) -> str:
     return csv_of(lines)
 
 
-def what_of(shown: Map) -> dict[str, str | int]:
+def what_of(shown: Answered) -> dict[str, str | int]:
     """Which question a line is of, but for the texts."""
     experiment = shown.experiment
     asked = {
+        "patched": summary(shown),
         "site": experiment.site,
         "direction": experiment.direction,
         "window": experiment.window,

@@ -1,6 +1,6 @@
 """Result -> a Plotly figure to hover and click; and the cells and axes that all such maps have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from math import ceil
 
@@ -19,6 +19,7 @@ from core.views.words import (
     number,
     plotly_text,
     row_name,
+    rows_are,
     tick_labels,
     width_of,
     wording,
@@ -43,21 +44,22 @@ _TITLE_CHARACTERS = 34  # in a line of the colour bar's title
 def heatmap(
     result: Result,
     selected: tuple[int, int] | None = None,
-    reach: float | None = None,
+    beside: Sequence[Map] = (),
     clickable: bool = True,
     view: str = "effect",
     narrowest: int | None = None,
+    surprises: Iterable[tuple[int, int]] = (),
 ) -> go.Figure:
-    """The grid of two axes, layers down, positions or heads across; `selected` is outlined.
+    """The grid of two axes, layers down, positions or heads across; `selected` is outlined, and
+    `surprises` with a broken line.
 
-    `reach` is how far the colours go on either side, so that maps can share a scale. A map that
-    need not be `clickable` is drawn much sooner. `view` is one of `colour_bar.VIEWS`; rows count
-    as in `result` in all of them. `narrowest` is how many pixels wide the cells together are at
-    the least, which decides how many labels there are: as on a phone, if it is not given, or
-    less for maps that share a scale, which stand side by side.
+    It shares its scale with the maps that stand `beside` it. A map that need not be `clickable` is
+    drawn much sooner. `view` is one of `colour_bar.VIEWS`; rows count as in `result` in all of
+    them. `narrowest` is how many pixels wide the cells together are at the least, which decides how
+    many labels there are: as on a phone, if it is not given, or less for maps side by side.
     """
-    narrowest = narrowest or (SIDE_BY_SIDE if reach else NARROWEST)
-    painting = paint(result, view, reach)
+    narrowest = narrowest or (SIDE_BY_SIDE if beside else NARROWEST)
+    painting = paint(result, view, beside=beside)
     skipped = len(result.rows) - len(painting.result.rows)  # the embedding, in some views
     metric, logit_diff = painting.result.experiment.metric, result.grids["logit_diff"]
     change = logit_diff - result.plain("logit_diff")
@@ -80,6 +82,8 @@ def heatmap(
         clickable,
         narrowest,
     )
+    for row, column in surprises:
+        outline(figure, row - skipped, column, dash="dot")
     if selected is not None and selected[0] >= skipped:
         outline(figure, selected[0] - skipped, selected[1])
     return figure
@@ -89,7 +93,7 @@ def difference(one: Result, other: Result, reach: float | None = None) -> go.Fig
     """What `one` has more than `other`, two results of the same shape under the same metric; the
     colours are those of `one`, with no colour for no difference, and full at `reach` on either
     side, or at the largest difference."""
-    painting = apart(one, other, reach)
+    painting = apart(one, one.values - other.values, reach)
     metric = one.experiment.metric
     grids = (one.values, other.values, painting.result.values)
     return grid_of_layers(
@@ -103,9 +107,9 @@ def difference(one: Result, other: Result, reach: float | None = None) -> go.Fig
     )
 
 
-def apart(one: Map, other: Map, reach: float | None = None) -> Painting:
-    """The difference of two maps in the colours of the first, no difference having none."""
-    values = one.values - other.values
+def apart(one: Map, values: np.ndarray, reach: float | None = None) -> Painting:
+    """What a map has more than another, (rows, columns), in its colours, no difference having
+    none."""
     within = (reach or max(float(np.nanmax(np.abs(values))), matters(one))) * colours.sign(one)
     between = replace(one, grids=one.grids | {one.experiment.metric: values})
     return Painting(between, colours.scale(one), (-within, within))
@@ -215,7 +219,7 @@ def grid_of_layers(
             **across,
         ),
         xaxis2=axis(numbered, tickvals=numbered, **on_top, **across),
-        yaxis=axis(list(result.rows), title="patched layer", range=[rows - 0.5, -0.5]),
+        yaxis=axis(list(result.rows), title=rows_are(result), range=[rows - 0.5, -0.5]),
         height=height,
         margin={"t": above, "l": 10, "r": 10, "b": below},
         dragmode=False,
@@ -258,8 +262,10 @@ def _fields(result: Result, *grids: tuple[str, np.ndarray]) -> np.ndarray:
     return np.array(fields, dtype=object).reshape(rows, columns, -1)
 
 
-def outline(figure: go.Figure, row: int, column: int) -> None:
+def outline(figure: go.Figure, row: int, column: int, dash: str = "solid") -> None:
     """A frame that shows on every colour: a light line with a dark one around it."""
     box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
     for colour, width in ((DARK, 5), (LIGHT, 2)):
-        figure.add_shape(type="rect", line={"color": rgba(colour), "width": width}, **box)
+        figure.add_shape(
+            type="rect", line={"color": rgba(colour), "width": width, "dash": dash}, **box
+        )

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl, urlencode
 
 from core.many.answer import Answer
-from core.result import Map, PathMap, Result
+from core.result import ComponentMap, Map, PathMap, Result
 
 
 def link(shown: Map, view: str = "effect") -> str:
@@ -15,6 +15,8 @@ def link(shown: Map, view: str = "effect") -> str:
         page, query = "follow", query | {"trail": shown.receiver, "frozen": shown.frozen}
     elif isinstance(shown, Answer):
         page, query = "many", query | {"keep": shown.keep, "of_ratios": str(int(shown.of_ratios))}
+    elif isinstance(shown, ComponentMap):
+        page = "sets"
     elif isinstance(shown, Result) and shown.at_position is not None:
         query |= {"position": str(shown.at_position)}
     if view != "effect":

@@ -9,14 +9,21 @@ import plotly.graph_objects as go
 
 from core.many.answer import Answer
 from core.many.fitting import Fitted
-from core.many.pairs import Dropped, Pair
+from core.many.pairs import Dropped, Pair, counted
 from core.many.summary import LEVEL
 from core.many.values import Screened
 from core.question.tokens import Token
 from core.views.colours import BLUE, GREY, ORANGE, PURPLE, rgba
 from core.views.heatmaps import axis, dressed
-from core.views.many_maps import column_name
-from core.views.words import averaged, number, plain, plotly_text, row_name, short
+from core.views.words import (
+    averaged,
+    column_name,
+    number,
+    plain,
+    plotly_text,
+    row_name,
+    short,
+)
 
 _MOST_LANES = 8
 _LANE = 54  # pixels
@@ -104,7 +111,7 @@ def peaks(answer: Answer, column: int | None = None) -> go.Figure:
         orientation="h",
         marker={"color": rgba(BLUE, 0.8)},
         customdata=[
-            f"<b>{row_name(answer, row)}</b><br>{count:,} of {len(found):,} pairs"
+            f"<b>{row_name(answer, row)}</b><br>{count:,} of {counted(len(found), 'pair')}"
             for row, count in enumerate(counts)
         ],
         hovertemplate="%{customdata}<extra></extra>",
@@ -173,26 +180,27 @@ def screening_table(
     rows: Sequence[tuple[Fitted, Screened, str]], dropped: Sequence[Dropped]
 ) -> list[dict[str, object]]:
     """The same as a table of all that was given, by line; of what cannot be used the reason."""
+    any_why = bool(dropped) or any(why for *_, why in rows)
     table = [
         {
             "line": pair.pair.line,
-            "id": pair.pair.id,
-            "group": pair.pair.group,
             "used": "left out" if why else "yes",
+            **({"why not": why} if any_why else {}),
+            "clean": pair.pair.clean,
+            "corrupted": pair.pair.corrupted,
             "LD clean": of.clean_difference,
             "LD corrupted": of.corrupted_difference,
             "clean run expects": of.clean_top.label,
             "target's rank": of.target_rank,
             "corrupted run expects": of.corrupted_top.label,
             "foil's rank": of.foil_rank,
-            "clean": pair.pair.clean,
-            "corrupted": pair.pair.corrupted,
-            "why not": why,
+            "id": pair.pair.id,
+            "group": pair.pair.group,
         }
         for pair, of, why in rows
     ]
     cannot = (
-        {"line": row.line, "id": row.id, "used": "cannot be", "why not": row.reason}
+        {"line": row.line, "used": "cannot be", "why not": row.reason, "id": row.id}
         for row in dropped
     )
     return sorted([*table, *cannot], key=lambda row: row["line"])

@@ -1,9 +1,12 @@
 """Answer to many pairs -> Plotly maps: as those of one pair, and how sure each cell is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
 from core.many.answer import Answer
+from core.many.pairs import counted
 from core.many.summary import LEVEL
 from core.views.colour_bar import marks, paint
 from core.views.colours import DARK, GREY, LIGHT, rgba
@@ -12,25 +15,24 @@ from core.views.heatmaps import (
     NARROWEST,
     SIDE_BY_SIDE,
     apart,
-    by_position,
     grid_of_layers,
     outline,
 )
-from core.views.words import averaged, number, plotly_text, row_name
+from core.views.words import averaged, column_name, number, plotly_text, row_name
 
 
 def heatmap(
     answer: Answer,
     selected: tuple[int, int] | None = None,
-    reach: float | None = None,
+    beside: Sequence[Answer] = (),
     clickable: bool = True,
     narrowest: int | None = None,
 ) -> go.Figure:
     """The map of two axes: the mean over pairs. Cells that may be without effect are crossed out,
     and of heads those that stand out are framed (see `words.marks_mean`). The options are those of
     `heatmaps.heatmap`."""
-    narrowest = narrowest or (SIDE_BY_SIDE if reach else NARROWEST)
-    painting = paint(answer, reach=reach)
+    narrowest = narrowest or (SIDE_BY_SIDE if beside else NARROWEST)
+    painting = paint(answer, beside=beside)
     figure = grid_of_layers(
         painting,
         averaged(answer),
@@ -39,7 +41,7 @@ def heatmap(
         [
             "<b>%{customdata[2]}, %{customdata[3]}</b>",
             f"<b>%{{customdata[4]}}</b> {LEVEL:.0%} interval %{{customdata[5]}}",
-            f"{answer.summary.n:,} pairs, the effect has one sign in %{{customdata[6]}}",
+            f"{counted(answer.summary.n, 'pair')}, the effect has one sign in %{{customdata[6]}}",
             "least %{customdata[7]}, quartiles %{customdata[8]} and %{customdata[10]},",
             "median %{customdata[9]}, greatest %{customdata[11]}",
         ],
@@ -52,41 +54,36 @@ def heatmap(
     return figure
 
 
-def difference(one: Answer, other: Answer, reach: float | None = None) -> go.Figure:
-    """What `one` has more than `other`, two answers of the same shape under the same metric."""
-    painting = apart(one, other, reach)
+def difference(one: Answer, other: Answer) -> go.Figure:
+    """What the patch does more to `one` than to `other`, two answers of the same shape under the
+    same metric: the difference of their effects (see `words.effects_differ`)."""
+    effects = [of.values - of.plain(of.experiment.metric) for of in (one, other)]
+    painting = apart(one, effects[0] - effects[1])
     metric, shape = one.experiment.metric, one.values.shape
     numbers = [
-        [number(metric, of[place]) for of in (one.values, other.values, painting.result.values)]
+        [number(metric, of[place]) for of in (*effects, painting.result.values)]
+        + [number(metric, of.values[place]) for of in (one, other)]
         for place in np.ndindex(shape)
     ]
     fields = np.concatenate(
         (_fields(one)[..., :4], np.array(numbers, dtype=object).reshape(*shape, -1)), axis=-1
     )
+    named = [plotly_text(of.part or "these") for of in (one, other)]
+    plain = [number(metric, of.plain(metric)) for of in (one, other)]
     return grid_of_layers(
         painting,
-        f"difference of {averaged(one)}",
+        f"difference of effects, {averaged(one)}",
         marks(painting.ends, {}, NARROWEST / CHARACTER),
         fields,
         [
             "<b>%{customdata[2]}, %{customdata[3]}</b>",
-            "%{customdata[4]} - %{customdata[5]} = %{customdata[6]}",
+            "<b>difference of effects %{customdata[6]}</b>",
+            f"{named[0]}: effect %{{customdata[4]}} (%{{customdata[7]}}, unpatched {plain[0]})",
+            f"{named[1]}: effect %{{customdata[5]}} (%{{customdata[8]}}, unpatched {plain[1]})",
         ],
         clickable=False,
         narrowest=NARROWEST,
     )
-
-
-def column_name(answer: Answer, column: int) -> str:
-    """A column in words: "S2", "head 4", or "position 3 (·and in 120 of 300 texts)"."""
-    label = answer.columns[column]
-    if answer.axes[1] == "role":
-        return label
-    if not by_position(answer):
-        return f"{answer.axes[1]} {label}"
-    token, _ = answer.tokens[column]  # the commonest of all pairs, used or not
-    there = sum(of.pair.clean[column] == token.id for of in answer.pairs)
-    return f"position {label} ({token.label} in {there:,} of {answer.summary.n:,} texts)"
 
 
 def _fields(answer: Answer) -> np.ndarray:

@@ -21,7 +21,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _SVG_SOURCE = re.compile(rb"<dc:source>([^<]{1,200000})</dc:source>")
 _PAGES = ("", "many", "components", "follow", "lens", "compare", "sets", "training")
 _LONGEST_TEXT = 100_000
-_IN_WORDS = {"report": "a report", "history": "a history of experiments"}
+_KEPT = ("report", "history")  # by what a person does, not by a page
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,19 @@ KINDS = {
         ("experiment", "components", "joint"),
         "sets",
         saved.other,
-        lambda data: {"set": " ".join(map(str, data["components"]))},
+        lambda data: {"set": " ".join(data["components"])},
+    ),
+    "many sets": _Kind(
+        ("experiment", "components", "n_given"),
+        "sets",
+        saved.other,
+        lambda data: {"set": " ".join(data["components"])},
+    ),
+    "continued": _Kind(
+        ("experiment", "continued", "sampling"),
+        "",
+        saved.other,
+        lambda data: {"write": str(data["sampling"].get("tokens", ""))},
     ),
     "map": _Kind(
         ("experiment", "axes", "metrics"),
@@ -96,6 +108,7 @@ _ASKED += ("pairs", "address")
 # What is a number and says nothing of what was measured.
 _NOT_MEASURED = {"experiment", "model", "tokens", "target", "foil", "seconds", "bootstrap", "id"}
 _NOT_MEASURED |= {"dropped", "line", "at_position", "at_column", "window", "patched_run", "texts"}
+_NOT_MEASURED |= {"guess", "taken_from", "sampling", "intervals", "share_intervals"}
 
 
 def read(content: bytes, name: str) -> Opened:
@@ -118,7 +131,9 @@ def _read(content: bytes, name: str) -> Opened:
     data = parse(content)
     if not isinstance(data, dict):
         raise UserError("It is no file that Patchboard wrote.")
-    for kind in _IN_WORDS:
+    if any(str(of).startswith("patchboard ") for of in data.values()):
+        raise UserError("It is a worksheet, or answers to one: the page Worksheet opens it.")
+    for kind in _KEPT:
         if data.get("patchboard") == kind:
             return Opened(name, kind, data=data)
     for kind, of in KINDS.items():
@@ -137,8 +152,9 @@ def _of_data(data: dict, name: str, kind: str) -> Opened:
     if page not in _PAGES:
         raise UserError("It is of a page that there is not.")
     query = asked.to_query() | of.query(data)
-    if kind == "many":  # which has no texts: those in the inputs stay
-        query = {name: value for name, value in query.items() if value or name not in _TEXTS}
+    for name in _TEXTS:  # of many pairs there are none: those in the inputs stay
+        if name not in first["experiment"]:
+            del query[name]
     return Opened(name, kind, page, query, data, found)
 
 

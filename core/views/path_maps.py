@@ -3,13 +3,14 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from core.result import PathMap
+from core.result import ComponentMap, PathMap
 from core.views.colour_bar import paint
 from core.views.colours import BLUE, GREY, rgba
 from core.views.doubts import matters
 from core.views.heatmaps import CHARACTER, NARROWEST, SIDE_BY_SIDE, dressed, grid_of_layers
-from core.views.words import formula, number, plotly_text, sender, wording
+from core.views.words import formula, number, plotly_text, sender, sender_is, wording
 
+_NAMES = sender, sender_is
 _TOO_LATE = "comes too late for this receiver"
 
 
@@ -22,12 +23,14 @@ def heatmap(path_map: PathMap, reach: float | None = None, clickable: bool = Tru
         painting,
         f"{path_map.receiver}: {wording(path_map)}",
         painting.marks(narrowest / CHARACTER),
-        _fields(path_map),
+        fields(path_map),
         [
             f"<b>%{{customdata[2]}} into {plotly_text(path_map.receiver)}</b>",
+            "%{customdata[5]}",
             f"<b>{plotly_text(formula(path_map, path_map.experiment.metric))}:"
             " %{customdata[3]}</b>",
             f"change against the {path_map.unpatched} run: %{{customdata[4]}}",
+            "%{customdata[6]}",
         ],
         clickable,
         narrowest,
@@ -74,17 +77,18 @@ def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:
     return dressed(figure)
 
 
-def _fields(path_map: PathMap) -> np.ndarray:
+def fields(path_map: ComponentMap) -> np.ndarray:
+    """Per cell, all as text, what a click needs and a hover shows: row, column, the name of what
+    was put in, the metric and by how much that is another; (rows, columns, fields)."""
     metric, values = path_map.experiment.metric, path_map.values
     base = path_map.plain(metric)
 
-    def said(value: float) -> list[str]:
+    def said(row: int, column: int) -> list[str]:
+        value, name, what = values[row, column], *(of(path_map, row, column) for of in _NAMES)
         if value != value:
-            return [_TOO_LATE, "none"]
-        return [number(metric, value), number(metric, value - base)]
+            return [name, _TOO_LATE, "none", what, ""]
+        asks = f"click: what feeds {'its input' if name.startswith('mlp') else 'it'}?"
+        return [name, number(metric, value), number(metric, value - base), what, asks]
 
-    fields = [
-        [str(row), str(column), sender(path_map, row, column), *said(values[row, column])]
-        for row, column in np.ndindex(values.shape)
-    ]
-    return np.array(fields, dtype=object).reshape(*values.shape, -1)
+    told = [[str(row), str(column), *said(row, column)] for row, column in np.ndindex(values.shape)]
+    return np.array(told, dtype=object).reshape(*values.shape, -1)

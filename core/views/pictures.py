@@ -25,7 +25,7 @@ from core.many.answer import Answer
 from core.question.experiment import DIRECTIONS
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.result import Map, PathMap
+from core.result import Answered, ComponentMap, Map, OfOnePair, PathMap
 from core.views.colour_bar import Painting, paint
 from core.views.colours import on_paper
 from core.views.links import link
@@ -34,11 +34,14 @@ from core.views.words import (
     averaged,
     caption,
     colours_mean,
+    embedding_sends,
     folded,
     formula,
     marked_words,
     marks_mean,
     quoted,
+    rows_are,
+    sign,
     summary,
     tick_labels,
 )
@@ -68,9 +71,14 @@ _Words = list[tuple[str, bool]]  # and whether each is marked
 def picture(result: Map, format: str, view: str = "effect", **how) -> bytes:
     """The map, of two axes, as "png" (300 dpi), "svg" or "pdf", in one of `colour_bar.VIEWS`; its
     metadata hold its address. `how` it is drawn otherwise is for `draw`."""
+    return saved(draw(result, view, **how), format, link(result, view))
+
+
+def saved(figure: Figure, format: str, source: str = "") -> bytes:
+    """A figure as a file, with the address of the page it is from."""
     file = io.BytesIO()
-    about = _UNDATED[format] | {_SOURCE[format]: link(result, view)}
-    draw(result, view, **how).savefig(file, format=format, dpi=_DPI, metadata=about)
+    about = _UNDATED[format] | ({_SOURCE[format]: source} if source else {})
+    figure.savefig(file, format=format, dpi=_DPI, metadata=about)
     return file.getvalue()
 
 
@@ -90,7 +98,7 @@ def draw(
     skipped = len(result.rows)
     painting = paint(result, view)
     result, (rows, columns) = painting.result, painting.result.values.shape
-    page = _Page()
+    page = Page()
     cells = min(_MOST_WIDTH, max(_LEAST_WIDTH, 0.56 * min(columns, 14) + 0.2 * (columns - 14)))
     down = min(_MOST_HEIGHT, 0.3 * rows)
     left = 0.45 + max(page.width(row, _SMALL) for row in result.rows)
@@ -113,7 +121,7 @@ def draw(
     for row, name in enumerate(result.rows):
         y = page.down - down + (row + 0.5) * down / rows
         page.text(left - 0.06, y, name, _SMALL, ha="right")
-    page.text(_MARGIN + 0.09, page.down - down / 2, "patched layer", _NORMAL, rotation=90)
+    page.text(_MARGIN + 0.09, page.down - down / 2, rows_are(result), _NORMAL, rotation=90)
     for column in across.numbers:
         x = left + (column + 0.5) * cells / columns
         page.text(x, page.down - down - 0.04 - _SMALL_LINE / 2, str(column), _SMALL)
@@ -138,34 +146,52 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     metric = METRICS[experiment.metric]
     asks = DIRECTIONS[experiment.direction].asks.split(": ")[1]
     after = f"after patching the {SITES[experiment.site].title.lower()}"
+    if experiment.window:
+        after += " in windows of layers"
     if isinstance(result, PathMap):
         after = f"after patching the paths into {result.receiver}"
-
-    def said(text: str, marked: bool = False) -> _Words:
-        return [(word, marked) for word in text.split(" ")]
+    elif isinstance(result, ComponentMap):
+        after = "after patching each head and each MLP alone"
 
     if isinstance(result, Answer):
         after += f"{at_position(result)} over pairs, {result.used}"
         yield _LARGE, said(f"{averaged(result)} {after}", True)
         yield _NORMAL, said(caption(result))
     else:
-        yield _LARGE, said(f"{metric.title} {after}", True)
-        card = result.model
-        model = f"{card.name} ({card.layers} layers, {card.dtype}, weights {card.fingerprint})"
-        yield _NORMAL, said(f"Model: {model}")
-        for run, words in marked_words(result).items():
-            yield _NORMAL, [*said(f"{run.title()} text:"), *folded(words)]
-        yield _NORMAL, said(f"Target {quoted(result.target)}, foil {quoted(result.foil)}")
-    formulas = f"{metric.title} = {formula(result, experiment.metric, quoted)}."
-    if "LD" in metric.formula:
-        formulas += f" LD = {formula(result, 'logit_diff', quoted)}."
-    yield _NORMAL, said(f"{formulas} {metric.says}")
+        yield from of_pair(result, f"{metric.title} {after}")
+    yield _NORMAL, said(measured(result))
     patched = "" if isinstance(result, Answer) else f"Patched: {summary(result)}. "
     yield _NORMAL, said(f"{patched}{asks.capitalize()}")
+    if isinstance(result, PathMap):
+        yield _NORMAL, said(f"{sign(result)} The {embedding_sends(result)}.")
     if view == "effect":
         yield _NORMAL, said(colours_mean(result))
     if isinstance(result, Answer):
         yield _NORMAL, said(marks_mean(result))
+
+
+def of_pair(result: OfOnePair, title: str) -> Iterable[tuple[float, _Words]]:
+    """What a picture is, of which model and which pair: paragraphs, and the size of each."""
+    yield _LARGE, said(title, True)
+    card = result.model
+    model = f"{card.name} ({card.layers} layers, {card.dtype}, weights {card.fingerprint})"
+    yield _NORMAL, said(f"Model: {model}")
+    for run, words in marked_words(result).items():
+        yield _NORMAL, [*said(f"{run.title()} text:"), *folded(words)]
+    yield _NORMAL, said(f"Target {quoted(result.target)}, foil {quoted(result.foil)}")
+
+
+def measured(result: Answered) -> str:
+    """The metric as a formula, and what its sign says."""
+    metric = METRICS[result.experiment.metric]
+    formulas = f"{metric.title} = {formula(result, result.experiment.metric, quoted)}."
+    if "LD" in metric.formula:
+        formulas += f" LD = {formula(result, 'logit_diff', quoted)}."
+    return f"{formulas} {metric.says}"
+
+
+def said(text: str, marked: bool = False) -> _Words:
+    return [(word, marked) for word in text.split(" ")]
 
 
 @dataclass(frozen=True)
@@ -178,7 +204,7 @@ class _Across:
     height: float
 
 
-def _labels(page: "_Page", result: Map, room: float) -> _Across:
+def _labels(page: "Page", result: Map, room: float) -> _Across:
     labels = {
         column: page.drawable(label)
         for column, label in tick_labels(result, room, _SMALL_LINE).items()
@@ -198,7 +224,7 @@ def _labels(page: "_Page", result: Map, room: float) -> _Across:
     return _Across(numbers, labels, upright, height)
 
 
-def _bar(page: "_Page", painting: Painting, left: float, length: float) -> None:
+def _bar(page: "Page", painting: Painting, left: float, length: float) -> None:
     """A lying colour bar with what it measures above and numbers below."""
     result = painting.result
     title = formula(result, result.experiment.metric, quoted)
@@ -249,7 +275,7 @@ def _marks(axes: Axes, answer: Answer, cell: tuple[float, float]) -> None:
 
 
 @dataclass
-class _Page:
+class Page:
     """A sheet that is filled from above: `down` is how far, `across` how wide it is. How high it
     is shows in the end, and only then everything is put in its place."""
 
@@ -280,7 +306,7 @@ class _Page:
         self.down += height
         return axes
 
-    def paragraph(self, words: _Words, size: float, left: float = _MARGIN) -> None:
+    def paragraph(self, words: _Words, size: float = _NORMAL, left: float = _MARGIN) -> None:
         """Words in lines as wide as the page, the marked ones bold."""
         space = self.width("a a", size) - 2 * self.width("a", size)
         edge, x, line = self.across - _MARGIN, left, 1.45 * size * _POINT

@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.many.answer import DRAWS, KEEPS, Answer
 from core.many.pairs import Dropped
 from core.many.summary import Summary
+from core.many.values import FromOthers
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
@@ -66,11 +67,13 @@ _MANY = {
     **{"clean_value": float, "corrupted_value": float, "baselines": _BASELINES},
     "bootstrap": {"seed": int, "in_words": str},
     "dropped": [{"line": int, "id": str, "reason": str}],
+    "taken_from": Maybe({"pairs": int, "digest": str, "by_role": bool, "seed": Maybe(int)}),
     **{"pairs": Maybe(str), "address": Maybe(Each(str))},  # which they are, and how they are used
 }
 
 
 _OTHER = {
+    "sampling": Maybe({}),
     "model": Maybe({"name": str, "fingerprint": str, "layers": int, "dtype": str}),
     **{"components": Maybe([str]), "shares": Maybe({}), "in_words": Maybe({})},
 }
@@ -197,6 +200,9 @@ def many(data: dict) -> StoredAnswer:
         left_out=(),
         pairs=(),
         summary=summary,
+        source=FromOthers(*(taken.get(name) for name in FromOthers._fields))
+        if (taken := data.get("taken_from"))
+        else None,
         of_ratios=data["recovery_is"] == "mean of ratios",
         seed=data["bootstrap"]["seed"],
         draws=data["bootstrap"].get("draws") if data["bootstrap"].get("draws") in DRAWS else "",

@@ -1,5 +1,6 @@
 """What a lens, a map or a test of a model shows, in a sentence that is true of any numbers."""
 
+from collections.abc import Callable
 from itertools import groupby
 
 import numpy as np
@@ -61,13 +62,22 @@ def where_it_is(result: Result) -> str | None:
     effect = (result.grids["logit_diff"] - result.plain("logit_diff")) / whole
     if not np.isfinite(effect).all():
         return None
+
+    def name(position: int) -> str:
+        return f"{short(result.clean[position].label)} (position {position})"
+
+    return most_is(effect, result.rows, name)
+
+
+def most_is(effect: np.ndarray, rows: tuple[str, ...], name: Callable[[int], str]) -> str:
+    """At which column, of which `name` gives the name, more than half of an effect is, row by
+    row."""
     strongest = [int(row.argmax()) if row.max() > 0.5 else None for row in effect]
     places, first = [], 0
-    for position, run in groupby(strongest):
+    for column, run in groupby(strongest):
         last = first + len(list(run)) - 1
-        if position is not None:
-            at = f"{short(result.clean[position].label)} (position {position})"
-            places.append(f"at {at} {_rows(result.rows, first, last)}")
+        if column is not None:
+            places.append(f"at {name(column)} {_rows(rows, first, last)}")
         first = last + 1
     if not places:
         return "No single position brings half of the effect."

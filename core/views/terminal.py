@@ -1,14 +1,21 @@
-"""Result -> text for a terminal; and so the answer of many pairs."""
+"""Result -> text for a terminal; and so the answer of many pairs.
+
+A table that is wider than the terminal goes on below, each part with the column of its layers.
+"""
 
 from collections.abc import Iterator, Sequence
+from shutil import get_terminal_size
 
 import numpy as np
 
 from core.many.answer import Answer
+from core.many.grades import Interval, ManyGrades
 from core.many.summary import LEVEL
 from core.output import printable
 from core.question.metrics import METRICS
-from core.result import ASKED_OF_SETS, Curve, Effect, Grade, PathMap, Ranked, Result
+from core.result import Curve, Effect, Grade, PathMap, Ranked, Result
+from core.views.many_sentences import says
+from core.views.set_sentences import SHARE, grown, listed, many_caption, many_mean, means, questions
 from core.views.words import averaged, number, probability, summary, width_of, wording
 
 _LONGEST_PIECE = 12
@@ -44,14 +51,13 @@ def report_paths(path_map: PathMap) -> str:
     for row, label in enumerate(path_map.rows):
         values = path_map.values[row]
         cells.append([label, *("" if v != v else f"{v:z.3f}" for v in values)])
-    lines = zip(*map(_aligned, zip(*cells, strict=True)), strict=True)
     return "\n".join(
         [
             f"{METRICS[metric].title}: {wording(path_map)}",
             f"clean run {number(metric, baseline.clean)}, corrupted run"
             f" {number(metric, baseline.corrupted)}; {summary(path_map)}",
             "",
-            *("  ".join(line).rstrip() for line in lines),
+            *_table(list(zip(*cells, strict=True))),
             "",
             f"the embedding {number(metric, path_map.embedding[metric])};"
             f" {path_map.model.name} ({path_map.model.fingerprint})",
@@ -61,32 +67,48 @@ def report_paths(path_map: PathMap) -> str:
 
 def report_set(grade: Grade, curve: Curve) -> str:
     """Everything `python -m core set` prints."""
-    metric, direction = grade.experiment.metric, grade.experiment.direction
+    metric = grade.experiment.metric
 
-    def said(effect: Effect | None) -> str:
-        if effect is None:
-            return f"{'none':>12}"
+    def said(effect: Effect) -> str:
         share = "" if effect.share is None else f"{effect.share:z9.1%}"
         return f"{number(metric, effect.value):>12} {share}"
 
     lines = [
         f"S = {' '.join(grade.components)}",
         f"{METRICS[metric].title}: clean run {number(metric, grade.baseline.clean)}, corrupted run"
-        f" {number(metric, grade.baseline.corrupted)}; a share is how far a run is from the one"
-        " patched into to the other one",
+        f" {number(metric, grade.baseline.corrupted)}. {SHARE}",
         "",
-        f"  sufficient {said(grade.sufficient)}  {ASKED_OF_SETS['sufficient']}",
-        f"   necessary {said(grade.necessary)}  {ASKED_OF_SETS['necessary']}",
-        f"  complement {said(grade.complement)}  {ASKED_OF_SETS['complement']}",
-        f"alone, summed{said(grade.sum_of_alone)}  each member by itself ({direction})",
+        *(
+            f"{name:>17} {value:>12} {share:>9}  {what}"
+            for name, (value, share, what) in listed(grade).items()
+        ),
         "",
-        "  added one by one",
+        means(grade),
+        "",
+        f"  {grown(curve)}",
     ]
     without = dict(zip(grade.components, grade.without, strict=True))
     for name, effect in zip(curve.components, curve.effects[1:], strict=True):
         missed = f"   all but it {said(without[name]).strip()}" if name in without else ""
         lines.append(f"{name:>12} {said(effect)}{missed}")
     return "\n".join(lines)
+
+
+def report_many_set(found: ManyGrades) -> str:
+    """Everything `python -m core set --pairs` prints."""
+    metric, asked = found.experiment.metric, questions(found)
+
+    def said(of: Interval, name: str = "") -> str:
+        mean, low, high = (number(name, x) if name else f"{x:z.1%}" for x in of)
+        return f"{mean:>9} [{low}, {high}]"
+
+    lines = [f"S = {' '.join(found.components)}", many_caption(found), ""]
+    for name, of in found.values.items():
+        if of is not None:
+            share = found.shares[name]
+            of_share = f"{said(share):>28}" if share else ""
+            lines.append(f"{name:>12} {said(of, metric):>32} {of_share}  {asked[name]}")
+    return "\n".join([*lines, "", many_mean(found), *_left_out(found)])
 
 
 def report_many(answer: Answer) -> str:
@@ -96,8 +118,9 @@ def report_many(answer: Answer) -> str:
     lines = [
         f"{averaged(answer)} over pairs, {answer.used}: {summary(answer)}, {answer.model.name}"
         f" ({answer.model.fingerprint})",
-        f"clean runs {s.clean:z.4f}, corrupted runs {s.corrupted:z.4f}; in brackets {LEVEL:.0%}"
-        " intervals of a bootstrap over pairs; * where no effect is within",
+        f"unpatched: {s.clean:z.4f} on the clean texts, {s.corrupted:z.4f} on the corrupted ones",
+        f"in brackets {LEVEL:.0%} intervals of a bootstrap over pairs; * where no effect is within",
+        printable(says(answer)),
         "",
     ]
     if len(answer.axes) == 2:
@@ -109,17 +132,17 @@ def report_many(answer: Answer) -> str:
 
 def _grid_with_intervals(answer: Answer) -> Iterator[str]:
     s = answer.summary
-    cells = [["layer", *map(_clip, answer.columns)]]
+    cells = [["layer", *(_clip(printable(label), 16) for label in answer.columns)]]
     for row, label in enumerate(answer.rows):
         star = np.where(s.says_nothing[row], "*", "")
         means = (f"{m:z.3f}{n}" for m, n in zip(s.mean[row], star, strict=True))
         cells.append([label, *means])
         both = zip(s.low[row], s.high[row], strict=True)
         cells.append(["", *(f"[{low:z.3f}, {high:z.3f}]" for low, high in both)])
-    yield from map("  ".join, zip(*map(_aligned, zip(*cells, strict=True)), strict=True))
+    yield from _table(list(zip(*cells, strict=True)))
 
 
-def _left_out(answer: Answer, most: int = 20) -> Iterator[str]:
+def _left_out(answer: Answer | ManyGrades, most: int = 20) -> Iterator[str]:
     rows = answer.dropped
     if rows:
         yield f"\n{len(rows):,} left out:"
@@ -160,8 +183,25 @@ def _grid(result: Result) -> str:
         [*title, *(f"{value:.3f}" for value in result.values[:, column])]
         for column, title in enumerate(titles)
     ]
-    lines = zip(*map(_aligned, [[*corner, *result.rows], *columns]), strict=True)
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    return "\n".join(_table([[*corner, *result.rows], *columns]))
+
+
+def _table(columns: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table whose first column comes again in each part that fits the terminal."""
+    first, *others = map(_aligned, columns)
+    room = _width() - width_of(first[0])
+    while others:
+        fits, taken = 0, 0
+        while fits < len(others) and (taken := taken + 2 + width_of(others[fits][0])) <= room:
+            fits += 1
+        part, others = others[: max(1, fits)], others[max(1, fits) :]
+        yield from ("  ".join(line).rstrip() for line in zip(first, *part, strict=True))
+        if others:
+            yield ""
+
+
+def _width() -> int:
+    return get_terminal_size().columns
 
 
 def _aligned(column: Sequence[str]) -> list[str]:

@@ -8,10 +8,23 @@ from html import escape
 from math import ceil
 
 from core.many.answer import KEEPS, Answer
+from core.many.pairs import counted
 from core.many.summary import LEVEL, SAMPLES
+from core.question.experiment import Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
-from core.result import FROZEN, Map, OfOnePair, PathMap, Result
+from core.result import (
+    FROZEN,
+    Answered,
+    ComponentMap,
+    Grade,
+    Map,
+    ModelCard,
+    OfOnePair,
+    Patched,
+    PathMap,
+    Result,
+)
 
 _LONGEST_LABEL = 24
 _LONGEST_TICK = 14
@@ -29,7 +42,7 @@ _ACTIVATIONS = {
 }
 
 
-def wording(result: Map) -> str:
+def wording(result: Answered) -> str:
     """The experiment's metric as a formula with both tokens spelled out."""
     return formula(result, result.experiment.metric)
 
@@ -48,7 +61,7 @@ def plain(text: str) -> str:
     return " ".join(map(visible, text.split(" ")))
 
 
-def formula(of: Map, metric: str, name: Callable[[Token], str] = label) -> str:
+def formula(of: Answered, metric: str, name: Callable[[Token], str] = label) -> str:
     """A metric as a formula with both tokens spelled out; of many pairs each has its own."""
     tokens = {"target": "target", "foil": "foil"}
     if isinstance(of, OfOnePair):
@@ -77,6 +90,18 @@ def caption(answer: Answer) -> str:
     )
 
 
+def column_name(answer: Answer, column: int) -> str:
+    """A column in words: "S2", "head 4", or "position 3 (·and in 120 of 300 texts)"."""
+    label = answer.columns[column]
+    if answer.axes[1] == "role":
+        return label
+    if answer.axes[1] != "position":
+        return f"{answer.axes[1]} {label}"
+    token, _ = answer.tokens[column]  # the commonest of all pairs, used or not
+    there = sum(of.pair.clean[column] == token.id for of in answer.pairs)
+    return f"position {label} ({token.label} in {there:,} of {counted(answer.summary.n, 'text')})"
+
+
 def marks_mean(answer: Answer) -> str:
     """What the marks on some cells of a map over many pairs say."""
     says = f"Crossed out: no effect is within the {LEVEL:.0%} interval."
@@ -85,22 +110,36 @@ def marks_mean(answer: Answer) -> str:
     return says
 
 
-def summary(result: Map) -> str:
+def effects_differ(answer: Answer) -> str:
+    """What the numbers of a difference between two parts of the pairs are."""
+    says = (
+        "The effect of a patch in the first less that in the second; an effect is by how much the"
+        f" patch moved the mean from that of the same pairs’ unpatched ({answer.unpatched}) runs"
+    )
+    if answer.experiment.metric == "recovery":
+        says += ", as a share of the difference between the clean and corrupted runs of those pairs"
+    more = f"towards the {answer.other} run" if answer.other else "up"
+    return f"{says}. Blue: it moves the first further {more}; orange: less far; no colour: as far."
+
+
+def summary(result: Map | Grade) -> str:
     """What was patched, with what and into what."""
     experiment = result.experiment
+    way = f"{result.patched_with} into the {result.unpatched} run ({experiment.direction})"
+    if isinstance(result, Grade):
+        return f"{' '.join(result.components) or 'nothing'}, all at once: {way}"
     if isinstance(result, PathMap):
         return (
             f"what every sender adds to {result.receiver} along its direct path,"
-            f" {FROZEN[result.frozen]}: {result.patched_with} into the {result.unpatched} run"
-            f" ({experiment.direction})"
+            f" {FROZEN[result.frozen]}: {way}"
         )
+    if isinstance(result, ComponentMap):
+        return f"each head and each MLP alone, at all positions: {way}"
     window = ""
     if experiment.window:
         window = f", a window of {experiment.window} on either side, patched together"
-    return (
-        f"{experiment.site}{at_position(result)}{window}: {result.patched_with} into the"
-        f" {result.unpatched} run ({experiment.direction})"
-    )
+        window += " (a joint effect)"
+    return f"{experiment.site}{at_position(result)}{window}: {way}"
 
 
 def at_position(result: Map) -> str:
@@ -112,32 +151,72 @@ def at_position(result: Map) -> str:
     return "" if at is None else f" at position {at}"
 
 
-def sender(path_map: PathMap, row: int, column: int) -> str:
+def sender(of: ComponentMap, row: int, column: int) -> str:
     """A sender as it is written: "9.6" or "mlp3"."""
-    layer, name = path_map.rows[row], path_map.columns[column]
+    layer, name = of.rows[row], of.columns[column]
     return f"mlp{layer}" if name == "MLP" else f"{layer}.{name}"
+
+
+def sender_is(path_map: PathMap, row: int, column: int) -> str:
+    """What a sender is: "what the MLP of layer 3 adds to the stream"."""
+    layer, name = path_map.rows[row], path_map.columns[column]
+    who = f"the MLP of layer {layer}" if name == "MLP" else f"head {name} of layer {layer}"
+    return f"what {who} adds to the stream"
+
+
+def embedding_sends(path_map: PathMap) -> str:
+    """The embedding as a sender: what it is, and what it does."""
+    metric = path_map.experiment.metric
+    value = path_map.embedding[metric]
+    change = value - path_map.plain(metric)
+    return (
+        f"embedding into {path_map.receiver} (the vectors of the tokens and of their positions,"
+        f" before layer 0): {number(metric, value)}, a change of"
+        f" {'+' * (change > 0)}{number(metric, change)}"
+    )
+
+
+def rows_are(result: Map) -> str:
+    """What stands down the rows of a map."""
+    return "sender's layer" if isinstance(result, PathMap) else "patched layer"
 
 
 def replaced(result: Result, row: int, column: int) -> str:
     """All that one cell's patch replaced: "the output z of head 3 in layer 2 at position 5"."""
-    site, window, label = result.experiment.site, result.experiment.window, result.rows[row]
-    what, where = row_name(result, row), at_position(result) or " at every position"
-    if what.startswith("layers"):
-        what += f" (a window of {window} on either side of layer {label})"
+    head, position = None, column
     if result.axes[1] == "head":
-        what = f"head {column} in {what}"
-    else:
-        where = f" at position {column}"
+        head, position = column, result.at_position
+    return cell_replaced(result.experiment, result.model, result.rows[row], head, position)
+
+
+def cell_replaced(
+    of: Experiment, model: ModelCard, label: str, head: int | None, position: int | None
+) -> str:
+    """All that a patch replaces in the row `label`, a layer's number or "embedding", at a head and
+    a position, None being all."""
+    what = _row_name(label, of.window, model.layers)
+    if what.startswith("layers"):
+        what += f" (a window of {of.window} on either side of layer {label}, a joint effect)"
+    if head is not None:
+        what = f"head {head} in {what}"
     if label.isdigit():
-        what = f"{_ACTIVATIONS.get(site, f'{site} of')} {what}"
-    return f"the {what}{where}"
+        what = f"{_ACTIVATIONS.get(of.site, f'{of.site} of')} {what}"
+    return f"the {what} at {'every position' if position is None else f'position {position}'}"
+
+
+def by(of: Patched) -> str:
+    """What an activation is replaced by: "the clean run’s"."""
+    return f"the {of.other} run’s" if of.other else of.patched_with
 
 
 def row_name(result: Map, row: int) -> str:
     """The layer that a row patches, the layers of a window, or the embedding."""
-    name, window = result.rows[row], result.experiment.window
+    return _row_name(result.rows[row], result.experiment.window, result.model.layers)
+
+
+def _row_name(name: str, window: int, layers: int) -> str:
     if window and name.isdigit():
-        first, last = max(0, int(name) - window), min(result.model.layers - 1, int(name) + window)
+        first, last = max(0, int(name) - window), min(layers - 1, int(name) + window)
         if first < last:
             return f"layers {first} to {last}"
     return layer_name(name)
@@ -148,13 +227,29 @@ def layer_name(label: str) -> str:
     return f"layer {label}" if label.isdigit() else label
 
 
-def colours_mean(result: Map) -> str:
+def colours_mean(result: Answered) -> str:
     """What blue and orange say on the map of a result, in one line."""
     towards, away = f"moves towards the {result.other} run", "away from it"
     if result.other is None:
         towards, away = f"rises above the {result.unpatched} run", "falls below it"
     return (
         f"Blue: the metric {towards}; orange: {away}; no colour: as in the {result.unpatched} run."
+    )
+
+
+def sign(result: Map) -> str:
+    """Which way a metric points: what it is without a patch, and on which side of that the run that
+    is put in has it."""
+    metric = result.experiment.metric
+    base = result.plain(metric)
+    says = f"Without a patch it is {number(metric, base)}, on the {result.unpatched} run"
+    if result.other is None:
+        return f"{says}."
+    other = result.plain(metric, result.other)
+    side = "below" if other < base else "above"
+    return (
+        f"{says}; what is {side} that is towards the {result.other} run, where it is"
+        f" {number(metric, other)}."
     )
 
 
@@ -211,7 +306,7 @@ def _run_label(result: Map, run: range, between: str) -> str:
         is_token = result.axes[1] == "position"
         said = result.tokens[run[0]][0].label if is_token else visible(result.columns[run[0]])
         return short(said.replace("·", " ") if not is_token else said, _LONGEST_TICK)
-    if isinstance(result, PathMap):
+    if isinstance(result, ComponentMap):
         return result.columns[run[0]]
     if result.axes[1] != "position":
         return str(run[0])

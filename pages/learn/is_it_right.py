@@ -186,17 +186,16 @@ def _three_maps(on: Shelf, wanted: Experiment) -> None:
     plain = replace(result, grids={"logit_diff": job.result})
     apart = float(np.abs(result.values - plain.values).max())
     html.show(html.about(result))
-    reach = colours.reach(result)
     sweep, loop, difference = st.columns(3)
     with sweep:
         st.markdown("**The app’s sweep**")
-        answer.still_heatmap(result, key="sweep", reach=reach)
+        answer.still_heatmap(result, key="sweep", beside=[plain])
     with loop:
         st.markdown(f"**{result.values.size:,} plain runs**")
-        answer.still_heatmap(plain, key="loop", reach=reach)
+        answer.still_heatmap(plain, key="loop", beside=[result])
     with difference:
         st.markdown(f"**Difference: at most {apart:.1e}**")
-        figure = heatmaps.difference(result, plain, reach)
+        figure = heatmaps.difference(result, plain, colours.reach(result))
         st.plotly_chart(figure, key="difference")
     st.caption("A colour is the same distance from no effect in all three.")
 

@@ -80,7 +80,7 @@ def _where(encoder) -> tuple[str, int | None]:
     if field not in _TEXTS:
         return field, None
     asked = experiment.current()
-    before = len(encoder.extras.begins) or int(asked.bos)  # tokens that stand before a text
+    before = tokens.count_before(encoder, asked.bos)
     texts = [tokens.split(getattr(asked, side)[:_MOST_CHARACTERS], encoder) for side in _TEXTS]
     pieces = texts[_TEXTS.index(field)]
     can_go = [p for p, piece in enumerate(pieces) if tokens.can_be_typed(piece, encoder)]

@@ -9,8 +9,10 @@ from core import models
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import experiment, look, pairs, trail
+from pages.parts import continuing, experiment, look, members, pairs, predict, sheet, trail
 
+# What stands in the address beside the experiment.
+_BESIDE = (look, pairs, trail, members, continuing, predict, sheet)
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
 OPENS = "opens_address"  # what of the session a page is to open as
@@ -29,12 +31,13 @@ def begin(page: str) -> None:
         look.forget()
     opens = st.session_state.pop(OPENS, None)
     address = address if opens is None else opens
-    if st.session_state.is_first_run or opens is not None or _walked_to(address):
+    walked = st.session_state.is_first_run or opens is not None or _walked_to(address)
+    st.session_state.came_by = "address" if walked else "page" * is_another_page
+    if walked:
         asked, st.session_state.notes = _first_that_holds(address)
         experiment.show(asked)
-        look.take(address)
-        pairs.take(address)
-        trail.take(address)
+        for part in _BESIDE:
+            part.take(address)
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
@@ -54,7 +57,9 @@ def publish() -> dict[str, str]:
     """
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
-    query = experiment.current().to_query() | look.to_query() | pairs.to_query() | trail.to_query()
+    query = experiment.current().to_query()
+    for part in _BESIDE:
+        query |= part.to_query()
     too_long = len(urlencode(query)) > _LONGEST
     last, _ = st.session_state.address  # which may not have come to the browser yet
     if not st.query_params.to_dict() == last == query and not too_long:

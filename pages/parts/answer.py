@@ -1,18 +1,19 @@
 """What came out: the baselines, the map, the chosen cell, the next-token tables, the files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import streamlit as st
 
+from core.guess import Surprise
 from core.many.answer import Answer
 from core.question.experiment import Experiment
 from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
 from core.study import SIDES, TOP, Study
-from core.views import colours, exports, heatmaps, names, run_figures
-from pages.parts import history, html, look, notebook, opened, running
+from core.views import code, colours, exports, heatmaps, names, run_figures
+from pages.parts import history, html, look, notebook, opened, predict, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -22,16 +23,23 @@ _DESK = 440  # pixels that the map has for its cells at the least, if not on a p
 MODEBAR = {"displaylogo": False}
 _TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 _TYPES |= {"csv": "text/csv", "json": "application/json", "zip": "application/zip"}
+_TYPES |= {"py": "text/x-python", "ipynb": "application/x-ipynb+json"}
 
 
-def heatmap(result: Result) -> None:
+def narrowest() -> int | None:
+    """How wide a map is for its cells at the least, where it is known to have the room."""
+    return None if "Mobi" in st.context.headers.get("User-Agent", "Mobi") else _DESK
+
+
+def heatmap(result: Result, surprises: tuple[Surprise, ...] = ()) -> None:
     """The map, to hover and click."""
     st.plotly_chart(
         heatmaps.heatmap(
             result,
             selected(result),
             view=look.view(),
-            narrowest=None if "Mobi" in st.context.headers.get("User-Agent", "Mobi") else _DESK,
+            narrowest=narrowest(),
+            surprises=[surprise[:2] for surprise in surprises],
         ),
         key=CHART,
         on_select=lambda: take_click(result.rows),
@@ -41,9 +49,9 @@ def heatmap(result: Result) -> None:
     )
 
 
-def still_heatmap(result: Result, key: str, reach: float | None = None) -> None:
-    """The map, to hover only: an unfinished one, or one among others or in a text."""
-    figure = heatmaps.heatmap(result, reach=reach, clickable=False)
+def still_heatmap(result: Result, key: str, beside: Sequence[Map] = ()) -> None:
+    """The map, to hover only: an unfinished one, or one `beside` others or in a text."""
+    figure = heatmaps.heatmap(result, beside=beside, clickable=False)
     st.plotly_chart(figure, key=key, config=MODEBAR)
 
 
@@ -234,7 +242,11 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
     and the numbers of the whole experiment under every metric. Where a cell is chosen, its
     patched run is among them."""
 
-    at, view = selected(shown), look.view()  # now: files are made where there is no session
+    at, view, guessed = (
+        selected(shown),
+        look.view(),
+        predict.said(shown),
+    )  # now: files are made where there is no session
 
     def chosen() -> exports.Chosen | None:
         if at is None:
@@ -258,14 +270,30 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
         File(
             "JSON",
             f"{name}.json",
-            lambda: exports.to_json(whole(), shown, chosen()),
-            finding=lambda: exports.to_json(on_it(), shown, chosen()),
+            lambda: exports.to_json(whole(), shown, chosen(), guessed),
+            finding=lambda: exports.to_json(on_it(), shown, chosen(), guessed),
         ),
     )
     if view != "assignment":
         with st.popover("As in the assignment", icon=":material/download:"):
             st.caption("The layers alone, foil - target, one scale from dark to light.")
             file_row(*pictures(shown, "assignment"))
+    with st.expander("Show me the code", icon=":material/code:"):
+        _program(study, experiment, shown)
+
+
+def _program(study: Study, experiment: Experiment, shown: Result) -> None:
+    """The code behind the map, to read and to run without this app."""
+    way = st.segmented_control(
+        "The code", code.WAYS, default="plain", format_func=code.WAYS.get, required=True, key="code"
+    )
+    cells = getattr(code, way)(experiment, study.model, shown.at_position)
+    name = names.stem(shown, "code", way)
+    file_row(
+        File("Python file", f"{name}.py", lambda: code.script(cells)),
+        File("Notebook", f"{name}.ipynb", lambda: code.notebook(cells)),
+    )
+    st.code(code.script(cells), language="python")
 
 
 def pictures(shown: Result, view: str = "effect") -> list[File]:

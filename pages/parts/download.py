@@ -62,6 +62,23 @@ def offer(entry: Entry) -> None:
             html.show(html.problem(failed) if failed else _what(entry, needs))
 
 
+def offer_again(entry: Entry) -> None:
+    """Where a model cannot be loaded and its files may be why: remove them and download them anew,
+    on a click."""
+    if failed := st.session_state.get(_FAILED, {}).get(entry.name):
+        html.show(html.problem(failed))
+    if models.can_fetch_again(entry):
+        st.button("Download it again", on_click=_again, args=(entry,), type="primary")
+
+
+def _again(entry: Entry) -> None:
+    _set_under_way(entry.name)
+    try:
+        models.fetch_again(entry)
+    except UserError as error:
+        st.session_state[_FAILED] = {entry.name: str(error)}
+
+
 def _ask_first(entry: Entry) -> None:
     failed = st.session_state.get(_FAILED, {}).get(entry.name)
     said = st.empty()

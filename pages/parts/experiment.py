@@ -96,10 +96,12 @@ def fill(field: str, text: str) -> None:
     show(replace(current(), **{field: text}))
 
 
-def advised(changes: dict[str, str], of: Experiment) -> None:
+def advised(changes: dict[str, str], of: Experiment, about: tuple[str, ...] = ()) -> None:
     """Put in `changes` that were advised for `of`, as a callback. If what stands in the other
-    fields is no longer that, because it was typed just before the click, they do not fit it."""
-    if entered() | changes == of.to_dict() | changes:
+    fields that they are `about`, by default all, is no longer that, because it was typed just
+    before the click, they do not fit it."""
+    now, then = entered() | changes, of.to_dict() | changes
+    if all(now[field] == then[field] for field in about or then):
         for field, value in changes.items():
             st.session_state[_key(field)] = value
 

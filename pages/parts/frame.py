@@ -13,7 +13,7 @@ from core.question.experiment import Experiment
 from core.question.pair import Draft
 from core.result import Result
 from core.study import Study, draft_for
-from pages.parts import answer, download, experiment, html, inputs, keeping, running
+from pages.parts import answer, download, experiment, html, inputs, keeping, running, suggestions
 from pages.parts.keeping import Shelf
 
 _ANSWERED = "answered"  # what of the session the page answers
@@ -40,8 +40,12 @@ def ask() -> None:
     with fields:
         inputs.typed(draft, on)
     with problems:
-        for problem in draft.problems.values():
+        for field, problem in draft.problems.items():
             html.show(html.problem(str(problem)))
+            if field == "direction":  # which not every page lets one choose
+                st.button("Denoise instead", on_click=experiment.enter, args=(field, "denoise"))
+        if on:
+            suggestions.equal_lengths(draft, on)
     st.session_state[_HAS_MODEL] = on is not None
     now, before = experiment.current(), st.session_state.get(_ANSWERED)
     if on and not draft.problems:
@@ -105,6 +109,7 @@ def model_of(wanted: Experiment) -> Shelf | None:
         return keeping.shelf(wanted.model)
     except UserError as error:
         html.show(html.problem(str(error)))
+        download.offer_again(entry)
         return None
 
 

@@ -7,6 +7,7 @@ person types is ever markup.
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -14,18 +15,29 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from core.many.grades import Interval, ManyGrades
 from core.presets import Preset
 from core.question.experiment import Experiment
 from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.reading.trace import Trace
-from core.result import Moved, Ranked, Result
+from core.result import Grade, Moved, Ranked, Result, Written
 from core.teaching.growth import Grown, since
 from core.teaching.history import Checkpoint
 from core.views import colours
 from core.views.history import Asked
 from core.views.sentences import came_about, nothing_moves, where_it_is
-from core.views.words import colours_mean, formula, number, probability, replaced, summary
+from core.views.set_sentences import listed, questions, share
+from core.views.words import (
+    by,
+    colours_mean,
+    formula,
+    number,
+    probability,
+    replaced,
+    summary,
+    wording,
+)
 
 _HERE = Path(__file__).parent
 # A text of more tokens is folded: these many stay beside those that differ.
@@ -58,6 +70,11 @@ def label(name: str) -> str:
     return re.sub(r"[!-,:-@\[-`{-~]|^-", r"\\\g<0>", apart)
 
 
+def sentence(says: str) -> str:
+    """Words with blanks between them as a widget's label: each as it is."""
+    return " ".join(map(label, says.split(" ")))
+
+
 def title(question: str) -> str:
     """What a page asks, and a button that copies its address (page.js)."""
     return (
@@ -73,6 +90,16 @@ def token(token: Token, kind: str = "") -> str:
         f'<bdi class="pb-token {f"pb-{kind}" if kind else ""}" title="token id {token.id}">'
         f"{escape(token.label)}</bdi>"
     )
+
+
+def written(new: tuple[Written, ...]) -> str:
+    """Tokens that a run has written, each with how probable it was on hover."""
+    chips = "".join(
+        f'<bdi class="pb-token" title="token id {w.token.id}, {escape(probability(w.prob))}">'
+        f"{escape(w.token.label)}</bdi>"
+        for w in new
+    )
+    return f'<div class="pb-ribbon">{chips}</div>'
 
 
 def chips(tokens: tuple[Token, ...]) -> str:
@@ -98,20 +125,39 @@ def text(says: str) -> str:
     return f"<div>{escape(says)}</div>"
 
 
+def task(kind: str, title: str, asks: str) -> str:
+    """What is to be done, and what kind of thing that is."""
+    kind = f'<div class="pb-caption">{escape(kind)}</div>' if kind else ""
+    return f'<div class="pb-task">{kind}<h3>{escape(title)}</h3><div>{escape(asks)}</div></div>'
+
+
 def caption(says: str) -> str:
     """What stands below a figure, smaller."""
     return f'<div class="pb-caption">{escape(says)}</div>'
 
 
-def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
+def standing(rows: dict[str, Ranked]) -> str:
+    """Where each plain run has a token that competes: its rank and its probability, to the digits
+    that there is room for."""
+    return "".join(
+        f'<span class="pb-standing pb-{side}" title="{side} run: rank {row.rank:,}, probability'
+        f' {escape(probability(row.prob))}">{row.rank:,}.'
+        f" {escape(probability(row.prob) if row.prob >= 1e-4 else '<0.01%')}</span>"
+        for side, row in rows.items()
+    )
+
+
+def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...], first: int | None = None) -> str:
     """Both texts, position under position; where they differ stands out. Of long texts what is
-    alike is folded, but for the neighbours of what differs and the last token."""
+    alike is folded, but for the neighbours of what differs and the last token. A click on a place
+    from the `first` one on puts its position into the field "swap_at" (page.js)."""
     length = max(len(clean), len(corrupted))
     pairs = [[tokens[p : p + 1] for tokens in (clean, corrupted)] for p in range(length)]
     differing = [p for p, (a, b) in enumerate(pairs) if [t.id for t in a] != [t.id for t in b]]
     around = range(-_NEIGHBOURS, 1 + _NEIGHBOURS)
     is_open = {length - 1} | {p + by for p in differing for by in around}
-    places = [_place(p, *pair, p in differing) for p, pair in enumerate(pairs)]
+    can_swap = range(length if first is None else first, length)
+    places = [_place(p, *pair, p in differing, p in can_swap) for p, pair in enumerate(pairs)]
     pieces = []
     for stays, run in groupby(range(length), lambda p: length <= _LONG or p in is_open):
         together = "".join(places[p] for p in run)
@@ -124,13 +170,20 @@ def ribbon(clean: tuple[Token, ...], corrupted: tuple[Token, ...]) -> str:
     return f'<div class="pb-ribbon pb-texts">{counts}{"".join(pieces)}</div>'
 
 
-def _place(position: int, a: tuple[Token, ...], b: tuple[Token, ...], differs: bool) -> str:
+def _place(
+    position: int, a: tuple[Token, ...], b: tuple[Token, ...], differs: bool, can_swap: bool
+) -> str:
     hover = f"position {position}: clean id {_id(a)}, corrupted id {_id(b)}"
+    kind, element, data = f"pb-place{' pb-differs' * differs}", "div", ""
+    if can_swap:
+        kind, element = f"{kind} pb-fill", "button"
+        hover += "; click for words to put here"
+        data = f' type="button" data-field="swap_at" data-text="&quot;{position}&quot;"'
     return (
-        f'<div class="pb-place{" pb-differs" if differs else ""}" title="{hover}">'
+        f'<{element} class="{kind}" title="{hover}"{data}>'
         f'<span class="pb-index">{position}</span>'
         f'<span class="pb-clean">{_piece(a)}</span>'
-        f'<span class="pb-corrupted">{_piece(b)}</span></div>'
+        f'<span class="pb-corrupted">{_piece(b)}</span></{element}>'
     )
 
 
@@ -195,7 +248,6 @@ def baselines(result: Result) -> str:
 
 def cell(result: Result, row: int, column: int) -> str:
     """One cell in a sentence: what was put in, and what that did."""
-    by = f"the {result.other} run’s" if result.other else result.patched_with
     effects = [
         f"{METRICS[metric].title.lower().replace('kl', 'KL')} from"
         f" {escape(number(metric, result.plain(metric)))}"
@@ -203,8 +255,8 @@ def cell(result: Result, row: int, column: int) -> str:
         for metric, grid in result.grids.items()
     ]
     return (
-        f'<div class="pb-note">With {escape(replaced(result, row, column))} replaced by {by}:'
-        f" {', '.join(effects)}.</div>"
+        f'<div class="pb-note">With {escape(replaced(result, row, column))} replaced by'
+        f" {by(result)}: {', '.join(effects)}.</div>"
     )
 
 
@@ -367,6 +419,57 @@ def parts_of(trace: Trace) -> str:
     return (
         '<div class="pb-scroll"><table class="pb-table"><tr><th>put in here</th>'
         f"<th>logit diff.</th><th>effect</th></tr>{body}</table></div>"
+    )
+
+
+def grades(grade: Grade) -> str:
+    """What came out for a set: the metric, and its share as a bar."""
+    body = "".join(
+        f"<tr><th>{escape(name)}<div class='pb-where'>{escape(what)}</div></th>"
+        f"<td>{escape(value)}</td>{_bar(share)}</tr>"
+        for name, (value, share, what) in listed(grade).items()
+    )
+    metric = escape(wording(grade))
+    ends = " · ".join(
+        f"{run} run {escape(number(grade.experiment.metric, value))}"
+        for run, value in asdict(grade.baseline).items()
+    )
+    return (
+        f'<table class="pb-table pb-growth pb-grades"><tr><th>{ends}</th><th>{metric}</th>'
+        f"<th>share</th></tr>{body}</table>"
+    )
+
+
+def many_grades(found: ManyGrades) -> str:
+    """The same over many pairs, with intervals."""
+    metric, asked = found.experiment.metric, questions(found)
+
+    def interval(of: Interval | None, said: Callable[[float], str]) -> tuple[str, str]:
+        if of is None:
+            return "none", ""
+        return said(
+            of.mean
+        ), f"<div class='pb-where'>{escape(f'{said(of.low)} to {said(of.high)}')}</div>"
+
+    body = ""
+    for name, of in found.values.items():
+        value, within = interval(of, lambda x: number(metric, x))
+        of_share, share_within = interval(found.shares[name], share)
+        body += (
+            f"<tr><th>{escape(name)}<div class='pb-where'>{escape(asked[name])}</div></th>"
+            f"<td>{escape(value)}{within}</td>{_bar(of_share, share_within)}</tr>"
+        )
+    return (
+        '<table class="pb-table pb-growth pb-grades"><tr><th>mean over pairs, and its interval</th>'
+        f"<th>{escape(wording(found))}</th><th>share</th></tr>{body}</table>"
+    )
+
+
+def _bar(share: str, more: str = "") -> str:
+    width = "0%" if share == "none" else share
+    return (
+        f'<td class="pb-bar pb-patched" style="--bar: clamp(0%, {escape(width)}, 100%)">'
+        f"{escape(share)}{more}</td>"
     )
 
 

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from core.question.experiment import DIRECTIONS, Experiment
+from core.question.experiment import DIRECTIONS, OF_ONE, Experiment
 from core.question.metrics import METRICS
 from core.question.pair import Draft
 from core.question.sites import SITES
-from core.question.tokens import Token, can_be_typed, with_leading_space
+from core.question.tokens import Token, can_be_typed, count_before, with_leading_space
 from core.views.colour_bar import VIEWS
-from pages.parts import experiment, html, keeping, look, running
+from pages.parts import experiment, html, keeping, look, running, suggestions
 from pages.parts.keeping import Shelf
 
 TEXTS = {"clean": "Clean text", "corrupted": "Corrupted text"}
@@ -21,7 +21,7 @@ _WANTED = "wanted_top"
 def typed(draft: Draft, on: Shelf | None) -> None:
     """Both texts and both tokens that compete, and under them all that was read from them,
     position under position. Without a model nothing is read, and nothing is offered."""
-    columns = st.columns((5, 5, 4))
+    columns = st.columns((4, 4, 4))
     for column, (field, label) in zip(columns, TEXTS.items(), strict=False):
         with column:
             st.text_area(label, height=68, **experiment.widget(field))
@@ -31,7 +31,9 @@ def typed(draft: Draft, on: Shelf | None) -> None:
             with column:
                 _contender(field, side, draft, on)
     if draft.clean or draft.corrupted:
-        html.show(html.ribbon(draft.clean or (), draft.corrupted or ()))
+        first = count_before(on.model.encoder, experiment.current().bos) if on else None
+        html.show(html.ribbon(draft.clean or (), draft.corrupted or (), first))
+    suggestions.swaps(draft, on)
 
 
 def _flag_blank_end(field: str) -> None:
@@ -74,11 +76,17 @@ def _contender(field: str, side: str, draft: Draft, on: Shelf | None) -> None:
             help=f"Put in what the model expects most after the {side} text.",
             disabled=on is None or not draft.texts_fit,
         )
+        suggestions.slot(field, "instead")
+
+    suggestions.slot(field, "standing")
 
 
-def choice(field: str) -> None:
-    """The metric, the site or the direction."""
+def choice(field: str, of_many: bool = False) -> None:
+    """The metric, the site or the direction: `of_many` pairs there are more than of one, of which
+    one that was chosen there stays, as `frame.ask` says what it is about."""
     now, among = experiment.current(), _CHOICES[field]
+    if field == "direction" and not of_many:
+        among = {name: among[name] for name in dict.fromkeys((*OF_ONE, now.direction))}
     says = {
         "metric": METRICS[now.metric].says,
         "site": f"`{now.site}`, by {' and '.join(SITES[now.site].axes)}",

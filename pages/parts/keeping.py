@@ -1,5 +1,6 @@
 """What this server keeps: loaded models, and of each session what it has computed on them."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TypeVar
@@ -38,15 +39,15 @@ class Shelf:
     def __init__(self, model: LoadedModel):
         self.model = model
         self._of: WeakKeyDictionary[_Session, OrderedDict] = WeakKeyDictionary()
+        self._shared: OrderedDict[Hashable, Job] = OrderedDict()
+        self._lock = threading.Lock()  # of what sessions share
 
     def keep(self, texts: Experiment | None, what: Hashable, make: Callable[[], Kept]) -> Kept:
         """What this session keeps of some texts (`Experiment.texts`) as `what`, made if it is not
         there. Their plain runs, which all else of them holds, go last."""
-        session = st.session_state.setdefault("session", _Session())
-        own = self._of.setdefault(session, OrderedDict())
-        key, runs = (texts, what), (texts, _RUNS)
+        own, key, runs = self._own(), (texts, what), (texts, _RUNS)
         if key not in own:
-            own[key] = make()
+            own[key] = self._shared.get(key) or make()
         for used in (key, runs):
             if used in own:
                 own.move_to_end(used)
@@ -57,6 +58,23 @@ class Shelf:
             if old not in (key, runs) and (what != _RUNS or old[0] != texts):
                 del own[old]
         return own[key]
+
+    def share(self, job: Job) -> None:
+        """Let every session find a finished job that this one keeps: as after a reload, which
+        begins another, or in another tab."""
+        key = next(key for key, kept in self._own().items() if kept is job)
+        with self._lock:
+            self._shared[key] = job
+            self._shared.move_to_end(key)
+            while len(self._shared) > _MOST or (
+                len(self._shared) > 1 and sum(of.nbytes for of in self._shared.values()) > BUDGET
+            ):
+                self._shared.popitem(last=False)
+
+    def _own(self) -> OrderedDict:
+        """What this session keeps here."""
+        session = st.session_state.setdefault("session", _Session())
+        return self._of.setdefault(session, OrderedDict())
 
 
 def shelf(name: str) -> Shelf:

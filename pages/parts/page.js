@@ -8,6 +8,7 @@
   const IDLE = 600; // milliseconds without a key, after which what was typed counts
   const field = (name) => document.querySelector(`.st-key-field_${name} :is(textarea, input)`);
   const isField = (element) => TEXTS.some((name) => field(name) === element);
+  const isTyped = (element) => isField(element) || !!element?.closest?.(".st-key-set_text");
 
   // --- what is on the page is of the inputs shown, or shown as what it is -----------------------
 
@@ -128,7 +129,7 @@
 
   let pause;
   document.addEventListener("input", (event) => {
-    if (!isField(event.target)) return;
+    if (!isTyped(event.target)) return;
     clearTimeout(pause);
     if (!event.isComposing) pause = setTimeout(apply, IDLE, event.target);
   });
@@ -229,7 +230,7 @@
   history.pushState = function (state, title, address) {
     const next = new URL(address ?? "", location.href), here = new URL(location.href);
     const samePage = next.pathname === here.pathname;
-    const box = isField(document.activeElement) ? document.activeElement : null;
+    const box = isTyped(document.activeElement) ? document.activeElement : null;
     const takesItsPlace = samePage &&
       (!here.search || experimentOf(next) === experimentOf(here) || (box && box === typedIn));
     if (samePage) typedIn = box;

@@ -4,31 +4,28 @@ A pack is part of the address, as is how its pairs are used; of what a person br
 was brought.
 """
 
-import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import streamlit as st
 
-from core.errors import UserError
+from core import models
 from core.many import packs
-from core.many import pairs as files
 from core.many.answer import DRAWS, KEEPS
 from core.many.fitting import REDUCES
 from core.many.packs import PACKS
-from core.many.pairs import Dropped, Pair
-from core.models import Entry
-from pages.parts import html
+from core.many.pairs import Pair, counted
+from core.many.survey import Sample
+from core.models import TEACHING, Entry
+from pages.parts import brought, experiment, html
+from pages.parts.brought import Given
 
 OWN = "own"  # what the person brought, among the names of packs
-_CHOICE, _BROUGHT, _READ = "pairs_choice", "pairs_brought", "pairs_read"
-_PASTED, _UPLOADED = "pasted_pairs", "uploaded_pairs"
-_PAGE = "many"  # its address
-_EXAMPLE = (
-    "id,group,clean,corrupted,target,foil\n"
-    "keys,plural,The [subject:keys] near the cabinet,The [subject:key] near the cabinet,"
-    '" are"," is"'
-)
+_CHOICE = "pairs_choice"
+_PAGES = ("many", "sets")  # their addresses
+_WIDE = {"clean": 220, "corrupted": 220, "why not": 220}  # columns of sentences, in pixels
+_ROW = 64  # pixels: three lines of a sentence
 _DRAWS = {"": "what suits the pairs", **DRAWS}
 _KEEPS_SHORT = {"all": "All that can be used", "flips": "Those that flip", "first": "Target first"}
 
@@ -42,28 +39,20 @@ class Choice:
     roles: str = "last"
     rest: bool = False
     of_ratios: bool = False
+    resample_seed: int = 0  # of a resample ablation
     draws: str = ""  # "": groups of a file are drawn whole; those of a pack are conditions
-
-
-@dataclass(frozen=True)
-class Given:
-    """The pairs of a pack or a file; `digest` stands for them."""
-
-    source: str
-    digest: str
-    pairs: list[Pair]
-    dropped: list[Dropped]
-    draws: str = "groups"  # what a bootstrap usually draws of them
 
 
 def take(query: Mapping[str, str]) -> None:
     """Choose as an address says; what it says that is no choice is as if it were not there."""
+    seed = query.get("resample_seed", "")
     choice = Choice(
         pack=query.get("pack", "") if query.get("pack") in (*PACKS, OWN) else "",
         keep=query.get("keep", "") if query.get("keep") in KEEPS else "all",
         roles=query.get("roles", "") if query.get("roles") in REDUCES else "last",
         rest=query.get("rest") == "1",
         of_ratios=query.get("of_ratios") == "1",
+        resample_seed=int(seed) if re.fullmatch("[0-9]{1,9}", seed) else 0,
         draws=query.get("draws", "") if query.get("draws") in DRAWS else "",
     )
     st.session_state[_CHOICE] = choice
@@ -73,8 +62,8 @@ def take(query: Mapping[str, str]) -> None:
 
 
 def to_query() -> dict[str, str]:
-    """The inverse of `take`, on the page that has to do with it."""
-    if st.session_state.get("page") != _PAGE:
+    """The inverse of `take`, on the pages that have to do with it."""
+    if st.session_state.get("page") not in _PAGES:
         return {}
     usual = asdict(Choice())
     return {
@@ -93,10 +82,15 @@ def chosen() -> Choice:
     return st.session_state[_CHOICE]
 
 
-def source(entry: Entry) -> None:
-    """The choice of a pack, those for the model first, or of a file."""
-    vocabulary = "teaching" if entry.base == "teaching" else "gpt2"
-    names = sorted(PACKS, key=lambda name: PACKS[name].vocabulary != vocabulary)
+def source(entry: Entry, example: str = "") -> None:
+    """The choice of a pack, those for the model first, and of these the one that is like an
+    `example`, by its title; or of a file."""
+
+    def comes_late(name: str) -> tuple[bool, bool]:
+        pack = PACKS[name]
+        return pack.vocabulary != _vocabulary(entry), not pack.title.startswith(example)
+
+    names = sorted(PACKS, key=comes_late)
     if chosen().pack not in (*names, OWN):
         st.session_state[_CHOICE] = Choice(**asdict(chosen()) | {"pack": names[0]})
         st.session_state.pop(_key("pack"), None)
@@ -108,14 +102,23 @@ def source(entry: Entry) -> None:
         **_widget("pack", names),
     )
     if chosen().pack == OWN:
-        _bring()
+        brought.bring()
     else:
         html.show(html.note(PACKS[chosen().pack].about))
 
 
-def options(has_roles: bool) -> None:
-    """How the pairs become one map."""
+def options(has_roles: bool, resample: bool) -> None:
+    """How the pairs become one map, and where they `resample`, which gives to which."""
     st.selectbox("Use", KEEPS, format_func=_KEEPS_SHORT.get, help=_help(), **_widget("keep", KEEPS))
+    if resample:
+        st.number_input(
+            "Seed of the draw",
+            min_value=0,
+            max_value=999_999_999,
+            **_widget("resample_seed"),
+            help="Which other pair’s activation is put into each: every pair gives to one, never"
+            " to itself. If another seed gives another map, the pairs are too few.",
+        )
     with st.popover("How pairs share a map", type="tertiary"):
         st.selectbox(
             "A role of several tokens is",
@@ -150,65 +153,59 @@ def given() -> Given | None:
     be, if they are none."""
     name = chosen().pack
     if name != OWN:
-        made = _pack(name)
-        return Given(PACKS[name].title, f"pack {name}", made, [], draws="pairs")
-    brought = st.session_state.get(_BROUGHT)
-    if brought is None:
-        html.show(html.note("No pairs are here: a reload, or a link, does not bring them along."))
-        st.markdown(
-            "Bring a table with the columns clean, corrupted, target and foil. A word’s token"
-            " begins with its space, and brackets name what corresponds in sentences of different"
-            " shape:"
+        pack = PACKS[name]
+        about = {"draws": "pairs", "is_pack": True, "groups_are": pack.groups_are}
+        return Given(pack.title, f"pack {name}", _pack(name), [], **about)
+    return brought.given()
+
+
+def warn_of_pack(given: Given, entry: Entry, sample: Sample | None = None) -> None:
+    """Of a pack for another model: what this one makes of it, and the ways out."""
+    pack = PACKS.get(chosen().pack)
+    if pack is None or pack.vocabulary == _vocabulary(entry):
+        return
+    usable = f"{len(sample.pairs) if sample else 0:,} of {counted(len(given.pairs), 'pair')}"
+    if pack.vocabulary == "gpt2":
+        says = (
+            "These pairs are made for GPT-2. The teaching model knows about 400 words and reads all"
+            f" others in pieces: {usable} can be used, and what it says to sentences of a kind that"
+            " it never met is no finding."
         )
-        st.code(_EXAMPLE, language=None, wrap_lines=True)
-        return None
-    called, content = brought
-    digest = hashlib.sha256(content).hexdigest()
-    known = st.session_state.get(_READ)
-    if known is None or known.digest != digest:
-        try:
-            known = Given(called, digest, *files.read(content, called))
-        except UserError as error:
-            html.show(html.problem(str(error)))
-            return None
-        st.session_state[_READ] = known
-    return known
-
-
-def _bring() -> None:
-    upload, paste = st.tabs(["A file", "Paste"])
-    with upload:
-        st.file_uploader(
-            "CSV, TSV, JSON or JSONL",
-            key=_UPLOADED,
-            on_change=_take_upload,
-            help="Columns clean, corrupted, target, foil and, if there, id and group.",
+    else:
+        says = (
+            "These pairs are made for the teaching model, of its own little language. This model"
+            f" can use {usable}; where a name is several tokens to it, a pair is left out."
         )
-    with paste:
-        st.text_area(
-            "Rows as in a file",
-            key=_PASTED,
-            on_change=_take_paste,
-            placeholder=_EXAMPLE,
-            height=120,
-        )
-    if brought := st.session_state.get(_BROUGHT):
-        html.show(html.note(f"Here: {brought[0]}, {len(brought[1]):,} bytes."))
+    html.show(html.doubt(says))
+    with st.container(horizontal=True):
+        if twin := packs.twin(pack):
+            title = html.label(twin.title)
+            st.button(f"Take “{title}” instead", on_click=_take_pack, args=(twin.name,))
+        name = "gpt2" if pack.vocabulary == "gpt2" else TEACHING.name
+        title = html.label(models.named(name).title)
+        st.button(f"Ask “{title}”", on_click=experiment.enter, args=("model", name))
 
 
-def _take_upload() -> None:
-    if (file := st.session_state[_UPLOADED]) is not None:
-        st.session_state[_BROUGHT] = (file.name, file.getvalue())
+def _take_pack(name: str) -> None:
+    st.session_state[_key("pack")] = name
 
 
-def _take_paste() -> None:
-    if text := st.session_state[_PASTED]:
-        st.session_state[_BROUGHT] = ("what was pasted", text.encode("utf-8", "surrogatepass"))
+def table(rows: Sequence[Mapping], key: str, **options) -> None:
+    """Pairs as a table, with room for whole sentences."""
+    widths = {name: st.column_config.TextColumn(width=width) for name, width in _WIDE.items()}
+    st.dataframe(
+        rows, key=key, hide_index=True, height=360, row_height=_ROW, column_config=widths, **options
+    )
 
 
 @st.cache_resource
 def _pack(name: str) -> list[Pair]:
     return packs.PACKS[name].make()
+
+
+def _vocabulary(entry: Entry) -> str:
+    """For whose words a pack is that suits a model."""
+    return "teaching" if entry.base == TEACHING.name else "gpt2"
 
 
 def _help() -> str:

@@ -72,6 +72,8 @@ def _examples(entry: Entry, stays: bool) -> None:
             return  # the page says what is wrong with it
         offered = presets.PRESETS  # of GPT-2's words, which are not here yet
     st.subheader("Examples")
+    if not stays:
+        st.caption("Each is one pair of texts, and opens on the page Patch.")
     for preset in offered:
         chosen = st.button(
             preset.title,

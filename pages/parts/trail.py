@@ -50,6 +50,6 @@ def replace_last(receiver: str) -> None:
     st.session_state[_TRAIL] = (*steps()[:-1], receiver)
 
 
-def begin_at(receiver: str) -> None:
-    """Follow back from a receiver, as a callback."""
-    st.session_state[_TRAIL] = (START, receiver)
+def query_of(receiver: str) -> dict[str, str]:
+    """What an address says to begin at a receiver."""
+    return {} if receiver == START else {"trail": f"{START},{receiver}"}

@@ -4,10 +4,25 @@ import streamlit as st
 
 from core import presets
 from core.errors import UserError
+from core.question import places
 from core.question.experiment import Experiment
 from core.result import Result
 from core.views import colour_bar
-from pages.parts import answer, doubts, frame, html, inputs, keeping, look, running, training
+from pages.parts import (
+    answer,
+    continuing,
+    doubts,
+    frame,
+    html,
+    inputs,
+    keeping,
+    look,
+    onward,
+    predict,
+    running,
+    suggestions,
+    training,
+)
 from pages.parts.keeping import Shelf
 
 
@@ -24,6 +39,7 @@ def page() -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             inputs.options(given, views=True)
             training.switch()
+            predict.switch()
     if given:
         _answer(*given, left, right)
 
@@ -33,9 +49,13 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
     study = job.of
     with left:
         beyond = answer.beyond(study.axes, study.plain.tokens)
+        hidden = predict.hides((wanted, beyond))
         above, chart = frame.answer_part("reading"), frame.answer_part("map")
         with above:
-            html.show(html.hold())
+            if hidden:
+                predict.explain()
+            else:
+                html.show(html.hold())
         progress = st.container()
     slots = []
 
@@ -44,7 +64,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
 
     def draw_partly(fraction: float) -> None:
         """Into one slot, made when it is first needed: until then the map before stays there."""
-        if not study.plain.recorded:
+        if not study.plain.recorded or hidden:
             return
         if not slots:
             with chart:
@@ -62,6 +82,16 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         with chart:
             html.show(html.problem(str(error)))
         return
+    suggestions.of_tokens(study, result)
+    if hidden:
+        if finished:
+            with chart:
+                predict.ask(result, answer.narrowest())
+            with right, frame.answer_part("baselines"):
+                html.show(html.baselines(result))
+        return
+    with right:
+        surprises = predict.came_out(result) if finished else ()
     with above:
         if at := answer.selected(result):
             html.show(html.cell(result, *at))
@@ -69,17 +99,23 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
             seen = colour_bar.paint(result, look.view()).result
             html.show(html.reading(seen, presets.of(wanted)))
     with slots[0] if slots else chart:
-        answer.heatmap(result)
+        answer.heatmap(result, surprises)
     if not finished:
         return
     with right, frame.answer_part("baselines"):
         html.show(html.baselines(result))
     with frame.answer_part("rest"):
         answer.chosen(result)
+        at = answer.selected(result)
+        place = at and places.of_cell(wanted, (*at, *beyond))
+        if place:
+            onward.from_place(wanted, place, result.model.layers)
         answer.downloads(study, wanted, result)
         st.subheader("What comes next?")
         answer.next_tokens(study, result, beyond)
         answer.followed(on, study, wanted, result)
+        if place:
+            continuing.show(wanted, on, place)
 
 
 page()

@@ -8,7 +8,6 @@ import streamlit as st
 from core.question.experiment import DIRECTIONS, Experiment
 from core.result import Result
 from core.views import exports, names
-from core.views.colours import reach
 from core.views.heatmaps import difference
 from pages.parts import answer, frame, html, inputs
 from pages.parts.keeping import Shelf
@@ -77,12 +76,12 @@ def _answer_both_ways(wanted: Experiment, on: Shelf) -> None:
 
 def _side_by_side(results: list[Result], titles: list[str], key: str) -> None:
     same_metric = len({result.experiment.metric for result in results}) == 1
-    shared = max(map(reach, results)) if same_metric else None
+    shared = results if same_metric else ()
     for column, title, result in zip(st.columns(2), titles, results, strict=True):
         with column:
             st.markdown(f"**{title}**")
             html.show(html.about(result))
-            answer.still_heatmap(result, key=f"{key}_{title}", reach=shared)
+            answer.still_heatmap(result, key=f"{key}_{title}", beside=shared)
 
 
 def _download(results: list[Result], called: tuple[str, str]) -> None:

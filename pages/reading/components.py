@@ -6,15 +6,15 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
+from core.question import places
 from core.question.experiment import Experiment
 from core.question.sites import SITES
 from core.result import Result
 from core.steps import once
 from core.study import Study
 from core.views import exports, names
-from core.views.colours import reach
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, inputs, running, training
+from pages.parts import answer, frame, html, inputs, onward, running, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -42,13 +42,12 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         if (answered := frame.swept(replace(wanted, site=site), on)) is None:
             return
         results.append(answered[1])
-    shared = max(map(reach, results))
     for column, result in zip(st.columns(len(results)), results, strict=True):
         with column:
             st.markdown(f"**{SITES[result.experiment.site].title}** (`{result.experiment.site}`)")
             site = result.experiment.site
             with st.container(key=f"keeps_{site}"):  # a picture of it while it is drawn (page.js)
-                answer.still_heatmap(result, key=f"map_{site}", reach=shared)
+                answer.still_heatmap(result, key=f"map_{site}", beside=results)
 
     st.subheader("Heads")
     st.markdown("Each cell patches one head’s output at all positions. Click a head.")
@@ -61,8 +60,9 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     answer.chosen(heads)
     if at := answer.selected(heads):
         html.show(html.cell(heads, *at))
-    if (chosen := answer.selected(heads)) is not None:
-        _attention(study, *chosen)
+        asked = heads.experiment
+        onward.from_place(asked, places.of_cell(asked, at), heads.model.layers)
+        _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
     with st.container(horizontal=True):

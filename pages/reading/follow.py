@@ -1,5 +1,6 @@
 """The page "Follow it back": what reaches the answer directly, and what reaches that."""
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -10,14 +11,15 @@ from streamlit.delta_generator import DeltaGenerator
 from core.errors import UserError
 from core.following import Follow
 from core.question import receivers
+from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.receivers import Receiver
 from core.result import FROZEN, PathMap
 from core.views import exports, names, path_maps
 from core.views.run_figures import attention_map
 from core.views.sentences import sends
-from core.views.words import sender, summary
-from pages.parts import answer, frame, html, inputs, keeping, running, trail
+from core.views.words import colours_mean, embedding_sends, sender, sign, summary
+from pages.parts import answer, frame, html, inputs, keeping, onward, running, trail
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -70,7 +72,20 @@ def _follow(wanted: Experiment, on: Shelf) -> None:
             _against(wanted, on, maps[0])
     elif receiver.head is not None:
         _attention(plain, receiver)
+    onward.to_set(_met(config), "Add the trail to the set")
     _downloads(maps)
+
+
+def _met(config: tuple[int, int, int]) -> tuple[Component, ...]:
+    """The heads and MLPs on the trail."""
+    met = []
+    for step in trail.steps():
+        with suppress(UserError):  # an address may name steps that are none
+            of = receivers.parse(step, *config)
+            if of.layer is not None:
+                kind = "mlp" if of.kind == "mlp" else "head"
+                met.append(Component(kind, of.layer, of.head))
+    return tuple(dict.fromkeys(met))
 
 
 def _into(receiver: Receiver) -> list[str]:
@@ -129,7 +144,10 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
                 config=answer.MODEBAR,
                 alt="Heatmap of what each head and MLP sends; its numbers are in the CSV file.",
             )
-    html.show(html.caption(f"{summary(maps[0])[:1].upper()}{summary(maps[0])[1:]}."))
+            html.show(html.caption(f"The {embedding_sends(path_map)}."))
+    first = maps[0]
+    says = f"{summary(first)[:1].upper()}{summary(first)[1:]}. {colours_mean(first)} {sign(first)}"
+    html.show(html.caption(says))
     return columns[-1]
 
 

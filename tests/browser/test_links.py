@@ -19,6 +19,7 @@ HEADINGS = {
     "/components": "Which component?",
     "/many": "Does it hold for many sentences?",
     "/follow": "What feeds it?",
+    "/sets": "Which few carry it together?",
     "/lens": "What was it going to say?",
     "/compare": "How do two answers compare?",
     "/how_it_works": "How it works",

@@ -4,12 +4,14 @@ import csv
 import io
 import re
 from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from core.guess import Guess
 from core.views import exports
 from core.views.words import probability
 from tests.browser.driver import DEFAULT
@@ -141,3 +143,33 @@ def test_every_file_is_what_its_button_says(visit, answer):
     assert [(row["run"], int(row["token_id"])) for row in rows] == [
         (run, row.token.id) for run, top in expected.top.items() for row in top
     ]
+
+
+def test_a_guess_is_painted_by_clicks_on_cells_and_on_corners_of_blocks(visit):
+    visit.open()
+    visit.page.get_by_text("Predict first").click()
+    expect(visit.page.get_by_text("Where will the patch matter?")).to_be_visible()
+    visit.page.get_by_text("a block, by two corners", exact=True).click()
+    visit.click(3, 4)
+    visit.settle().click(1, 2)
+    visit.page.wait_for_url("**guess=**")
+    visit.page.get_by_text("one cell", exact=True).click()
+    visit.settle().page.get_by_text("hardly moves", exact=True).click()
+    before = visit.settle().page.url
+    visit.click(2, 3)
+    visit.page.wait_for_function("before => location.href !== before", arg=before)
+    query = dict(parse_qsl(urlsplit(visit.page.url).query))
+    cells = np.zeros((9, 10), dtype=int)
+    cells[1:4, 2:5] = 1
+    cells[2, 3] = 0
+    assert Guess.read(query["guess"], cells.shape) == Guess.of(cells)
+
+
+def test_a_click_on_a_token_of_the_texts_brings_words_for_its_place(visit, answer):
+    visit.open().shows(answer(DEFAULT).values)
+    visit.page.get_by_title("click for words to put here").nth(1).click()
+    word = visit.page.locator(".st-key-swap_words button").first
+    expect(word).to_contain_text("→")
+    name = word.inner_text().split(" → ")[0].replace("·", " ")
+    word.click()
+    visit.asks(replace(DEFAULT, corrupted=DEFAULT.clean.replace(" Jones", name), foil=name))

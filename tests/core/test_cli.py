@@ -182,7 +182,7 @@ MISTAKES = [
     ({"target": "a\n\nb"}, "a⏎⏎b"),
     ({"metric": "magic"}, "There is no metric 'magic': choose one of logit_diff, recovery"),
     ({"model": "gpt5"}, "There is no model 'gpt5': choose teaching, gpt2"),
-    ({"model": "/"}, "/ holds no tokenizer"),
+    ({"model": "/"}, "/ is not a model folder: it has no config.json"),
     ({"device": "nonsense"}, "The device 'nonsense' cannot be used"),
     ({"clean": None}, "the following arguments are required: --clean"),
     ({"csv": "no\nfolder/out"}, "cannot write no folder/out: there is no folder"),
@@ -430,3 +430,31 @@ def test_the_models_are_listed(capsys, monkeypatch, tmp_path):
     assert [line.split()[0] for line in lines] == [
         "name", "teaching", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2",
     ]  # fmt: skip
+
+
+# --- the program behind a map -------------------------------------------------------------------
+
+
+def test_code_writes_a_program_or_a_notebook_and_prints_without_a_file(
+    model_folder, tmp_path, capsys
+):
+    asked = ["code", *patch(model_folder)[1:]]
+    assert main(asked) == 0
+    printed = capsys.readouterr().out
+    assert f"CLEAN = {CLEAN!r}" in printed and "PatchParams(layer, position" in printed
+    assert main([*asked, "--fast", f"--out={tmp_path / 'map.py'}"]) == 0
+    quick = (tmp_path / "map.py").read_text(encoding="utf-8")
+    assert f"clean={CLEAN!r}" in quick and "for layer" not in quick
+    assert main([*asked, "--window=1", f"--out={tmp_path / 'map.ipynb'}"]) == 0
+    book = json.loads((tmp_path / "map.ipynb").read_text(encoding="utf-8"))
+    assert any("SITE, WINDOW = 'resid_post', 1\n" in cell["source"] for cell in book["cells"])
+    assert capsys.readouterr().out == ""
+
+
+def test_code_refuses_what_cannot_be_patched_or_written(model_folder, tmp_path, capsys):
+    asked = ["code", *patch(model_folder)[1:]]
+    of_text = mistake(capsys, [*asked, f"--out={tmp_path / 'map.txt'}"])
+    assert of_text == f"--out writes a .py or an .ipynb file: call {tmp_path / 'map.txt'} so."
+    unequal = ["code", *patch(model_folder, corrupted="Anna")[1:], f"--out={tmp_path / 'map.py'}"]
+    assert "the clean text has 6 more" in mistake(capsys, unequal)
+    assert not any(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from core.views.names import stem
 from core.views.pictures import picture
 from core.views.sentences import sends
 from core.views.terminal import report_paths
+from core.views.words import embedding_sends, sign, summary
 from tests.hooked_gpt2 import hugging_face
 from tests.hooked_paths import hooked_paths
 
@@ -109,9 +111,14 @@ def test_files_and_pictures_say_receiver_frozen_parts_direction_and_sign(model):
     assert float(by_sender["4.3"]["logit_diff"]) == pytest.approx(float(found.values[4, 3]))
     assert by_sender["mlp7"]["logit_diff"] == "" and len(lines) == 8 * 5 + 1
     svg = picture(found, "svg").decode()
-    words = " ".join(svg.split())
-    for piece in ("6.3.q", "frozen", "denoise", "Mary", "MLP"):
+    words = " ".join(re.sub(r"<[^>]*>", " ", svg).split())
+    below = "below that is towards the clean run"  # the logit difference of the right answer
+    for piece in ("6.3.q", "frozen", "denoise", "Mary", "MLP", below, "The embedding into 6.3.q"):
         assert piece in words
+    for of in (said["in_words"], by_sender["4.3"]):
+        assert of["patched"] == summary(found) and "all heads and MLPs between" in of["patched"]
+        assert of["sign"] == sign(found) and of["reading"].startswith("Negative where the target")
+    assert "site" not in by_sender["4.3"]  # which is none of the question
     assert "all heads and MLPs between them frozen" in report_paths(found)
     assert stem(found).startswith("patchboard-teaching-Mary-John-paths-6_3_q-all-denoise")
     others = (followed(model, frozen="heads")["6.3.q"], followed(model, into=("6.3.k",))["6.3.k"])
@@ -120,9 +127,21 @@ def test_files_and_pictures_say_receiver_frozen_parts_direction_and_sign(model):
 
 def test_a_figure_names_each_sender_and_says_which_come_too_late(model):
     found = followed(model)["6.3.q"]
-    fields = {of[2]: of for of in path_maps.heatmap(found).data[-1].customdata}
+    figure = path_maps.heatmap(found)
+    assert figure.layout.yaxis.title.text == "sender's layer"
+    fields = {of[2]: of for of in figure.data[-1].customdata}
     assert list(fields["4.3"][:2]) == ["4", "3"]
     assert float(fields["4.3"][3]) == pytest.approx(float(found.values[4, 3]), abs=1e-4)
+    assert list(fields["4.3"][5:]) == [
+        "what head 3 of layer 4 adds to the stream",
+        "click: what feeds it?",
+    ]
+    assert fields["mlp2"][5].startswith("what the MLP of layer 2 adds")
+    assert fields["mlp2"][6] == "click: what feeds its input?" and fields["mlp7"][6] == ""
+    change = found.embedding["logit_diff"] - found.plain("logit_diff")
+    assert f"{found.embedding['logit_diff']:.4f}, a change of {change:+.4f}" in (
+        embedding_sends(found)
+    )
     change = float(found.values[4, 3]) - found.plain("logit_diff")
     assert float(fields["4.3"][4]) == pytest.approx(change, abs=1e-3)
     assert fields["mlp6"][3] == "comes too late for this receiver"
@@ -152,14 +171,31 @@ def test_the_command_grades_a_set_or_searches_for_one(model, capsys):
     assert said["components"] == ["6.3", "mlp5"] and said["metric"] == "logit_diff"
     for name in ("sufficient", "necessary", "complement"):
         effect = getattr(grade, name)
-        assert said[name]["value"] == pytest.approx(effect.value, abs=1e-3)
-        assert said[name]["share"] == pytest.approx(effect.share, abs=1e-4)
-    assert set(said["alone"]) == set(said["without"]) == {"6.3", "mlp5"}
-    assert len(said["curve"]["effects"]) == 3
+        assert said[name] == pytest.approx(effect.value, abs=1e-3)
+        assert said["shares"][name] == pytest.approx(effect.share, abs=1e-4)
+    assert set(said["shares"]) == {"sufficient", "necessary", "complement"}
+    assert set(said["singles"]) == set(said["minimality"]) == {"6.3", "mlp5"}
+    left_out = [of["value"] for of in said["minimality"].values()]
+    assert left_out == pytest.approx([effect.value for effect in grade.without], abs=1e-3)
+    alone = [effect.share for effect in grade.alone]
+    assert said["sum_of_singles"]["share"] == pytest.approx(sum(alone), abs=1e-4)
+    assert len(said["curve"]["values"]) == 3 and said["curve"]["order"] == "given"
     assert main(asked) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("S = 4.3\n") and "does the answer come back?" in printed
     assert main([*asked, "--components=6.9"]) == 2
     assert "There is no head 9" in capsys.readouterr().err
     assert main([*asked, "--components=6.3", "--direction=zero", "--json=-"]) == 0
-    assert json.loads(capsys.readouterr().out)["sufficient"] is None
+    said = json.loads(capsys.readouterr().out)
+    assert said["sufficient"] is None is said["shares"]["sufficient"]
+    assert main([*asked, "--components=mlp7 6.3 4.3", "--order=greedy", "--csv=-"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out.lstrip("\ufeff"))))
+    order = [line["component"] for line in lines if line["run"] == "curve_greedy"]
+    assert order[:2] == ["", "4.3"] and len(order) == 4
+    assert {line["direction"] for line in lines} == {"denoise"}
+    grade = finish(question.grade(question.parse("mlp7 6.3 4.3")))
+    for run, effects in (("single", grade.alone), ("left_out", grade.without)):
+        values = [float(line["value"]) for line in lines if line["run"] == run]
+        assert values == pytest.approx([effect.value for effect in effects], abs=1e-3)
+    assert main(["set", "--clean=a", "--components=6.3"]) == 2
+    assert "add --corrupted, --target, --foil." in capsys.readouterr().err

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from core import models
+from core.catalogue import _memory
 from core.errors import UserError
 from core.models import catalogue, find, fingerprint, load, load_tokenizer, named
 from core.presets import PRESETS
@@ -90,6 +92,43 @@ def test_a_damaged_local_model_is_listed_and_says_what_is_wrong(folder, tmp_path
     assert list(catalogue()) == ["teaching", *RELEASED]
 
 
+def test_folders_that_cannot_be_offered_are_left_out_with_a_line_in_the_log(
+    folder, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
+    os.rename(folder, os.fsencode(tmp_path) + b"/\xff")
+    for _ in range(3):
+        assert list(catalogue()) == ["teaching", *RELEASED]
+    (tmp_path / "round").symlink_to("round")
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path / "round"))
+    assert list(catalogue()) == ["teaching", *RELEASED]
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, "~nobody-of-this-name")
+    assert list(catalogue()) == ["teaching", *RELEASED]
+    said = [record.message for record in caplog.records]
+    assert said == [
+        f"PATCHBOARD_MODELS: '{tmp_path}/\\udcff' is left out: rename it.",
+        f"PATCHBOARD_MODELS: {tmp_path}/round cannot be listed: Too many levels of symbolic links.",
+        "PATCHBOARD_MODELS: ~nobody-of-this-name cannot be listed: No such file or directory.",
+    ]
+
+
+def test_a_folder_that_one_may_not_look_into_is_listed_with_that(folder, tmp_path, monkeypatch):
+    """Root may look into every folder, so the system is made to refuse."""
+    shutil.copytree(folder, tmp_path / "sound")
+    monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
+    lstat = Path.lstat
+
+    def refuse(path):
+        if path.parent == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    entries = catalogue()
+    assert entries["local/mine"].about == f"{folder} cannot be read: Permission denied."
+    assert entries["local/sound"].about == "A local folder: 3 layers of width 8."
+
+
 def test_a_path_is_a_model_on_the_command_line_alone(folder):
     assert find(str(folder)).location == folder
     assert "There is no model" in str(refused(named, str(folder)))
@@ -110,11 +149,11 @@ def test_a_folder_called_like_a_released_model_is_loaded_from_there(tmp_path, mo
     assert (loaded.card.name, loaded.card.layers) == (name, 3)
 
 
-@pytest.mark.parametrize("use", [load, load_tokenizer])
-def test_a_folder_that_was_removed_since_it_was_found_is_a_mistake(folder, use):
+def test_a_folder_that_was_removed_since_it_was_found_is_a_mistake(folder):
     entry = find(str(folder))
     shutil.rmtree(folder)
-    assert f"{folder} holds no tokenizer" in str(refused(use, entry))
+    assert f"{folder} is not a model folder" in str(refused(load, entry))
+    assert f"{folder} holds no tokenizer" in str(refused(load_tokenizer, entry))
     assert models.version(entry) == ()
 
 
@@ -126,7 +165,7 @@ def test_a_folder_that_is_removed_while_models_are_listed_is_none_or_says_so(
         return read_config(path)
 
     monkeypatch.setenv(models.FOLDERS_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(models, "read_config", remove_first)
+    monkeypatch.setattr("core.catalogue.read_config", remove_first)
     assert "it has no config.json" in catalogue()["local/mine"].about
     assert "local/mine" not in catalogue()
 
@@ -229,6 +268,19 @@ def test_a_token_id_that_the_model_has_no_row_for_is_refused(folder):
     (folder / "vocab.json").write_text(json.dumps(vocabulary | {"ĠLee": 99_999}))
     text = "ids for 100,000 tokens and the model only 276: they do not belong together."
     assert text in str(refused(load, find(str(folder))))
+
+
+def test_a_model_that_finds_no_room_is_refused_with_the_numbers_before_it_is_built(
+    folder, monkeypatch
+):
+    config = json.loads((folder / "config.json").read_text()) | {"n_embd": 80_000}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(models.work, "available_memory", lambda: 20 * 10**9)
+    monkeypatch.setattr(models, "GPT", None)
+    assert str(refused(load, find(str(folder)), dtype="bfloat16")) == (
+        f"The model in {folder} has 230,427,280,000 parameters, which take 460.9 GB of memory, and"
+        " 20.0 GB are free: choose a smaller one, or half precision."
+    )
 
 
 @pytest.mark.parametrize("device", ["nonsense", "", "vulkan", "hpu", "meta"])
@@ -370,7 +422,10 @@ def test_what_a_download_takes_is_known_once_the_hub_was_asked(stand_in, monkeyp
 
 def test_the_memory_of_the_released_sizes_is_that_of_any_model_of_their_sizes():
     for name, sizes in (("gpt2", (12, 768)), ("gpt2-medium", (24, 1024)), ("gpt2-xl", (48, 1600))):
-        memory = models._memory(*sizes, vocab_size=50_257, block_size=1024)
+        n_layer, n_embd = sizes
+        memory = _memory(
+            {"n_layer": n_layer, "n_embd": n_embd, "vocab_size": 50_257, "block_size": 1024}
+        )
         assert round(memory / 1e9) == named(name).memory / 1e9
 
 

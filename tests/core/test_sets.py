@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import UserError
 from core.question.components import all_but, write
-from core.question.experiment import DIRECTIONS
+from core.question.experiment import OF_ONE
 from core.sets import Sets
 from core.steps import finish
 from core.study import SIDES, PlainRuns, sides
@@ -31,7 +31,7 @@ def hooked(loaded):
     return value
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("direction", OF_ONE)
 def test_a_grade_is_hooked_runs(loaded, hooked, direction):
     sets = Sets(experiment(direction=direction), loaded)
     members = sets.parse(TEXT)
@@ -86,7 +86,7 @@ def test_a_set_of_cells_leaves_to_the_others_what_is_not_in_them(loaded):
     assert stream.sufficient != parts.sufficient  # with the embedding
 
 
-@pytest.mark.parametrize("direction", ["denoise", "noise", "mean"])
+@pytest.mark.parametrize("direction", ["denoise", "noise", "position_mean"])
 @pytest.mark.parametrize("metric", ["logit_diff", "recovery"])
 def test_the_strongest_first_and_a_curve_that_grows_by_them(loaded, direction, metric):
     asked = experiment(direction=direction, metric=metric)

@@ -15,7 +15,7 @@ from core.engine import plan
 from core.engine.sweep import Sweep
 from core.errors import UserError
 from core.models import LoadedModel
-from core.question.experiment import DIRECTIONS, Experiment
+from core.question.experiment import OF_ONE, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.steps import finish
@@ -62,7 +62,7 @@ def kept(loaded):
 
 @pytest.mark.parametrize("bos", [False, True])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("direction", OF_ONE)
 def test_every_experiment_is_hooked_runs_of_gpt2(loaded, twin, kept, direction, options, bos):
     asked = experiment(direction=direction, bos=bos, **options)
     study, ids = kept(asked), ids_of(asked, loaded)
@@ -107,7 +107,7 @@ def test_studies_of_one_pair_share_its_plain_runs(loaded, monkeypatch):
     plain = PlainRuns(experiment(), loaded)
     list(Study(experiment(), loaded, plain))
     monkeypatch.setattr(module, "recording", None)
-    for direction, site in product(DIRECTIONS, ("resid_post", "head_z")):
+    for direction, site in product(OF_ONE, ("resid_post", "head_z")):
         study = Study(experiment(direction=direction, site=site), loaded, plain)
         fractions = list(study)
         assert (fractions[0], fractions[-1]) == (0, 1)
@@ -153,7 +153,7 @@ def test_who_reads_while_another_sweeps_sees_the_same_sweep(loaded, monkeypatch)
     assert len({sweep for _, sweep in found}) == 1
 
 
-@pytest.mark.parametrize("direction", ["noise", "mean"])
+@pytest.mark.parametrize("direction", ["noise", "position_mean"])
 @pytest.mark.parametrize("options", [{"site": "head_z"}, {"window": 1, "embedding": True}], ids=str)
 def test_what_is_still_to_be_done_is_said_before(loaded, direction, options):
     study = Study(experiment(direction=direction, **options), loaded)

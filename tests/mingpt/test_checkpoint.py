@@ -5,15 +5,17 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from mingpt import hub
+from mingpt import hub, weights
 from mingpt.checkpoint import CheckpointError
 from mingpt.model import GPT, MODEL_TYPES
 from mingpt.settings import ACTIVATIONS
@@ -440,6 +442,11 @@ def configure(folder: Path, **changes) -> None:
         ({"n_head": None}, "config.json has a n_head that no GPT-2 can have: None."),
         ({"n_layer": True}, "config.json has a n_layer that no GPT-2 can have: True."),
         ({"n_layer": "2"}, "config.json has a n_layer that no GPT-2 can have: '2'."),
+        (
+            {"n_layer": 100_000},
+            "config.json says n_layer = 100,000; more than 1,000 layers are not",
+        ),
+        ({"n_embd": 2**30}, "27,670,116,191,094,964,224 parameters, which no machine"),
         ({"n_layer": 10**4000}, "that no GPT-2 can have: 100000000000000000...00000000"),
     ],
     ids=str,
@@ -462,3 +469,102 @@ def test_sizes_that_no_gpt2_can_have_are_refused(folder, changes, text):
 def test_a_configuration_that_is_none_is_refused(folder, content, text):
     (folder / "config.json").write_bytes(content.encode("latin-1"))
     assert f"config.json {text}" in refused(folder)
+
+
+# --- Files of thousands -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handles(monkeypatch) -> list:
+    """One entry for every time that a file of safetensors is opened."""
+    opened = []
+    monkeypatch.setattr(
+        weights, "safe_open", lambda *of, **how: opened.append(of) or safe_open(*of, **how)
+    )
+    return opened
+
+
+def test_a_file_of_many_tensors_is_opened_once(folder, theirs, handles):
+    masks = {f"h.{n}.attn.bias": torch.zeros(1, dtype=torch.float16) for n in range(8000)}
+    rewrite(folder, lambda tensors: tensors | masks)
+    assert_same_model(GPT.from_pretrained(folder), theirs)
+    assert len(handles) == 1
+
+
+def test_what_was_read_of_a_large_file_is_let_go(folder, theirs, handles, monkeypatch):
+    monkeypatch.setattr(weights, "_BY_A_HANDLE", 1000)
+    assert_same_model(GPT.from_pretrained(folder), theirs)
+    total = sum(tensor.nbytes for tensor in load_file(folder / WEIGHTS).values())
+    assert total / 4000 < len(handles) <= total / 1000 + 1
+
+
+@pytest.mark.parametrize("save", [save_file, torch.save])
+def test_more_tensors_than_any_model_has_are_not_looked_through(folder, save):
+    path = folder / (WEIGHTS if save is save_file else "pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+    save({f"t{n}": torch.zeros(1, dtype=torch.float16) for n in range(20_001)}, path)
+    assert "holds 20,0" in refused(folder) and "more than 20,000 are no GPT-2" in refused(folder)
+    if save is save_file:
+        path.write_bytes((1 << 25).to_bytes(8, "little") + bytes(1 << 26))
+        assert "lists its tensors in 33,554,432 bytes" in refused(folder)
+
+
+def test_a_pickle_of_nothing_but_instructions_is_left_off(folder):
+    pickle_in(folder, b"\x80\x02" + b"]0" * 2_000_000)
+    assert "pytorch_model.bin" in refused(folder)
+
+
+def test_an_archive_that_grows_when_it_is_unpacked_is_not(folder):
+    path = folder / "pytorch_model.bin"
+    (folder / WEIGHTS).unlink()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}.")
+    assert "is compressed, as no saved model is" in refused(folder)
+
+
+MATRIX = "transformer.h.0.mlp.c_fc.weight"
+UNUSUAL_TENSORS = {
+    "a nested tensor": lambda m: torch.nested.nested_tensor([m[0], m[1, :3]]),
+    "a quantized tensor": lambda m: torch.quantize_per_tensor(m, 0.1, 0, torch.qint8),
+    "a sparse_coo tensor": lambda m: m.to_sparse(),
+    "a meta tensor": lambda m: m.to("meta"),
+    "int64, which are no weights": lambda m: m.long(),
+    "complex64, which are no weights": lambda m: m.to(torch.complex64),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", UNUSUAL_TENSORS)
+def test_what_is_no_array_of_numbers_is_named(folder, kind):
+    state = load_file(folder / WEIGHTS)
+    pickle_in(folder, saved(state | {MATRIX: UNUSUAL_TENSORS[kind](state[MATRIX])}))
+    assert f"holds {MATRIX} as {kind}" in refused(folder)
+
+
+def test_a_tensor_of_another_size_is_not_copied(folder):
+    state = load_file(folder / WEIGHTS)
+    pickle_in(folder, saved(state | {MATRIX: torch.zeros(1).expand(10**6, 10**7)}))
+    assert f"{MATRIX} is (10000000, 1000000), expected (32, 8)" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "\x00", "..", "", "pipe"])
+def test_a_shard_of_a_name_that_no_file_has_cannot_be_read(folder, name):
+    os.mkfifo(folder / "pipe")
+    (folder / WEIGHTS).unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    assert "cannot be read" in refused(folder)
+
+
+def test_a_file_that_may_not_be_read_says_so(folder, monkeypatch):
+    """As root may read everything, the system is made to refuse."""
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("mingpt.files.opened", refuse)
+    with pytest.raises(CheckpointError, match=r"config.json cannot be read: .*Permission denied"):
+        GPT.from_pretrained(folder)
+    monkeypatch.undo()
+    monkeypatch.setattr("mingpt.weights.files.opened", refuse)
+    monkeypatch.setattr("mingpt.files.read_json", lambda path, most: json.loads(path.read_bytes()))
+    assert refused(folder).endswith("model.safetensors cannot be read: Permission denied.")

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from email.utils import formatdate
@@ -19,9 +20,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mingpt import download as module
+from mingpt import part
 from mingpt.download import CHUNK, TRIES, DownloadError, File, download
+from tests import hostile
 from tests.stand_in_hub import Answer, StandInHub
 
 WEIGHTS = random.Random(0).randbytes(300_000)
@@ -64,7 +69,8 @@ def get(hub, folder, file=PINNED, report=lambda done, size: None, token=None) ->
 
 
 def names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    """Without what `mingpt.checked` keeps beside a file."""
+    return {path.name for path in folder.iterdir() if path.suffix != ".checked"}
 
 
 class Cancelled(BaseException):
@@ -237,9 +243,8 @@ def test_progress_resets_the_count_of_failures(hub, tmp_path):
     assert get(hub, tmp_path) == WEIGHTS
 
 
-@pytest.mark.parametrize("answer", [Answer(cut_after=10), Answer(body=WEIGHTS[:100_000])])
-def test_a_connection_lost_again_and_again_says_that_it_can_go_on(hub, tmp_path, answer):
-    hub.plan("model.safetensors", *[answer] * 30)
+def test_a_connection_lost_again_and_again_says_that_it_can_go_on(hub, tmp_path):
+    hub.plan("model.safetensors", *[Answer(cut_after=10)] * 30)
     with pytest.raises(DownloadError, match=r"was lost, 7 times in a row. .* where it stopped"):
         get(hub, tmp_path)
 
@@ -369,18 +374,18 @@ def test_a_disk_too_full_is_noticed_before_a_byte_is_written(hub, tmp_path, monk
 
 
 def test_a_disk_that_fills_up_keeps_what_it_has(hub, tmp_path, monkeypatch):
-    write = module._write
+    write = part._write
 
     def write_two_chunks(file, data):
         if os.fstat(file.fileno()).st_size >= 2 * CHUNK:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(file, data)
 
-    monkeypatch.setattr(module, "_write", write_two_chunks)
+    monkeypatch.setattr(part, "_write", write_two_chunks)
     with pytest.raises(DownloadError, match=r"disk is full: .*Free some space"):
         get(hub, tmp_path)
     assert PINNED.bytes_in(tmp_path) == 2 * CHUNK
-    monkeypatch.setattr(module, "_write", write)
+    monkeypatch.setattr(part, "_write", write)
     assert get(hub, tmp_path) == WEIGHTS
 
 
@@ -437,3 +442,131 @@ def test_a_killed_process_leaves_no_lock_and_its_bytes(hub, tmp_path):
         process.wait(10)
     assert get(hub, tmp_path) == WEIGHTS
     assert "Range" in hub.content_requests("model.safetensors")[-1].headers
+
+
+# --- Answers that no hub gives ------------------------------------------------------------------
+
+
+def chunked(*sizes_and_bytes: bytes) -> Answer:
+    """A body in chunks, with their sizes as they are given."""
+    return Answer(body=b"\r\n".join(sizes_and_bytes), headers=IN_CHUNKS)
+
+
+IN_CHUNKS = {"Transfer-Encoding": "chunked", "Content-Length": None}
+NO_HTTP = [
+    chunked(b"-5", b"hello", b"0", b"", b""),
+    chunked(b"-1", b"", b""),
+    chunked(b"ffffffffffffffff", b"hello"),
+    chunked(b"many", b"hello"),
+    chunked(b"5;" + b"x" * 100_000, b"hello"),
+    Answer(headers={"Content-Length": "299999"}),
+    Answer(headers={"X-Linked-Size": "299999"}),
+    Answer(headers={"Content-Encoding": "gzip"}),
+]
+
+
+@pytest.mark.parametrize("file", [PINNED, UNPINNED])
+@pytest.mark.parametrize("answer", NO_HTTP)
+def test_what_is_no_http_is_tried_again_and_then_given_up_in_a_sentence(
+    hub, tmp_path, file, answer
+):
+    hub.plan("model.safetensors", answer, answer)
+    assert get(hub, tmp_path, file) == WEIGHTS
+    hub.plan("model.safetensors", *[answer] * TRIES)
+    with pytest.raises(DownloadError, match=f"{TRIES} times in a row"):
+        get(hub, tmp_path / "again", file)
+    assert not names_in(tmp_path / "again") & {file.name}
+
+
+@pytest.mark.parametrize("etag", ['"é"', '"\x7f"', '"', "", '"a" "b"', 'W/"é"', "é" * 9000])
+def test_a_version_that_cannot_be_asked_for_is_begun_anew(hub, tmp_path, etag):
+    odd = Answer(cut_after=CHUNK + 1000, headers={"ETag": etag})
+    hub.plan("model.safetensors", odd)
+    assert get(hub, tmp_path) == WEIGHTS
+    assert names_in(tmp_path) == {"model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", " ", "//", "http://", "http:///x", "http://.", "http://[::1", "http://a:99999/"),
+        *("http://a..b/", "http://%zz/", "http://é" + "x" * 70, "file:///etc/passwd", "/again"),
+    ],
+)
+def test_a_redirect_to_no_address_is_given_up_in_a_sentence(hub, tmp_path, address):
+    away = Answer(status=302, headers={"Location": address})
+    hub.plan("config.json", *[away] * 99)
+    with pytest.raises(DownloadError) as refusal:
+        get(hub, tmp_path, SMALL)
+    assert str(refusal.value).endswith(".")
+
+
+def leave_stale(folder: Path, content: bytes, etag: str) -> None:
+    """As an earlier download of another version left it."""
+    (folder / "model.safetensors.part").write_bytes(content)
+    (folder / "model.safetensors.part.etag").write_text(etag)
+
+
+@pytest.mark.parametrize("file", [PINNED, UNPINNED])
+@pytest.mark.parametrize("size", [1, 100_000, 299_999, 300_000, 400_000])
+@pytest.mark.parametrize("is_believed", [False, True])
+def test_bytes_of_another_version_never_end_a_download_that_would_succeed_without_them(
+    hub, tmp_path, monkeypatch, file, size, is_believed
+):
+    """Also where the hub takes them for those of its own version, and where connections drop."""
+    monkeypatch.setattr(module, "TRIES", 3)
+    etag = f'"{hashlib.sha256(b"xet" + WEIGHTS).hexdigest()}"' if is_believed else '"another\n"'
+    leave_stale(tmp_path, (OTHER_WEIGHTS * 2)[:size], etag)
+    hub.plan("model.safetensors", *[Answer(cut_after=CHUNK + 1000)] * 9)
+    assert get(hub, tmp_path, file) == WEIGHTS
+
+
+def test_a_file_that_is_damaged_in_one_piece_is_not_fetched_twice(hub, tmp_path):
+    hub.plan("model.safetensors", *[Answer(body=OTHER_WEIGHTS)] * 2)
+    with pytest.raises(DownloadError, match="was damaged, and has been deleted"):
+        get(hub, tmp_path)
+    assert len(hub.content_requests("model.safetensors")) == 1
+
+
+@pytest.mark.parametrize("answer", [Answer(silent_for=5), Answer(pace=5)])
+def test_who_waits_for_an_answer_can_go_at_once_and_another_takes_over(hub, tmp_path, answer):
+    hub.plan("model.safetensors", answer)
+    left = threading.Event()
+    threading.Timer(0.3, left.set).start()
+
+    def report(done, size):
+        if left.is_set():
+            raise Cancelled
+
+    begun = time.monotonic()
+    with pytest.raises(Cancelled):
+        get(hub, tmp_path, report=report)
+    assert get(hub, tmp_path) == WEIGHTS
+    assert time.monotonic() - begun < 0.3 + 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in files here")
+@pytest.mark.parametrize("suffix", ["", ".part", ".part.etag", ".lock", ".checked"])
+def test_a_pipe_in_the_cache_keeps_nobody_waiting(hub, tmp_path, suffix):
+    os.mkfifo(tmp_path / f"model.safetensors{suffix}")
+    try:
+        assert get(hub, tmp_path) == WEIGHTS
+    except DownloadError as error:
+        assert "could not be written" in str(error)
+
+
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_a_hub_answers_the_file_comes_or_a_sentence(data, hub, tmp_path_factory):
+    """And the file comes, where the trouble passes."""
+    folder = tmp_path_factory.mktemp("hostile")
+    answers, passes = hostile.answers(data.draw, WEIGHTS)
+    hub.forget_plans()
+    hub.plan("model.safetensors", *answers)
+    if data.draw(st.booleans()):
+        version = f'"{hashlib.sha256(b"xet" + WEIGHTS).hexdigest()}"'
+        hostile.leave_a_part(data.draw, folder, "model.safetensors", WEIGHTS, version)
+    file = data.draw(st.sampled_from([PINNED, UNPINNED]))
+    url = f"{hub.url}/{REPO}/resolve/main/{file.name}"
+    said = hostile.downloaded(url, folder, file, WEIGHTS)
+    assert said == "the file" if passes else said in ("the file", "given up")

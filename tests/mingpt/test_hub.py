@@ -1,6 +1,7 @@
 """Where models are looked for, and what fetching one brings, on a stand-in for the hub."""
 
 import hashlib
+import os
 import random
 import re
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mingpt import hub
+from mingpt import hub, places, progress
 from mingpt.download import CHUNK, File
 from mingpt.hub import HubError, Release
 from tests.stand_in_hub import Answer, StandInHub
@@ -56,7 +57,8 @@ def place(folder: Path, *left_out: str) -> Path:
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    there = (path for path in folder.iterdir() if path.suffix != ".checked")
+    return {path.name: path.read_bytes() for path in there}
 
 
 # The releases
@@ -111,7 +113,7 @@ def test_the_tokenizer_alone_is_two_small_files_that_fetch_then_keeps(stand_in):
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])
 def test_progress_rises_to_the_whole_download_five_times_a_second(stand_in, monkeypatch, name):
     ticks = iter(range(10_000))
-    monkeypatch.setattr(hub, "monotonic", lambda: next(ticks) / 10)
+    monkeypatch.setattr(progress, "monotonic", lambda: next(ticks) / 10)
     seen = []
     hub.fetch(name, seen.append)
     assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
@@ -130,7 +132,7 @@ def cancel_in_the_weights(progress):
 
 def test_the_rate_counts_what_arrives_and_is_never_negative(stand_in, monkeypatch):
     ticks = iter(range(10_000))
-    monkeypatch.setattr(hub, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(progress, "monotonic", lambda: float(next(ticks)))
     with pytest.raises(KeyboardInterrupt):
         hub.fetch("gpt2", cancel_in_the_weights)
     resumed_then_started_over = Answer(cut_after=CHUNK + 1), Answer(ignores_range=True)
@@ -145,7 +147,7 @@ def test_the_rate_counts_what_arrives_and_is_never_negative(stand_in, monkeypatc
 
 
 def test_raising_in_on_progress_cancels_and_fetch_goes_on_later(stand_in, monkeypatch):
-    monkeypatch.setattr(hub._Meter, "INTERVAL", 0.0)
+    monkeypatch.setattr(progress.Meter, "INTERVAL", 0.0)
     assert hub.state("gpt2") == hub.State("absent", 0)
     with pytest.raises(KeyboardInterrupt):
         hub.fetch("gpt2", cancel_in_the_weights)
@@ -173,7 +175,7 @@ def test_raising_in_on_progress_cancels_and_fetch_goes_on_later(stand_in, monkey
 def test_the_cache_is_where_the_system_keeps_caches(
     monkeypatch, tmp_path, platform, environment, expected
 ):
-    monkeypatch.setattr(hub.sys, "platform", platform)
+    monkeypatch.setattr(places.sys, "platform", platform)
     for name, folder in environment.items():
         monkeypatch.setenv(name, str(tmp_path / folder))
     assert hub.cache_folder() == tmp_path / expected
@@ -356,3 +358,75 @@ def test_a_snapshot_with_weights_of_another_size_is_passed_over(cached_repo, sta
     (snapshot / "model.safetensors").write_bytes(CONTENTS["model.safetensors"][:-1])
     assert hub.locate("gpt2") is None
     assert hub.fetch("gpt2") != snapshot
+
+
+# Damage
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-xl"])  # with and without checksums known beforehand
+@pytest.mark.parametrize("file", CONTENTS)
+def test_a_damaged_file_is_noticed_and_fetched_again(stand_in, name, file):
+    path = hub.fetch(name) / file
+    assert hub.damaged(name) == hub.doubtful(name) == []
+    content = bytearray(CONTENTS[file])
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert hub.damaged(name) == hub.doubtful(name) == [path]
+    asked = len(stand_in.requests)
+    hub.discard(name)
+    assert hub.locate(name) is None
+    assert content_of(hub.fetch(name)) == CONTENTS
+    assert {request.file for request in stand_in.requests[asked:]} == {file}
+    assert hub.damaged(name) == []
+
+
+def test_of_a_file_brought_by_hand_it_is_known_what_the_release_says_of_it(tmp_path, no_network):
+    place(tmp_path / "home/.cache/patchboard/gpt2")
+    folder = place(tmp_path / "home/.cache/patchboard/gpt2-xl")
+    assert hub.damaged("gpt2") == hub.doubtful("gpt2") == hub.damaged("gpt2-xl") == []
+    doubtful = {path.name for path in hub.doubtful("gpt2-xl")}
+    assert doubtful == {file.name for file in hub.MODELS["gpt2-xl"].files if not file.checksum}
+    assert all((folder / name).exists() for name in doubtful)
+
+
+def test_a_damaged_file_of_another_cache_is_not_taken_over_and_stays(cached_repo, stand_in):
+    snapshot = place(cached_repo / "snapshots" / REVISION, "merges.txt")
+    damaged = bytes(len(CONTENTS["model.safetensors"]))
+    (snapshot / "model.safetensors").write_bytes(damaged)
+    assert content_of(hub.fetch("gpt2")) == CONTENTS
+    assert (snapshot / "model.safetensors").read_bytes() == damaged
+    assert {request.file for request in stand_in.requests} == {"merges.txt", "model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    "ref", [b"\x00", b"a\x00b", b"..", b"a/b", b"\xff", b"", b"a" * 5000, None]
+)
+def test_a_reference_of_another_cache_that_names_nothing_is_none(cached_repo, ref, monkeypatch):
+    place(cached_repo)  # where a name of two dots would lead
+    (cached_repo / "refs").mkdir()
+    (cached_repo / "snapshots").mkdir()
+    path = cached_repo / "refs" / "main"
+    os.mkfifo(path) if ref is None else path.write_bytes(ref)
+    of_a_branch = Release("openai-community/gpt2", "main", (File("config.json", 1),))
+    monkeypatch.setitem(hub.MODELS, "distil", of_a_branch)
+    for name in (*hub.MODELS, "openai-community/gpt2", "openai-community/gpt2@main"):
+        assert hub.locate(name) is None
+        assert hub.state(name).status == "absent"
+    assert hub.kept() == []
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name", "round", "file/below", "a" * 300])
+def test_a_cache_that_cannot_be_is_said_to_be_none_only_where_it_is_needed(
+    monkeypatch, tmp_path, stand_in, place
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "round").symlink_to("round")
+    (tmp_path / "file").write_text("no folder")
+    for name in ("PATCHBOARD_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, place)
+    for name in (*hub.MODELS, "some-one/else"):
+        assert hub.locate(name) is hub.locate_config(name) is None
+        assert hub.state(name).status == "absent"
+        assert hub.damaged(name) == hub.doubtful(name) == hub.kept() == []
+    with pytest.raises(HubError, match="set PATCHBOARD_CACHE to"):
+        hub.fetch("gpt2")

@@ -8,7 +8,7 @@ import torch
 
 from mingpt.model import GPT, MODEL_TYPES, PatchParams
 from mingpt.utils import CfgNode
-from tests.builders import oracle, random_gpt
+from tests.builders import UNUSUAL, oracle, random_gpt
 
 SHAPES = [  # layers, heads, channels, tokens
     (1, 1, 4, 1),
@@ -177,6 +177,26 @@ def test_generate_patches_every_pass(gpt):
     assert found == [greedy(gpt, IDS, 4, patches)]
     first_pass_only = greedy(gpt, greedy(gpt, IDS, 1, patches), 3)
     assert found != [first_pass_only]
+
+
+def test_a_text_that_outgrows_the_model_cannot_keep_its_patch(gpt):
+    patch = PatchParams(0, 4, torch.zeros(8))
+    assert gpt.generate(batch(), gpt.block_size - len(IDS) + 1, patch_params=patch).shape[1] == 17
+    with pytest.raises(ValueError, match=r"in the 16 tokens this model can read.* become 17: ask"):
+        gpt.generate(batch(), gpt.block_size - len(IDS) + 2, patch_params=patch)
+
+
+@pytest.mark.parametrize("settings", [{}, UNUSUAL])
+def test_a_token_more_is_as_in_the_whole_text(settings):
+    gpt = random_gpt(3, 2, 8, **settings).requires_grad_(False)
+    ids = torch.tensor([random_ids(9), random_ids(9)[::-1]])
+    kv, x = [], gpt.embed(ids[:, :8])
+    for block in gpt.transformer.h:
+        kv.append(torch.stack(block.attn.qkv(block.ln_1(x))[1:]))
+        x = block(x)
+    states, past = gpt.extend(ids[:, 8:], torch.stack(kv))
+    torch.testing.assert_close(gpt.lm_head(states), gpt(ids)[0][:, -1], atol=1e-5, rtol=0)
+    assert past.shape == (3, 2, 2, 2, 9, 4)
 
 
 def test_generate_leaves_the_activations_of_its_last_pass(gpt):

@@ -46,7 +46,8 @@ def refused(action, *arguments) -> str:
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    there = (path for path in folder.iterdir() if path.suffix != ".checked")
+    return {path.name: path.read_bytes() for path in there}
 
 
 def asked(stand_in) -> list[str]:
@@ -290,7 +291,7 @@ def test_a_page_that_answers_in_the_hubs_place_is_no_answer(stand_in, monkeypatc
 
 
 def test_an_answer_without_an_end_is_not_waited_for(stand_in, monkeypatch):
-    monkeypatch.setattr("mingpt.download.LONGEST_ANSWER", 100)
+    monkeypatch.setattr("mingpt.files.LONGEST", 100)
     assert f"{stand_in.url} gives no end of an answer. Check HF_ENDPOINT" in refused(
         hub.fetch, REPO
     )

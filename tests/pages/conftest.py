@@ -27,8 +27,10 @@ PAGES = {
     "many": "pages/patching/many.py",
     "components": "pages/reading/components.py",
     "follow": "pages/reading/follow.py",
+    "sets": "pages/reading/sets.py",
     "lens": "pages/reading/lens.py",
     "compare": "pages/reading/compare.py",
+    "worksheet": "pages/learn/worksheet.py",
     "how it works": "pages/learn/how_it_works.py",
     "training": "pages/learn/training.py",
     "tokens": "pages/learn/tokens.py",
@@ -185,10 +187,10 @@ class App:
 
     def strings(self) -> list[tuple[str, str]]:
         """Everything the page sends to the browser as text, each with what kind of element it is
-        in; without HTML bodies, the cells of data frames, figures and what inputs hold."""
+        in; without HTML bodies, code, the cells of data frames, figures and what inputs hold."""
         found = []
         for node in self.at:
-            if getattr(node, "proto", None) is None or node.type == "html":
+            if getattr(node, "proto", None) is None or node.type in ("html", "code"):
                 continue
             fields = MessageToDict(node.proto)
             for own in ("value", "default", "spec", "config", "arrowData", "rawValues"):

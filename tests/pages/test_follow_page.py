@@ -1,12 +1,14 @@
 """The page "Follow it back", without a browser."""
 
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
 
 from core.following import Follow
 from core.question.experiment import Experiment
+from pages.parts import onward
 from tests.pages.conftest import values
 
 ASKED = Experiment(
@@ -63,6 +65,24 @@ def test_what_is_frozen_is_chosen_and_part_of_the_address(open_app, teaching):
     again = opened(open_app, **{key: app.query[key] for key in ("trail", "frozen")})
     np.testing.assert_allclose(values(again.maps[0]), *of, atol=1e-4)
     assert "trail" not in again.go_to("lens").query
+
+
+def test_an_mlp_is_followed_back_to_what_feeds_its_input(open_app, teaching):
+    app = opened(open_app, trail="logits,mlp5")
+    np.testing.assert_allclose(values(app.maps[0]), *expected(teaching, ASKED, "mlp5"), atol=1e-4)
+    assert any(text.startswith("The embedding into mlp5 (the vectors") for text in app.texts)
+    assert any("below that is towards the clean run" in text for text in app.texts)
+
+
+def test_a_trail_is_a_set_to_be_graded(open_app, monkeypatch):
+    monkeypatch.setattr(onward, "_SETS", "pages/reading/lens.py")
+    app = opened(open_app, trail="logits,<b>,6.3,mlp5,6.3.q@4")
+    (link,) = (node.proto for node in app.at.get("page_link"))
+    assert link.label == "Add the trail to the set"
+    assert parse_qs(link.query_string)["set"] == ["6.3 mlp5"]
+    app.at.session_state["set_members"] = "mlp0,6.3"
+    (link,) = (node.proto for node in app.run().at.get("page_link"))
+    assert parse_qs(link.query_string)["set"] == ["mlp0 6.3 mlp5"]
 
 
 def test_the_trail_is_walked_back(open_app):

@@ -3,13 +3,14 @@
 import gc
 import threading
 import weakref
+from types import SimpleNamespace
 
 import pytest
 
 from core import study
 from core.engine import work
 from pages.parts import keeping, running
-from pages.parts.jobs import State
+from pages.parts.jobs import Job, State
 from tests import builders
 from tests.pages.conftest import TITLES
 
@@ -112,6 +113,30 @@ def test_a_session_keeps_so_many_bytes_and_the_oldest_go_first(open_app, sweeps,
     assert len(sweeps) == begun
     app.press(TITLES[0])  # gone
     assert len(sweeps) == begun + 1
+
+
+def test_what_sessions_share_is_so_many_bytes_and_the_oldest_goes_first(monkeypatch):
+    """It outlives the session that made it, and the newest stays, however large."""
+    shelf = keeping.Shelf(None)
+
+    def job(size: int) -> Job:
+        return Job(iter, of=SimpleNamespace(nbytes=size))
+
+    monkeypatch.setattr(keeping.st, "session_state", {})
+    jobs = {name: shelf.keep(None, name, lambda: job(4)) for name in "abc"}
+    for one in jobs.values():
+        shelf.share(one)
+    monkeypatch.setattr(keeping, "BUDGET", 10)
+    large = shelf.keep(None, "large", lambda: job(6))
+    shelf.share(large)
+    monkeypatch.setattr(keeping.st, "session_state", {})  # another session
+    gone, there = job(1), job(1)
+    assert shelf.keep(None, "b", lambda: gone) is gone
+    assert shelf.keep(None, "c", lambda: there) is jobs["c"]
+    assert shelf.keep(None, "large", lambda: there) is large
+    monkeypatch.setattr(keeping, "BUDGET", 1)
+    shelf.share(large)
+    assert list(shelf._shared.values()) == [large]
 
 
 def test_a_model_that_makes_room_for_another_is_freed(open_app, folders):

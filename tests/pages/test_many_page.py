@@ -9,12 +9,18 @@ import pytest
 from core.many import packs, pairs
 from core.many.pairs import Pair
 from core.question.experiment import Experiment
-from pages.parts import jobs
+from pages.parts import jobs, keeping
 from tests.pages.conftest import values
 
 MADE = packs.PACKS["teaching-ioi"].make()[:6]
 WRONG = Pair("wrong", 0, "Mary was sad", "John was very sad", (" she",), (" he",))
 FILE = pairs.write([*MADE, WRONG])
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_shared():
+    """Each test is the first visit to the server, as far as maps go."""
+    keeping.shelf("teaching")._shared.clear()
 
 
 def opened(open_app, file: str | None = FILE, **query):
@@ -133,12 +139,96 @@ def test_the_chosen_cell_stays_whatever_is_looked_at(open_app):
         assert app.run().query["cell"] == "4,4"
 
 
+def test_who_comes_back_from_a_pair_by_itself_finds_the_cell_that_was_chosen(open_app):
+    app = opened(open_app).press("Run 6 pairs").choose("4", 4)
+    app.at.session_state["chosen_pair"] = MADE[2].line
+    app.run().press("Open this pair by itself")
+    assert "cell" not in app.query
+    app.go_to("many")
+    assert app.query["cell"] == "4,4" and app.has("pairs_strip")
+    assert "cell" not in app.press("Clear").run().query
+    app.choose("4", 4).go_to("lens").go_to("many")
+    assert app.query["cell"] == "4,4"
+    app.go_to("patch").enter(site="head_z")
+    assert "cell" not in app.go_to("many").query
+
+
 def test_after_a_reload_ones_own_pairs_are_asked_for_again_not_replaced_by_others(open_app):
     app = opened(open_app)
     assert app.query["pack"] == "own"
     again = opened(open_app, None, **app.query)
     assert any("No pairs are here: a reload, or a link" in note for note in again.notes)
     assert not [label for label in again.buttons if label.startswith("Run")]
+
+
+def test_a_finished_map_is_there_at_once_in_another_session_that_asks_the_same(open_app):
+    app = opened(open_app, None, pack="teaching-gender", site="head_z").press("Run 200 pairs")
+    drawn = values(app.maps[0])
+    again = opened(open_app, None, **app.query)
+    np.testing.assert_array_equal(values(again.maps[0]), drawn)
+    assert "Run 200 pairs" in opened(open_app, None, **app.query | {"bos": "1"}).buttons
+    assert "Run 200 pairs" in opened(open_app, None, **app.query | {"keep": "flips"}).buttons
+
+
+def test_of_ones_own_pairs_it_is_once_the_same_file_is_brought_again(open_app):
+    app = opened(open_app).press("Run 6 pairs")
+    assert opened(open_app).maps
+    assert "Run 5 pairs" in opened(open_app, pairs.write(MADE[1:])).buttons
+    assert app.maps
+
+
+def test_what_is_seldom_meant_in_a_file_is_said_and_mended_with_a_click(open_app):
+    bare = replace(MADE[0], target=(MADE[0].target[0].strip(),))
+    app = opened(open_app, pairs.write([bare, *MADE[1:], replace(MADE[1], id="again")]))
+    assert any("(line 2) a target or foil has no space before it" in text for text in app.texts)
+    assert any("(line 8) repeats the texts and words of one before" in text for text in app.texts)
+    app.press("Put the space before them").press("Count each once")
+    assert "Mended here: put the space before them; count each once." in app.notes
+    assert any(text.startswith("7 given (1 cannot be used)") for text in app.texts)
+    app.press("Run 6 pairs")
+    np.testing.assert_allclose(
+        values(app.maps[0]), values(opened(open_app).press("Run 6 pairs").maps[0]), atol=1e-5
+    )
+    app.press("Take them as they were brought")
+    assert "Put the space before them" in app.buttons and not app.maps
+
+
+def test_pairs_of_several_lengths_can_be_narrowed_to_one(open_app):
+    short, long = "Mary was sad because", "Mary was tired and sad because"
+    texts = [(text, text.replace("Mary", "John")) for text in (short, short, long)]
+    rows = [Pair(f"{i}", i, *both, (" she",), (" he",)) for i, both in enumerate(texts)]
+    app = opened(open_app, pairs.write(rows))
+    assert "4 tokens: 2 pairs (lines 2, 3); 6 tokens: 1 pair (line 4)." in app.problems[0]
+    app.press("Keep the 1 pair of 6 tokens")
+    assert "Run 1 pair" in app.buttons and not app.problems
+
+
+@pytest.mark.parametrize("pack", ["gpt2-capital", "gpt2-greater-than"])
+def test_a_pack_for_another_model_says_so_and_offers_the_ways_out(open_app, pack):
+    app = opened(open_app, None, pack=pack)
+    assert any("These pairs are made for GPT-2. The teaching model knows" in t for t in app.texts)
+    assert any(label.startswith("Ask “GPT-2 small") for label in app.buttons)
+    takes = [label for label in app.buttons if label.startswith("Take “")]
+    assert len(takes) == (pack == "gpt2-capital")  # the other behaviour has no pack of its words
+    if takes:
+        assert app.press(takes[0]).query["pack"] == "teaching-capital"
+        assert not any("made for GPT-2. The" in text for text in app.texts)
+
+
+def test_so_does_the_teaching_models_own_pack_with_another_model(open_app, folders):
+    app = opened(open_app, None, model="local/tiny", pack="teaching-gender")
+    says = "These pairs are made for the teaching model, of its own little language."
+    assert any(says in text for text in app.texts) and app.problems
+    assert app.press("Take “She or he \\(GPT-2\\)” instead").query["pack"] == "gpt2-gender"
+    assert not any(says in text for text in app.texts)
+
+
+def test_who_asks_which_head_is_one_click_away_from_the_map_that_says(open_app):
+    app = opened(open_app, pairs.write(packs.PACKS["teaching-gender"].make()[:6]))
+    app.press("Run 6 pairs").choose("4", 3).press("Patch “Head output z”")
+    assert values(app.maps[0]).shape == (8, 4) and "cell" not in app.query
+    assert any("Strongest: head" in text for text in app.texts)
+    assert "Patch “Head output z”" not in app.buttons
 
 
 def test_of_heads_by_role_the_map_is_of_one_role(open_app):
@@ -153,7 +243,7 @@ def test_of_heads_by_role_the_map_is_of_one_role(open_app):
     ("file", "says"),
     [
         ("clean,target\na,b", "what was pasted has no column corrupted and no column foil"),
-        (pairs.write([WRONG]), "None of 1 pairs can be used with this model. Line 2: The texts"),
+        (pairs.write([WRONG]), "None of 1 pair can be used with this model. Line 2: The texts"),
         (pairs.write([replace(pair, target=(" she",)) for pair in MADE]), None),
     ],
 )
@@ -201,3 +291,35 @@ def test_many_pairs_that_take_long_are_cancelled_and_gone_on_with(open_app, monk
     )
     assert app.press("Go on").maps
     assert {pair.pair.id for pair in swept}.isdisjoint({MADE[0].id, MADE[1].id}) and swept
+
+
+def test_what_other_pairs_put_in_is_said_and_its_seed_is_in_the_address(open_app):
+    app = opened(open_app, site="head_z").press("Run 6 pairs")
+    assert not app.has("pairs_resample_seed")
+    said = {}
+    for direction in ("dataset_mean", "resample"):
+        app.enter(direction=direction)
+        said[direction] = next(text for text in app.texts if f"({direction})" in text)
+    assert "mean (over the clean runs of 6 pairs, in the same role" in said["dataset_mean"]
+    assert "another pair's activation (of 6, drawn by seed 0, in the same" in said["resample"]
+    first = values(app.maps[0])
+    app.widget("pairs_resample_seed").set_value(5)
+    app.run()
+    assert not np.allclose(values(app.maps[0]), first, atol=1e-3)
+    assert app.query["resample_seed"] == "5" and app.query["direction"] == "resample"
+    assert opened(open_app, None, **app.query).query == app.query
+    app.choose("4", 2)
+    app.at.session_state["chosen_pair"] = MADE[2].line
+    assert "Open this pair by itself" not in app.run().buttons
+    app.enter(site="head_pattern")
+    assert "(resample) of head_pattern needs pairs without roles" in app.problems[0]
+
+
+@pytest.mark.parametrize("page", ["patch", "lens"])
+def test_one_pair_alone_says_where_ablations_by_other_pairs_are(open_app, page):
+    app = open_app(direction="resample").go_to(page)
+    assert "it is on the page “Many pairs”" in app.problems[0]
+    app.press("Denoise instead")
+    assert app.experiment.direction == "denoise" and not app.problems
+    if page == "patch":
+        assert app.maps and "resample" not in app.widget("field_direction").options

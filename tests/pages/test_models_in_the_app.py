@@ -1,6 +1,7 @@
 """Choosing a model: what is here, what needs a download, and what cannot be used."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,41 @@ def test_a_model_with_markup_for_a_name_is_shown_as_it_is(open_app, folders):
     app = open_app(**TYPED, model="local/<b>$x$")
     assert app.maps and not app.problems
     assert all("<b>$" not in body for body in app.bodies)
+
+
+@pytest.mark.parametrize("offset", [-1, 200])  # of weights, or of what describes them
+def test_a_file_that_was_damaged_in_the_cache_is_downloaded_again_with_one_click(
+    open_app, stand_in, offset
+):
+    app = open_app(**ASKED | {"model": "gpt2"}).press("Download 0 MB")
+    assert app.maps
+    path = hub.cache_folder() / "gpt2" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+    app = open_app(**ASKED | {"model": "gpt2"})
+    assert f"{path} is damaged: it no longer holds what was downloaded." in app.problems[0]
+    assert not app.maps
+    asked = len(stand_in.requests)
+    app.press("Download it again")
+    assert app.maps and not app.problems
+    assert {request.file for request in stand_in.requests[asked:]} == {path.name}
+    assert fields(app) == TYPED
+
+
+def test_folders_of_any_kind_among_the_models_harm_nobody(open_app, folders):
+    (folders / "deep").mkdir()
+    (folders / "deep" / "config.json").write_text("[" * 99_999)
+    (folders / "piped").mkdir()
+    os.mkfifo(folders / "piped" / "config.json")
+    os.mkdir(os.fsencode(folders) + b"/\xff")
+    os.link(folders / "tiny" / "config.json", os.fsencode(folders) + b"/\xff/config.json")
+    (folders / "round").symlink_to("round")
+    app = open_app()
+    assert app.maps and not app.problems
+    local = [title for title in app.widget("field_model").options if "local" in title]
+    assert local == ["local/deep", "local/piped", "local/round", "local/tiny"]
+    assert "it is nested too deeply" in open_app(**TYPED, model="local/deep").problems[0]
+    assert "Too many levels" in open_app(**TYPED, model="local/round").problems[0]
+    assert "it is no file" in open_app(**TYPED, model="local/piped").problems[0]
+    assert open_app(**TYPED, model="local/tiny").maps

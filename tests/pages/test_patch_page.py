@@ -10,6 +10,7 @@ import pytest
 import streamlit as st
 
 from core import presets
+from core.views import code
 from core.views.sentences import where_it_is
 from core.views.words import number, probability
 from pages.parts import answer as answer_part
@@ -34,7 +35,17 @@ def test_it_opens_with_an_example_computed(open_app, answer):
             assert f"<td>{number(metric, value)}</td>" in table
     files = [button.proto.label for button in app.at.get("download_button")]
     tables = ["CSV: grid", "CSV: matrix", "CSV: top 20", "JSON"]
-    assert files == ["PNG", "SVG", "PDF", *tables, "PNG", "SVG", "PDF"]  # as in the assignment
+    pictures = ["PNG", "SVG", "PDF"]  # the second time as in the assignment
+    assert files == [*pictures, *tables, *pictures, "Python file", "Notebook"]
+
+
+def test_it_shows_the_code_behind_the_map_in_two_ways(open_app, teaching):
+    app = open_app(site="head_z_position", position="3")
+    for way in ("plain", "fast"):
+        app.widget("code").set_value(way)
+        (shown,) = app.run().at.code
+        cells = getattr(code, way)(app.experiment, teaching, position=3)
+        assert shown.value == code.script(cells).strip() and "3" in cells[-1].code
 
 
 def test_it_shows_the_likeliest_tokens_of_both_runs_as_tables_or_a_chart(open_app, answer):

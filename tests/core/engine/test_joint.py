@@ -48,14 +48,14 @@ def sets_of(L: int, H: int, T: int, seed: int = 0) -> list[tuple[Component, ...]
     return [(), *((of,) for of in whole + alone), *map(tuple, some)]
 
 
-@pytest.mark.parametrize("how", ["there", "back", "zero", "mean"])
+@pytest.mark.parametrize("how", ["there", "back", "zero", "position_mean"])
 @pytest.mark.parametrize(("L", "H", "C", "T", "first"), CASES)
 @both_kinds
 def test_a_set_is_patched_as_with_hooks(settings, L, H, C, T, first, how):
     theirs, ours = twins(L, H, C, **settings)
     ids, other = texts(T, first)[:: -1 if how == "back" else 1]
     base, source = record(ours, ids, other)
-    if how in ("zero", "mean"):
+    if how in ("zero", "position_mean"):
         other = source = how
     sets = sets_of(L, H, T)
     states = done(Joint(ours, base, source, sets))

@@ -34,14 +34,14 @@ def done(paths: Paths) -> Paths:
 
 
 @each_way
-@pytest.mark.parametrize("how", ["there", "back", "zero", "mean"])
+@pytest.mark.parametrize("how", ["there", "back", "zero", "position_mean"])
 @pytest.mark.parametrize(("L", "H", "C", "T", "first"), CASES)
 @both_kinds
 def test_a_path_is_patched_as_with_hooks(settings, L, H, C, T, first, how, frozen):
     theirs, ours = twins(L, H, C, **settings)
     ids, other = texts(T, first)[:: -1 if how == "back" else 1]
     base, source = record(ours, ids, other)
-    if how in ("zero", "mean"):
+    if how in ("zero", "position_mean"):
         other = source = how
     at, last = T // 2, L - 1
     names = ["logits", "mlp0", f"mlp{last}", f"mlp1@{at}", f"{last}.0", f"1.0@{at}"]
@@ -88,7 +88,7 @@ def mixture(model: GPT) -> list[Paths]:
         Paths(model, c, d, parts[0], "heads"),
         Paths(model, a, a, parts[1]),
         Paths(model, a, c, parts[0], "heads"),
-        Paths(model, a, "mean", Receiver("mlp", 2)),
+        Paths(model, a, "position_mean", Receiver("mlp", 2)),
         Paths(model, a, "zero", Receiver("mlp", 2)),
         Paths(model, a, b, Receiver("logits")),
         Paths(model, b, a, Receiver("qkv", 3, 0)),

@@ -77,7 +77,7 @@ OPTIONS = [*({"site": site} for site in SITES), {"window": 1, "embedding": True}
 OPTIONS += [{"site": site, "window": 1} for site in ("attn_out", "mlp_out")]
 
 
-@pytest.mark.parametrize("source", ["run", "zero", "mean"])
+@pytest.mark.parametrize("source", ["run", "zero", "position_mean"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_recorded_run_ends_as_its_cell(options, source):
     """What it is on the way is claimed of the trace."""
@@ -101,12 +101,12 @@ def mixture(model: GPT) -> list[Sweep]:
         Sweep(model, c, d, "head_z"),
         Sweep(model, d, c, window=1, embedding=True),
         Sweep(model, a, a),
-        Sweep(model, b, "mean", "resid_pre"),
+        Sweep(model, b, "position_mean", "resid_pre"),
         Sweep(model, b, a, window=2),
         Sweep(model, c, "zero", "head_z_position"),
         Sweep(model, a, d, "mlp_out"),
         Sweep(model, b, d, "mlp_out", window=1),
-        Sweep(model, d, "mean", "attn_out", window=2),
+        Sweep(model, d, "position_mean", "attn_out", window=2),
     ]
 
 

@@ -81,14 +81,16 @@ def test_without_dask_it_is_said_how_to_get_it(model, monkeypatch):
     assert said == "A cluster needs Dask: pip install -r requirements-cluster.txt"
 
 
+@pytest.mark.parametrize("direction", ["denoise", "dataset_mean"])
 def test_the_command_says_on_two_workers_what_it_says_on_none(
-    address, workers, small_parts, tmp_path
+    address, workers, small_parts, tmp_path, direction
 ):
     file, out = tmp_path / "pairs.csv", tmp_path / "out"
     file.write_text(write(packs.PACKS["teaching-surname"].make()[:12]), encoding="utf-8")
     said = []
     for more in ([], [f"--scheduler={address}", f"--out={out}"]):
-        assert main(["many", str(file), "--keep=flips", f"--json={tmp_path / 'a'}", *more]) == 0
+        given = ["many", str(file), "--keep=flips", f"--direction={direction}"]
+        assert main([*given, f"--json={tmp_path / 'a'}", *more]) == 0
         said.append(json.loads((tmp_path / "a").read_text()))
     alone, spread = said
     for name in ("mean", "low", "high", "agreement"):

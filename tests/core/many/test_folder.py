@@ -11,15 +11,19 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from core.__main__ import main
 from core.many import packs, sweeping
+from core.many.fitting import Fitted
 from core.many.folder import SURVEY
 from core.many.pairs import write
-from core.many.store import VALUES
+from core.many.store import VALUES, digest
+from core.question.experiment import Experiment
+from core.result import ModelCard
 
 ROOT = Path(__file__).parents[3]
 # Pairs one by one, so that there is a middle to end it in.
@@ -76,7 +80,7 @@ def refusal(capsys, *arguments: object) -> str:
     return err.removeprefix("patchboard: ").rstrip()
 
 
-def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path):
+def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path, capsys):
     made = packs.PACKS["teaching-surname"].make()[:60]
     (tmp_path / "pairs.csv").write_text(write(made), encoding="utf-8")
     given = [tmp_path / "pairs.csv", "--site=head_z", "--out", tmp_path / "out"]
@@ -89,7 +93,10 @@ def test_a_program_that_is_killed_goes_on_and_computes_nothing_again(tmp_path):
         program.send_signal(signal.SIGKILL)
     done = digests(tmp_path / "out")
     assert 9 <= len(done) < len(made)
+    capsys.readouterr()
     assert many(*given, "--resume") == 0
+    kept = f"Kept from before: {len(done)} of {len(made)} pairs; to do: {len(made) - len(done)}."
+    assert capsys.readouterr().err.splitlines()[0] == kept
     after = digests(tmp_path / "out")
     assert after[: len(done)] == done and len(set(after)) == len(after) == len(made)
     assert many(*given[:-1], tmp_path / "whole") == 0
@@ -194,7 +201,7 @@ def test_shards_that_are_not_all_of_one_survey_are_named(file, tmp_path, capsys)
     for i in (1, 2):
         assert many(none, "--keep=flips", f"--shard={i}/2", "--out", tmp_path / f"none{i}") == 0
     for folders, says in (
-        ([tmp_path / "none1", tmp_path / "none2"], "None of 1 pairs is used: does not flip: LD"),
+        ([tmp_path / "none1", tmp_path / "none2"], "None of 1 pair is used: does not flip: LD"),
         ([one], "Of 2 shares 1 are not here: 2/2."),
         ([one, two, one], f"{one} and {one} are both share 1/2."),
         ([one, other], f"{other} is of another direction: noise, not denoise, as {one} is."),
@@ -219,3 +226,41 @@ def test_a_file_that_is_called_merge_is_read_as_one_of_its_folder(file, tmp_path
     monkeypatch.chdir(tmp_path)
     Path("merge").write_bytes(file.read_bytes())
     assert many("./merge", f"--json={os.devnull}") == 0
+
+
+@pytest.mark.parametrize("more", [["dataset_mean"], ["resample", "--resample-seed=2"]])
+def test_shards_put_in_what_the_whole_file_gives(file, tmp_path, capsys, more):
+    """The pairs that are used, of all shards, whichever shard a pair is in."""
+    given = [file, "--keep=flips", "--metric=kl", "--direction", *more]
+    assert many(*given, "--out", tmp_path / "whole") == 0
+    folders = [tmp_path / str(i) for i in (1, 2, 3)]
+    for i, folder in enumerate(folders, start=1):
+        assert many(*given, f"--shard={i}/3", "--out", folder) == 0
+    assert many("merge", *folders[::-1], "--out", tmp_path / "merged") == 0
+    whole, merged = (answer(tmp_path / name) for name in ("whole", "merged"))
+    assert_same(whole, merged)
+    assert whole["taken_from"] == {**whole["taken_from"], "pairs": 9, "by_role": True}
+    assert {*digests(tmp_path / "whole")} == {*digests(tmp_path / "merged")}
+    if more[0] == "resample":
+        assert "drawn by seed 2" in whole["in_words"]["patched"]
+        other = [*given[:-1], "--resample-seed=3", "--out", tmp_path / "whole", "--resume"]
+        assert "is of another resample_seed: 2, not 3" in refusal(capsys, *other)
+
+
+def test_a_folder_of_what_was_called_mean_is_gone_on_with(file, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    given = [file, "--metric=kl", "--site=head_z", "--out", out]
+    pair, new = Fitted(None, (1,), (2,), (3,), (4,), ()), Experiment(*"abcd", direction="mean")
+    old = SimpleNamespace(**new.to_dict() | {"direction": "mean"})
+    card = ModelCard("a", "b", 1, 1)
+    assert new.direction == "position_mean"
+    assert digest(pair, card, new, ["kl"]) == digest(pair, card, old, ["kl"])
+    assert many(*given, "--direction=position_mean") == 0
+    said = json.loads((out / SURVEY).read_text())
+    said["of"]["direction"] = said["about"]["experiment"]["direction"] = "mean"
+    del said["about"]["source"]  # which there was not either
+    (out / SURVEY).write_text(json.dumps(said))
+    assert many("merge", out, "--out", tmp_path / "merged") == 0
+    assert answer(tmp_path / "merged")["experiment"]["direction"] == "position_mean"
+    monkeypatch.setattr(sweeping, "sweep", None)
+    assert many(*given, "--direction=mean", "--resume") == 0

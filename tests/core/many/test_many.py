@@ -63,7 +63,7 @@ def alone(pair, model, question) -> dict[str, np.ndarray]:
     return finished(one, model).read(one, metrics=METRICS)
 
 
-@pytest.mark.parametrize("direction", ["denoise", "noise", "mean"])
+@pytest.mark.parametrize("direction", ["denoise", "noise", "position_mean"])
 @pytest.mark.parametrize("site", ["resid_post", "head_z"])
 def test_a_pair_beside_others_is_what_it_is_alone(model, pairs, site, direction):
     question = asked(site=site, direction=direction, embedding=site == "resid_post")
@@ -155,7 +155,7 @@ def test_pairs_are_chosen_by_what_the_model_says_and_the_others_named(model, pai
         assert dropped[0][1:] == (pairs[1], still)
         none = sample_of(pairs[:1], model)
         none.screened = [still]
-        with pytest.raises(UserError, match="None of 1 usable pairs is one of the pairs whose"):
+        with pytest.raises(UserError, match="None of 1 usable pair is one of the pairs whose"):
             none.chosen(keep)
     assert sample.chosen("all") == (pairs[:2], [])
 
@@ -270,3 +270,26 @@ def test_what_a_file_holds_is_neither_evaluated_nor_acted_upon_by_a_terminal(
     printed = capsys.readouterr().out
     assert "line 3 (=1+1): The" in printed and "(\\x1b[31m999" in printed
     assert "\x1b" not in said + printed and len(printed) < 10_000
+
+
+def test_of_several_lengths_one_is_kept_and_of_what_is_seldom_meant_a_word_is_said(
+    tmp_path, capsys
+):
+    short, long = "Mary was sad because", "Mary was tired and sad because"
+    texts = [(text, text.replace("Mary", "John")) for text in (short, short, long)]
+    rows = [Pair(f"{i}", i, *both, (" she",), (" he",)) for i, both in enumerate(texts)]
+    file = tmp_path / "pairs.csv"
+    file.write_text(write(rows), encoding="utf-8")
+    assert main(["many", str(file)]) == 2
+    says = capsys.readouterr().err
+    assert "4 tokens: 2 pairs (lines 2, 3); 6 tokens: 1 pair (line 4)" in says
+    assert says.endswith("keep one length (--length N).\n") and says.count("\n") == 1
+    assert main(["many", str(file), "--length=4"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(
+        "Logit difference (mean) over pairs, 2 used of 3 given"
+    )  # as the app
+    assert "\nStrongest" in said.out
+    assert "Careful: 1 pair (line 3) repeats the texts and words of one before" in said.err
+    assert main(["many", str(file), "--length=9"]) == 2
+    assert "No pair without roles has 9 tokens" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from core.many.fitting import fit, shared_columns
-from core.many.packs import PACKS
+from core.many.packs import PACKS, twin
 from core.many.pairs import read, write
 from core.presets import PRESETS
 from core.teaching import WEIGHTS
@@ -26,6 +26,13 @@ def check_all_fit(pack, encoder):
     _, shared, left_out = shared_columns(fitted)
     assert len(shared) == len(pairs) and not left_out
     assert len({(pair.clean, pair.corrupted) for pair in pairs}) == len(pairs)
+
+
+def test_a_pack_has_the_one_on_the_same_behaviour_for_the_other_model_if_there_is_one():
+    for name in ("ioi", "surname", "capital", "agreement", "gender"):
+        pair = PACKS[f"teaching-{name}"], PACKS[f"gpt2-{name}"]
+        assert (twin(pair[0]), twin(pair[1])) == pair[::-1]
+    assert twin(PACKS["teaching-binding"]) is twin(PACKS["gpt2-greater-than"]) is None
 
 
 @named("teaching")

@@ -95,7 +95,7 @@ def test_pairs_of_a_group_are_drawn_together_and_seeds_repeat():
 def test_runs_that_hardly_differ_have_no_recovery():
     grids = {"logit_diff": np.ones(SHAPE)}
     alike = [Values({"logit_diff": (1.0, 1.0)}, grids)] * 3
-    with pytest.raises(UserError, match=r"over these 3 pairs that is 0\.0000: take another metric"):
+    with pytest.raises(UserError, match=r"over 3 pairs that is 0\.0000: take another metric"):
         summarize(alike, "recovery", "corrupted", even(3))
     one_of_them = [*alike[:1], Values({"logit_diff": (1.0, 3.0)}, grids)]
     with pytest.raises(UserError, match="of 1 of 2 pairs hardly differ"):

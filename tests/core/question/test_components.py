@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.question.components import Component, all_but, everything, parse, write
+from core.question.components import Component, all_but, everything, parse, toggled, write
 
 L, H, T = 12, 12, 15
 COMPONENTS = [
@@ -54,6 +54,13 @@ def test_what_is_not_there_or_there_twice(text, message):
     with pytest.raises(UserError) as told:
         parse(text, 12, 8, T)
     assert str(told.value).startswith(message) and told.value.field == "components"
+
+
+def test_a_component_is_put_in_or_taken_out_and_what_else_was_typed_stays():
+    last = Component("mlp", 0, position=T - 1)
+    assert toggled("9.6, MLP0@-1 what", last, L, H, T) == "9.6 what"
+    assert toggled(" 9.6 what", last, L, H, T) == "9.6 what mlp0@14"
+    assert toggled("mlp0", last, L, H, T) == "mlp0 mlp0@14"
 
 
 def test_everything_but_a_set():

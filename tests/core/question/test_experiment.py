@@ -40,6 +40,15 @@ def test_what_a_link_leaves_out_is_the_default_and_what_it_adds_is_ignored():
     assert not asked.bos and not asked.embedding
 
 
+def test_what_was_called_mean_is_the_position_mean_wherever_it_is_read():
+    old, new = (experiment().to_query() | {"direction": name} for name in ("mean", "position_mean"))
+    assert Experiment.from_query(old) == Experiment.from_query(new)
+    assert Experiment.from_query(old).to_query() == new
+    assert Experiment.from_dict({**experiment().to_dict(), "direction": "mean"}).direction == (
+        "position_mean"
+    )
+
+
 @pytest.mark.parametrize(
     ("field", "value", "text"),
     [
@@ -47,7 +56,7 @@ def test_what_a_link_leaves_out_is_the_default_and_what_it_adds_is_ignored():
         (
             "direction",
             "up",
-            "There is no direction 'up': choose one of denoise, noise, zero, mean.",
+            "There is no direction 'up': choose one of denoise, noise, zero, position_mean, da",
         ),
         ("bos", "yes", "bos is 0 or 1, not 'yes'."),
         ("embedding", "", "embedding is 0 or 1, not ''."),

@@ -61,6 +61,16 @@ def test_what_cannot_be_a_pair_says_why(changes, field, text):
     assert problems(**changes) == {field: text}
 
 
+@pytest.mark.parametrize("direction", ["dataset_mean", "resample"])
+def test_what_needs_other_pairs_is_refused_to_one_alone_and_says_where_it_is(direction):
+    read = draft(experiment(direction=direction), tiny_encoder(), 24)
+    assert list(read.problems) == ["direction"] and not read.texts_fit
+    said = str(read.problems["direction"])
+    assert f"({direction}) takes what it puts in from other pairs" in said
+    assert "it is on the page “Many pairs”, and in `python -m core many`" in said
+    assert said.endswith("take one of denoise, noise, zero, position_mean.")
+
+
 def test_all_problems_are_found_at_once():
     found = problems(clean="", corrupted="a\0", target=" Lee met", foil="")
     assert list(found) == ["clean", "corrupted", "target", "foil"]

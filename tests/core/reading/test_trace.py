@@ -26,7 +26,7 @@ L, H, T = 3, 2, 6
 BASE, SOURCE = texts(T, 1)
 
 
-@pytest.mark.parametrize("source", ["run", "zero", "mean"])
+@pytest.mark.parametrize("source", ["run", "zero", "position_mean"])
 @pytest.mark.parametrize("layer", [-1, 0, 1, 2])
 @pytest.mark.parametrize("position", [0, 1, T - 1])
 @both_kinds

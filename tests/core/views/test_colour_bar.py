@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.question.experiment import DIRECTIONS
+from core.question.experiment import OF_ONE
 from core.question.metrics import METRICS
 from core.result import Baseline
 from core.views.colour_bar import TIERS, VIEWS, marks, paint, runs_of
@@ -49,7 +49,7 @@ def test_numbers_stand_at_both_ends_and_at_0_and_runs_at_their_values():
     assert [mark.text for mark in marks((2.0, 5.0), {}, 60)] == ["2", "5"]
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("direction", OF_ONE)
 @pytest.mark.parametrize("values", [(-99, 99), (99, -99), (3, 3)])
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_clean_run_is_always_on_the_left_and_blue_is_where_the_run_put_in_is(
@@ -61,7 +61,7 @@ def test_the_clean_run_is_always_on_the_left_and_blue_is_where_the_run_put_in_is
     )
     places = {mark.text.split()[0]: mark.at for mark in painting.marks(60)}
     colours = {run: at(painting.scale, place)[0] for run, place in places.items()}
-    if direction in ("zero", "mean"):  # which have the clean run alone: the numbers ascend
+    if direction in ("zero", "position_mean"):  # which have the clean run alone: the numbers ascend
         assert painting.ends[0] < painting.ends[1]
         red, _, blue = zip(*(at(painting.scale, end)[0] for end in (0, 1)), strict=True)
         assert red[0] >= red[1] and blue[0] <= blue[1]  # orange below, blue above
@@ -113,3 +113,14 @@ def test_a_bar_shows_nothing_that_neither_the_map_nor_a_run_has(loaded, metric):
 def test_a_shared_bar_ends_where_its_metric_does(loaded):
     assert paint(answer(loaded, metric="foil_prob"), reach=3.0).ends == (0, 1)
     assert sorted(paint(answer(loaded, metric="kl"), reach=99.0).ends)[0] == 0
+
+
+def test_maps_beside_each_other_share_a_bar_that_shows_what_one_of_them_has(loaded):
+    """And not the half of the scale that none of them uses."""
+    one = answer(loaded, metric="recovery")
+    grids = {"recovery": np.clip(one.values, 0, 1) * 3}
+    other = replace(one, grids=one.grids | grids)
+    shown = np.concatenate([one.values.ravel(), grids["recovery"].ravel(), [0, 1]])
+    for of, beside in ((one, other), (other, one)):
+        painting = paint(of, beside=[beside])
+        assert sorted(painting.ends) == pytest.approx([shown.min(), shown.max()])

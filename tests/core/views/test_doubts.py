@@ -168,3 +168,86 @@ def test_of_a_recovery_half_a_logit_matters_as_well(sound):
     assert matters(sound) == 0.5
     asked = replace(sound, experiment=experiment(metric="recovery"))
     assert matters(asked) == pytest.approx(0.5 / 9)
+
+
+# --- the texts themselves -----------------------------------------------------------------------
+
+FAR = Ranked(101, RAY, 0.1, 0.00001)
+APART = {"clean": (Ranked(1, BOB, 3.0, 0.6),), "corrupted": (Ranked(2, RAY, 3.0, 0.3),)}
+
+
+def written(tokens) -> str:
+    return "".join(token.text for token in tokens)
+
+
+def with_texts(result: Result, clean: str, corrupted: str) -> Result:
+    """The sound result on other texts, a token for each word."""
+    words = [*dict.fromkeys(f"{clean} {corrupted}".split())]
+    texts = (
+        tuple(Token(50 + words.index(word), f" {word}") for word in text.split())
+        for text in (clean, corrupted)
+    )
+    return replace(answered(result), **dict(zip(("clean", "corrupted"), texts, strict=True)))
+
+
+def test_tokens_that_no_run_expects_make_noise_and_what_the_runs_tell_apart_is_better(result):
+    expects = Ranked(1, BOB, 3.0, 0.62), Ranked(1, BOB, 3.0, 0.5)
+    told = answered(result, expects=expects)
+    far = {side: (FAR, FAR) for side in ("clean", "corrupted")}
+    (doubt,) = doubts(told, far, apart=APART)
+    assert doubt.says == (
+        "Neither ·Lee nor ·Poe is among the first 100 after either text: the map will show noise."
+        " The model expects ·Bob (62.00%) after the clean and ·Bob (50.00%) after the corrupted"
+        " text."
+    )
+    assert doubt.changes == {"target": " Bob", "foil": " Ray"}
+    (doubt,) = doubts(told, far)  # where both expect the same, another word in the text has to help
+    assert (doubt.changes, doubt.swap_at) == ({}, 1)
+    near = {"clean": (FAR, FAR), "corrupted": (FAR, replace(FAR, rank=100))}
+    assert all("noise" not in doubt.says for doubt in doubts(told, near, apart=APART))
+
+
+def test_an_answer_that_does_not_flip_is_helped_by_another_token_or_another_word(result):
+    told = answered(result, ld=(-5.0, -1.0), expects=(SURE[0], SURE[0]))
+    own = {"clean": (SURE[0], UNSURE), "corrupted": (SURE[0], SURE[1])}
+    ahead = {"clean": (), "corrupted": (Ranked(1, RAY, 9.5, 0.4),)}
+    (doubt,) = doubts(told, own, apart=ahead)
+    assert doubt.changes == {"foil": " Ray"} and "·Ray is ahead of it." in doubt.why
+    behind = {"clean": (), "corrupted": (Ranked(2, RAY, 8.5, 0.2),)}  # would not flip it either
+    (doubt,) = doubts(told, own, apart=behind)
+    assert (doubt.changes, doubt.swap_at) == ({}, 1)
+
+
+@pytest.mark.parametrize("word", ["Lee", "lee", "Poe"])
+def test_an_answer_that_a_text_ends_with_is_cut_off_with_what_follows(result, word):
+    told = with_texts(result, f"Anna met {word} there now", "Anna saw Bob there now")
+    (doubt,) = of(told, written=written)
+    name = "target ·Lee" if word.lower() == "lee" else "foil ·Poe"
+    assert doubt.says == f"The {name} stands at the end of the clean text already, at position 2."
+    assert doubt.changes == {"clean": " Anna met", "corrupted": " Anna saw"}
+    further = with_texts(result, f"Anna met {word} there now again", "Anna saw Bob there now again")
+    assert of(further, written=written) == []  # where texts name it, it may well come again
+    same = with_texts(result, f"Anna met {word} there", "Anna met Bob there")
+    assert [doubt.changes for doubt in of(same, written=written)] == [{}]  # nothing would be left
+
+
+def test_several_changes_at_once_are_told_each_with_a_text_that_has_it_alone(result):
+    told = with_texts(result, "a b c d e f g", "a x y d z f g")
+    (doubt,) = of(told, written=written)
+    assert doubt.says == "Two changes at once: ·b·c / ·x·y at 1, ·e / ·z at 4."
+    assert {doubt.fix: doubt.changes} | doubt.more == {
+        "Change only ·b·c / ·x·y": {"corrupted": " a x y d e f g"},
+        "Change only ·e / ·z": {"corrupted": " a b c d z f g"},
+    }
+    assert of(told, written=written, is_example=True) == []
+    assert of(with_texts(result, "a b c d e", "a d c b e"), written=written) == []  # changed places
+    ablated = replace(told, experiment=experiment(direction="zero"))
+    assert of(ablated, written=written) == []
+
+
+def test_of_many_changes_three_are_named(result):
+    (doubt,) = of(with_texts(result, "a b c d e f g h i", "a x c x e y g z i"), written=written)
+    assert doubt.says.startswith(
+        "4 changes at once: ·b / ·x at 1, ·d / ·x at 3, ·f / ·y at 5, 1 more."
+    )
+    assert len(doubt.more) == 2

@@ -131,7 +131,7 @@ def test_blue_is_towards_the_run_that_was_put_in(result, direction, clean):
     assert written(figure).items() >= {f"clean {clean}": 0.0, "corrupted 0.5": 1.0}.items()
 
 
-@pytest.mark.parametrize("direction", ["zero", "mean"])
+@pytest.mark.parametrize("direction", ["zero", "position_mean"])
 @pytest.mark.parametrize("corrupted", [-99, 99])
 def test_an_ablation_has_no_other_run(result, direction, corrupted):
     """Blue is above the clean run, orange below; the strongest cell alone decides how far."""

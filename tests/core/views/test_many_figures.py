@@ -13,7 +13,7 @@ from core.question.experiment import Experiment
 from core.question.tokens import Token
 from core.result import ModelCard
 from core.views import many_figures, many_maps, many_sentences
-from core.views.words import marks_mean, number
+from core.views.words import effects_differ, marks_mean, number
 
 CARD = ModelCard("teaching", "123abc", 3, 1000)
 HOSTILE = "<b>%{x}</b>"
@@ -106,7 +106,24 @@ def test_a_difference_is_of_two_answers_cell_by_cell(effects):
     drawn = figure.data[0].z * figure.data[0].meta
     np.testing.assert_allclose(drawn, one.values - other.values)
     fields = figure.data[0].customdata[2, 2]
-    assert fields[4:].tolist() == ["1.0000", "0.5000", "0.5000"]
+    assert fields[4:].tolist() == ["1.0000", "0.5000", "0.5000", "1.0000", "0.5000"]
+
+
+def test_a_difference_is_of_effects_not_of_where_the_plain_runs_lie(effects):
+    """Pairs whose LD is 10 more, patched or not, differ in no effect."""
+    one = answer(effects, metric="logit_diff")
+    lifted = [
+        of._replace(
+            values=Values(
+                {"logit_diff": (6.0, 13.0)}, {"logit_diff": of.values.grids["logit_diff"] + 10}
+            )
+        )
+        for of in one.pairs
+    ]
+    other = Answer.of(lifted, **one._about())
+    np.testing.assert_allclose(many_maps.difference(one, other).data[0].z, 0, atol=1e-5)
+    assert "of those pairs" not in effects_differ(one)
+    assert "as a share of the difference" in effects_differ(answer(effects))
 
 
 def test_a_strip_has_every_pair_once_with_its_index_and_its_texts_literally(effects):
@@ -167,13 +184,25 @@ def test_screening_shows_both_differences_of_every_pair_and_who_is_left_out(effe
 
 
 def test_a_sentence_says_where_how_sure_and_whether_pairs_disagree(effects):
-    says = many_sentences.says(answer(effects))
-    assert "layer 2 at last position, recovery (ratio of means) 1.0000 [1.0000, 1.0000]" in says
-    assert "all move that way. In 4 of 9 cells zero effect lies outside the interval." in says
+    says = many_sentences.says(answer(effects, site="resid_pre"))
+    assert says.startswith(
+        "Strongest: layer 2 at last position, Recovery (ratio of means) 1.0000 (95% interval 1.0000"
+        " to 1.0000; without a patch 0.0000), over 40 pairs, of which all move that way. In 4 of 9"
+        " cells zero effect lies outside the interval. More than half of the effect is at"
+        f" {HOSTILE} from layer 0 to layer 1, then at last position in layer 2."
+    )
     mixed = effects * np.where(np.arange(N) % 4, 1, -1)[:, None, None]
     assert "of which 75% move that way" in many_sentences.says(answer(mixed))
     assert "The pairs disagree there" in many_sentences.says(answer(mixed))
-    assert many_sentences.says(answer(effects / 100)).startswith("No patch does much over")
+    few = many_sentences.says(answer(effects[:1] / 100))
+    assert few.startswith("No patch does much over this pair. Strongest: ")
+
+
+def test_the_cell_that_is_the_run_put_in_is_not_called_the_strongest(effects):
+    """The last layer's whole stream at the last position, which says nothing of the model."""
+    says = many_sentences.says(answer(effects))
+    assert "which is the run put in): layer 0 at" in says
+    assert "Strongest: layer 2 at last" in many_sentences.says(answer(effects * [0, 0, 1]))
 
 
 def test_who_disagrees_is_told_by_what_the_patch_did_not_by_where_the_runs_lie(effects):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.many.values import FromOthers
 from core.question.experiment import Experiment
 from core.views.names import stem, stem_of, stem_of_many
 from tests import answers
@@ -65,6 +66,7 @@ def test_a_name_over_many_pairs_says_the_model_the_file_the_question_and_how_man
         *(first, second, replace(answer, pairs=pairs)),
         *(replace(answer, **of) for of in ({"keep": "flips"}, {"of_ratios": True}, {"seed": 1})),
         replace(answer, at_column=(1, "S1"), part="group A"),
+        *(replace(answer, source=FromOthers(20, "ab", True, seed)) for seed in (None, 0, 1)),
         replace(answer, at_column=(2, "S2"), part="group A"),
     ]
     names = {stem_of_many(of, "gpt2-ioi") for of in others} | {name, stem_of_many(answer, "b.csv")}

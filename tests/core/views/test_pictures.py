@@ -16,7 +16,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 from matplotlib.text import Text
 
-from core.question.experiment import DIRECTIONS
+from core.question.experiment import OF_ONE
 from core.question.tokens import Token
 from core.result import Baseline, Result
 from core.views import pictures
@@ -64,7 +64,7 @@ CASES = {
     "120 tokens": lambda result: differing(of_shape(result, 49, 120), 0, 60, 61),
     "1000 tokens": lambda result: differing(of_shape(result, 3, 1000), 4),
     "odd texts": odd,
-    **{d: lambda result, d=d: asked(result, direction=d, window=1) for d in DIRECTIONS},
+    **{d: lambda result, d=d: asked(result, direction=d, window=1) for d in OF_ONE},
     "recovery": lambda result: asked(result, metric="recovery"),
     "kl": lambda result: asked(result, metric="kl"),
 }
@@ -115,7 +115,7 @@ def test_the_same_result_gives_the_same_file(result, format):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"embedding": True}, {"direction": "mean", "window": 1}], ids=str
+    "changes", [{"embedding": True}, {"direction": "position_mean", "window": 1}], ids=str
 )
 def test_a_picture_says_what_it_is_of(loaded, changes):
     result = answer(loaded, **changes)

@@ -66,3 +66,23 @@ def test_columns_stay_aligned_whatever_the_tokens_are(result, piece):
         if line.strip()
     }
     assert len(ends) == 1  # the last column is flush right in every line
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_a_table_fits_the_terminal_and_goes_on_below(result, monkeypatch, width):
+    """With the layers beside each part, and no number left out."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    tokens = tuple(Token(i, "x" * 9) for i in range(len(result.clean)))
+    text = report(replace(result, clean=tokens, corrupted=tokens))
+    grid = text[text.index("layer  ") : text.rindex("\n\n")].splitlines()
+    assert max(map(len, grid)) <= width
+    read = {name: [] for name in result.rows}
+    for line in filter(str.strip, grid):
+        name, *values = line.split()
+        read.get(name, []).extend(values)
+    expected = {
+        name: [f"{value:.3f}" for value in values]
+        for name, values in zip(result.rows, result.values, strict=True)
+    }
+    assert read == expected
+    assert sum(line.startswith("layer") for line in grid) == (1 if width == 200 else 2)

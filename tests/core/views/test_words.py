@@ -46,15 +46,18 @@ def test_the_metric_is_worded_with_both_tokens(result):
         ({}, "resid_post: clean into the corrupted run (denoise)"),
         ({"direction": "noise"}, "resid_post: corrupted into the clean run (noise)"),
         ({"direction": "zero"}, "resid_post: zeros into the clean run (zero)"),
-        ({"direction": "mean"}, "resid_post: the position mean into the clean run (mean)"),
+        (
+            {"direction": "position_mean"},
+            "resid_post: the position mean into the clean run (position_mean)",
+        ),
         (
             {"site": "head_z_position"},
             "head_z_position at position 5: clean into the corrupted run (denoise)",
         ),
         (
             {"window": 2},
-            "resid_post, a window of 2 on either side, patched together: clean into the corrupted"
-            " run (denoise)",
+            "resid_post, a window of 2 on either side, patched together (a joint effect): clean"
+            " into the corrupted run (denoise)",
         ),
     ],
 )
@@ -73,8 +76,8 @@ def test_the_summary_says_what_was_put_where(loaded, changes, words):
         (
             {"window": 1},
             2,
-            "the resid_post of layers 1 to 2 (a window of 1 on either side of layer 2)"
-            " at position 1",
+            "the resid_post of layers 1 to 2 (a window of 1 on either side of layer 2, a joint"
+            " effect) at position 1",
         ),
         ({"window": 1, "embedding": True}, 0, "the embedding at position 1"),
     ],
@@ -101,7 +104,7 @@ def test_a_window_ends_at_the_first_and_the_last_layer(loaded, window, names):
     [
         ("denoise", "moves towards the clean run; orange: away from it; no colour: as in the corr"),
         ("noise", "moves towards the corrupted run; orange: away from it; no colour: as in the cl"),
-        ("mean", "rises above the clean run; orange: falls below it; no colour: as in the clean r"),
+        ("position_mean", "rises above the clean run; orange: falls below it; no colour: as in th"),
     ],
 )
 def test_the_colours_are_explained_in_one_line(result, direction, words):

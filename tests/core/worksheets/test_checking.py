@@ -1,0 +1,154 @@
+"""A folder of what was handed in is computed again, and what does not hold stands out."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from core.errors import UserError
+from core.views import exports
+from core.worksheets import checking
+from core.worksheets.handed_in import HandedIn, Said, numbers_of
+from core.worksheets.worksheet import Task, Worksheet
+from tests import builders
+
+OWN = " ".join(f"word{i}" for i in range(12))
+ASKED = "Say where the surname is held and when the last position comes to have it."
+SHEET = Worksheet(
+    "Sheet",
+    "About",
+    "teaching",
+    (
+        Task("map", "Map", ASKED, builders.experiment()),
+        Task("find", "Find", "Which cell?", builders.experiment(), find="strongest"),
+        Task("own", "Own", "Your own pair."),
+        Task("explain", "Explain", "Why?"),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return builders.loaded_model()
+
+
+@pytest.fixture(scope="module")
+def answering(model):
+    return lambda asked: builders.finished(asked, model).read(asked)
+
+
+def handed_in(answering, number: int, **changes) -> HandedIn:
+    result = answering(builders.experiment())
+    best = result.values.argmin() if result.plain("logit_diff", "clean") < 0 else None
+    words = f"{number} " * 5 + " ".join(f"{number}-{i}" for i in range(9))
+    said = [
+        Said(words=words, numbers=numbers_of(result)),
+        Said(cell=divmod(int(best or 0), result.values.shape[1]), numbers=numbers_of(result)),
+        Said(words=f"Pair {number}.", experiment=builders.experiment(direction="noise")),
+        Said(words="Short."),
+    ]
+    for place, change in changes.items():
+        said[int(place[1:])] = change(said[int(place[1:])])
+    return HandedIn(f"Pair {number}", SHEET, tuple(said))
+
+
+def moved(said: Said) -> Said:
+    numbers = json.loads(json.dumps(said.numbers))
+    numbers["values"][0][3] -= 0.01
+    return replace(said, numbers=numbers)
+
+
+def test_of_twelve_files_the_three_manipulated_ones_stand_out(tmp_path, answering, model):
+    for number in range(10):
+        changes = {"_0": moved} if number == 3 else {}
+        written = handed_in(answering, number, **changes).to_json()
+        (tmp_path / f"{number:02}.json").write_text(written, encoding="utf-8")
+    (tmp_path / "07.json").write_text(  # an easier worksheet than the one that was set
+        (tmp_path / "07.json").read_text().replace("Which cell?", "Any cell?")
+    )
+    (tmp_path / "more").mkdir()
+    result = answering(builders.experiment(site="head_z", metric="logit_diff"))
+    (tmp_path / "more" / "a.json").write_text(exports.to_json(result))
+    said = json.loads(exports.to_json(result))
+    said["clean_value"] += 1
+    (tmp_path / "more" / "b.json").write_text(json.dumps(said))
+    rows = list(checking.check(tmp_path, answering))
+    assert len({row.file for row in rows}) == 12
+    suspicious = {
+        (row.file, row.task) for row in rows if row.problem or row.numbers not in ("", "equal")
+    }
+    assert suspicious == {("03.json", "1. Map"), ("07.json", ""), ("more/b.json", "")}
+    by = {(row.file, row.task): row for row in rows}
+    assert by["03.json", "1. Map"].largest_difference == "0.01"
+    assert by["07.json", ""].problem == "The worksheet in the file has been changed."
+    assert by["more/a.json", ""].numbers == "equal"
+
+
+def test_what_is_answered_is_said_and_judged(tmp_path, answering):
+    (tmp_path / "a.json").write_text(handed_in(answering, 1).to_json())
+    first, second, third, fourth = checking.check(tmp_path, answering)
+    assert first.names == "Pair 1" and first.words == "14" and first.right == ""
+    assert second.right in ("yes", "no") and second.answer.startswith("row ")
+    assert third.answer.endswith("Pair 1.") and third.problem == ""
+    assert fourth.answer == "Short." and fourth.numbers == ""
+
+
+def test_texts_that_repeat_each_other_or_the_worksheet_are_named(tmp_path, answering):
+    def says(words):
+        return lambda said: replace(said, words=words)
+
+    near = OWN.replace("word3", "another")
+    for name, change in {"a": OWN, "b": near, "c": ASKED.lower(), "d": "Short."}.items():
+        handed = handed_in(answering, ord(name), _3=says(change), _0=says(f"{name} " * 9))
+        (tmp_path / f"{name}.json").write_text(handed.to_json())
+    rows = {(row.file, row.task): row.repeats for row in checking.check(tmp_path, answering)}
+    assert {where: repeats for where, repeats in rows.items() if repeats} == {
+        ("a.json", "4. Explain"): "b.json: 4. Explain",
+        ("b.json", "4. Explain"): "a.json: 4. Explain",
+        ("c.json", "4. Explain"): "the worksheet",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "cannot be read as JSON"),
+        (b"\xff\xfe\x00", "cannot be read (UnicodeDecodeError)"),
+        (b"[" * 200_000, "cannot be read as JSON"),
+        (b"{}", "neither answers to a worksheet nor a result"),
+        (b'{"answers": 1}', "holds no answers to a worksheet"),
+        (b'{"experiment":1,"values":1,"clean_value":1,"corrupted_value":1}', "no JSON object"),
+    ],
+)
+def test_a_hostile_file_is_one_line_and_the_others_are_checked(tmp_path, answering, content, says):
+    (tmp_path / "bad.json").write_bytes(content)
+    (tmp_path / "good.json").write_text(handed_in(answering, 1).to_json())
+    bad, *good = checking.check(tmp_path, answering)
+    assert says in bad.problem and len(good) == 4
+
+
+def test_a_result_of_another_model_is_said_to_be_one(tmp_path, answering, model):
+    result = answering(builders.experiment())
+    other = replace(result, model=replace(result.model, fingerprint="other"))
+    (tmp_path / "a.json").write_text(exports.to_json(other))
+    (row,) = checking.check(tmp_path, answering)
+    assert row.numbers == "another model's"
+
+
+@pytest.mark.parametrize("name", ["nowhere", "."])
+def test_a_folder_without_files_is_said_to_be_one(tmp_path, name):
+    with pytest.raises(UserError, match="There is no "):
+        list(checking.check(tmp_path / name))
+
+
+def test_the_table_holds_no_formulas():
+    rows = [checking.Checked("a.json", names="=1+1", answer="-1", repeats="@x")]
+    (row,) = csv.DictReader(io.StringIO(checking.to_csv(rows)))
+    assert (row["file"], row["names"], row["answer"], row["repeats"]) == (
+        "a.json",
+        "'=1+1",
+        "'-1",
+        "'@x",
+    )
