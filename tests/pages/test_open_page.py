@@ -76,12 +76,12 @@ def test_paths_open_where_they_were_followed_to(open_app, teaching):
     assert "omputed again" in compared(app)
 
 
-@pytest.mark.parametrize("page", ["components", "compare", "lens"])
+@pytest.mark.parametrize("page", ["components", "compare", "lens", "sets"])
 def test_what_a_page_wrote_opens_as_that_page(open_app, monkeypatch, page):
     written = []
     with monkeypatch.context() as patched:
         patched.setattr(answer_part.opened, "beside", written.append)
-        open_app(**ASKED.to_query()).go_to(page)
+        open_app(**ASKED.to_query(), set="6.3 mlp2").go_to(page)
     again = opened(open_app, written[-1]())
     same = {name: getattr(ASKED, name) for name in ("direction", "embedding")}  # of no matter here
     assert again.at.session_state.page == page and replace(again.experiment, **same) == ASKED

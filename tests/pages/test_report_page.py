@@ -49,15 +49,20 @@ def told(app) -> list[str]:
     return [text for body, text in zip(app.bodies, app.texts, strict=True) if "pb-items" in body]
 
 
-@pytest.mark.parametrize("page", ["patch", "components", "follow", "lens", "compare"])
+PAGES_WITH_ANSWERS = ["patch", "components", "follow", "sets", "lens", "compare"]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_ANSWERS)
 def test_what_a_page_shows_is_put_into_the_report(open_app, page):
-    app = added(open_app(), page)
+    app = added(open_app(set="6.3 mlp2"), page)
     assert any("has 1 finding now" in note for note in app.notes)
     (found,) = report_of(app).findings
     asked = app.experiment
     app.go_to("report")
     assert app.widget(f"report_title_{found.id}").value == found.title
-    assert app.maps or page == "lens"
+    assert app.maps or page in ("lens", "sets")
+    has_code = app.at.session_state.report_code.get(found.id, "").startswith("# ")
+    assert has_code == (page in ("patch", "components", "compare"))
     caption = next(text for text in app.texts if "Clean text:" in text)
     for part in (asked.clean, asked.corrupted, '" Jones"', "29e28e213b3a"):
         assert part in caption

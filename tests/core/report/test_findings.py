@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core import models
 from core.errors import UserError
+from core.presets import PRESETS
 from core.report import findings
 from core.report.figures import data_files, figures
+from core.report.programs import program
 from core.views import exports
 from core.views.exports import read_grid_csv
-from tests.builders import answer
+from tests.builders import answer, finished
 
 
 def said(finding) -> str:
@@ -90,6 +93,17 @@ def test_the_data_of_a_finding_are_the_stored_ones(kinds, result):
     assert {"grid-denoise.csv", "top20-noise.csv"} <= {*named["compare"]}
     for of in kinds.values():
         assert all(make() for make in data_files(of).values())
+
+
+def test_a_map_has_its_program_and_other_findings_have_none(kinds):
+    model = models.load(models.TEACHING)
+    asked = PRESETS[0].experiment("teaching")
+    result = finished(asked, model).read(asked)
+    both = exports.maps_json("compare", {"denoise": result, "noise": result})
+    for content in (exports.to_json(result), both):
+        assert asked.corrupted in program(findings.finding(content), model)
+    for kind in ("many", "paths", "lens"):
+        assert program(kinds[kind], model) == ""
 
 
 def test_what_shows_nothing_is_no_finding():
