@@ -147,7 +147,7 @@ def _sentences(of: Finding) -> list[Words]:
     return [
         *_header(first, of.view),
         *_said(*(f"Beside it: {summary(other)}. {unpatched(other)}" for other in others)),
-        *_said(*_chosen(of)),
+        *_said(*_chosen(of), _which_pairs(of.opened.data) if of.opened.kind == "many" else ""),
     ]
 
 
@@ -221,8 +221,17 @@ class _Asked:
 
 
 def _in_words(data: dict) -> Iterable[str]:
-    said = data.get("in_words")
-    return [str(of) for of in said.values()][:8] if isinstance(said, dict) else []
+    """What its page says of it, but for what is told of every finding."""
+    said = data.get("in_words") or {}
+    told = [str(of) for name, of in said.items() if name not in ("metric", "reading", "model")]
+    return [f"{of[:1].upper()}{of[1:]}" for of in told[:8]]
+
+
+def _which_pairs(data: dict) -> str:
+    if not (pairs := data.get("pairs")):
+        return ""
+    named = pairs if pairs.startswith("pack ") else f"file with the SHA-256 {pairs[:12]}…"
+    return f"Pairs: those of the {named}."
 
 
 def _chosen(of: Finding) -> Iterable[str]:

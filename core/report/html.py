@@ -53,7 +53,7 @@ pre { font: 0.75rem/1.4 ui-monospace, Consolas, monospace; white-space: pre-wrap
   background: #f4f4f4; padding: 0.8rem; }
 .appendix { break-before: page; }
 @page { size: A4; margin: 18mm 16mm; }
-@media print { .tables { grid-template-columns: 1fr 1fr; }
+@media print { .several { zoom: 0.8; } .tables { grid-template-columns: 1fr 1fr; }
   body { margin: 0; padding: 0; max-width: none; } .screen { display: none; }
   .plot .modebar { display: none !important; } .plot { overflow: visible; } pre { padding: 0; } }
 """
@@ -101,7 +101,8 @@ def _finding(of: Shown) -> str:
             config={"displaylogo": False, "responsive": False},
         )
         drawn += f'<div>{name}<div class="plot">{plot}</div></div>'
-    drawn = f'<div class="plots">{drawn}</div>'
+    several = " several" if len(of.figures) > 2 else ""
+    drawn = f'<div class="plots{several}">{drawn}</div>'
     if of.is_table:
         drawn = "".join(map(_table, of.tables))
     what = "Table" if of.is_table else "Figure"

@@ -21,6 +21,9 @@ _PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \setlength{\parskip}{0.6em}
 \emergencystretch=3em
 """
+# Of one, of two and of more pictures, which stand two in a line: how wide each is, and how high at
+# the most.
+_SIZES = {0: ("", ""), 1: ("0.95", "0.5"), 2: ("0.8", "0.3"), 3: ("0.49", "0.24")}
 _SHORT, _NARROW = 30, 5  # rows that stay on one page, and columns that fit half of one
 _WRITTEN = {
     **{char: f"\\{char}" for char in "{}$&#%_"},
@@ -97,13 +100,14 @@ def latex(document: Document) -> str:
 def _finding(of: Shown) -> list[str]:
     lines = [f"\\subsection{{{escaped(of.title)}}}"]
     block = ["\\begin{minipage}{\\textwidth}\\centering"]
-    width, high = ("0.8", "0.3") if len(of.figures) > 1 else ("0.95", "0.5")
+    width, high = _SIZES[min(len(of.figures), 3)]
     for place, figure in enumerate(of.figures, start=1):
+        ends = "\\hfill" if len(of.figures) > 2 and place % 2 else "\\par"
         name = f"{{\\small\\bfseries {escaped(figure.name)}}}\\\\" if figure.name else ""
         block.append(
             f"\\begin{{minipage}}[t]{{{width}\\linewidth}}\\centering {name}"
             f"\\includegraphics[width=\\linewidth,height={high}\\textheight,keepaspectratio]"
-            f"{{{of.folder}/figure-{place}.pdf}}\\end{{minipage}}\\par"
+            f"{{{of.folder}/figure-{place}.pdf}}\\end{{minipage}}{ends}"
         )
     if of.is_table:
         lines += _tables(of.tables)

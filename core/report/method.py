@@ -53,7 +53,7 @@ def method(report: Report) -> str:
         _sentence("The model was ", (_model(card) for card in cards.values())),
         _sentence(
             "What was patched: ",
-            dict.fromkeys(_site(of) for of in report.findings if of.maps),
+            dict.fromkeys(filter(None, map(_site, report.findings))),
         ),
         _sentence("Direction: ", (_DIRECTIONS[name] for name in _known(asked, "direction"))),
         _sentence(
@@ -97,7 +97,11 @@ def _model(card: ModelCard) -> str:
 
 
 def _site(of) -> str:
-    shown = next(iter(of.maps.values()))
+    if names := of.opened.data.get("components"):
+        return f"the set {' '.join(names)}, all of it at once"
+    shown = next(iter(of.maps.values()), None)
+    if shown is None:
+        return ""
     if isinstance(shown, PathMap):
         return f"the direct paths of all heads and MLPs into {shown.receiver} (path patching)"
     site = SITES[shown.experiment.site]

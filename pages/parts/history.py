@@ -24,8 +24,8 @@ def begin() -> None:
 
 
 def answered(shown: Map | None) -> None:
-    """A page has an answer, and shows this map, or none."""
-    if st.session_state.get(_SHOWN) is None:
+    """A page has an answer, and shows this map, or none; of several maps the first is pictured."""
+    if st.session_state.get(_SHOWN) in (None, (None,)):
         st.session_state[_SHOWN] = (shown,)
 
 

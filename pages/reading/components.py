@@ -65,6 +65,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
+    _all_of_it([*results, heads])
     with st.container(horizontal=True):
         _downloads(study, [*results, heads])
 
@@ -91,11 +92,15 @@ def _attention(study: Study, layer: int, head: int) -> None:
             )
 
 
-def _downloads(study: Study, results: list[Result]) -> None:
-    """Every map as a picture and its numbers, and of a chosen head where it reads."""
+def _all_of_it(results: list[Result]) -> None:
+    """Every map in one file."""
     by_site = {result.experiment.site: result for result in results}
     name = f"{names.stem(results[0], 'components')}.json"
     answer.file_row(answer.File("JSON", name, partial(exports.maps_json, "components", by_site)))
+
+
+def _downloads(study: Study, results: list[Result]) -> None:
+    """Every map as a picture and its numbers, and of a chosen head where it reads."""
     for result in results:
         site = result.experiment.site
         grid = f"{names.stem(result)}-grid.csv"

@@ -1,7 +1,6 @@
 """A finding says all that its figure is of, and shows the numbers it was made from."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,7 +123,8 @@ def test_a_file_of_a_page_that_is_not_known_here_is_told_by_its_numbers(result):
 def test_a_set_is_told_by_what_was_asked_of_it(result):
     data = {"experiment": result.experiment.to_dict(), "components": ["1.0", "mlp2"]}
     data |= {"joint": {"value": 1.5, "share": 0.25}, "sufficient": None, "necessary": 0.5}
+    data |= {"in_words": {"metric": "LD", "sufficient": "only S: does it come back?"}}
     of = findings.finding(json.dumps(data | {"shares": {"necessary": 0.75}}))
     (table,) = findings.tables(of)
     assert table.rows == [("necessary", "0.5000", "75%"), ("joint", "1.5000", "25%")]
-    assert replace(of, title="").title == "" and "1.0 mlp2" in of.title
+    assert "Only S: does it come back?" in said(of) and "1.0 mlp2" in said(of)
