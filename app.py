@@ -11,9 +11,9 @@ from pages.parts import (
     html,
     notebook,
     opened,
+    serving,
     sheet,
     sidebar,
-    training,
 )
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
@@ -51,6 +51,7 @@ page = st.navigation(
 )
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
+serving.admit()
 address.begin(page.url_path)
 question = WITH_INPUTS.get(page.title)
 place = sidebar.show(stays=bool(question))
@@ -65,7 +66,6 @@ page.run()
 notebook.remember()
 if question:
     frame.mark()
-if not training.plays():  # else every step would be one to go back to
-    query = address.publish()
-    if not question or frame.is_answered():
-        history.note(page.url_path, query)
+query = address.publish()
+if query and (not question or frame.is_answered()):
+    history.note(page.url_path, query)

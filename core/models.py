@@ -46,6 +46,7 @@ from core.delivery import (
 )
 from core.engine import work
 from core.errors import UserError
+from core.machine import computed_with
 from core.result import ModelCard
 from core.teaching import history
 from mingpt import hub
@@ -194,6 +195,7 @@ def load(
         memory=sum(parameter.nbytes for parameter in gpt.parameters()),
         notes=(*gpt.notes, *encoder.extras.notes),
         smoke_test=card.smoke_test(gpt, encoder, entry.closed_vocabulary),
+        computed_with=computed_with(),
     )
     return LoadedModel(entry, model, gpt, encoder, time.perf_counter() - started)
 

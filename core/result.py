@@ -58,6 +58,7 @@ class ModelCard:
     memory: int = 0  # bytes of its weights
     notes: tuple[str, ...] = ()  # on what was left out of its files
     smoke_test: SmokeTest | None = None
+    computed_with: dict[str, str | int] = field(default_factory=dict)  # versions, threads, machine
 
     @classmethod
     def from_dict(cls, values: Mapping) -> Self:

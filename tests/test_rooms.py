@@ -26,18 +26,9 @@ MODELS = {
 
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["guess", "card", "catalogue", "delivery", "models", "presets", "study", "doctor"]
-ORDER += [
-    "following",
-    "sets",
-    "continuing",
-    "many",
-    "views",
-    "report",
-    "worksheets",
-    "checks",
-    "__main__",
-]
+ORDER += ["guess", "card", "machine", "catalogue", "delivery", "models", "presets", "study"]
+ORDER += ["doctor", "following", "sets", "continuing", "many", "views", "report"]
+ORDER += ["worksheets", "checks", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -60,6 +51,7 @@ LOADED = [
         "core/card.py": {"core.models"} | DRAWING,
         "core/catalogue.py": {"core.models"} | DRAWING,
         "core/delivery.py": {"core.models"} | DRAWING,
+        "core/machine.py": {"core.models"} | DRAWING,
         "core/models.py": DRAWING,
         "core/presets.py": DRAWING,
         "core/study.py": DRAWING | {"core.views"},

@@ -21,7 +21,7 @@ import os
 import re
 import time
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from reprlib import repr as brief
 
@@ -29,6 +29,7 @@ import torch
 
 from core.errors import UserError
 
+_MOST_THREADS = 8  # for each processor: with thousands of them torch itself breaks
 _USUAL_FRACTION = 0.8  # of the rate of large products that a sweep reaches
 _LONG = 3.0  # seconds
 _rates: dict[str, float] = {}  # device -> operations per second
@@ -38,9 +39,15 @@ def choose_threads(given: int | None = None) -> None:
     """Give torch one thread for each processor this process may use, or fewer where the environment
     variable OMP_NUM_THREADS says so or, in its place, whoever started this process has `given` it
     fewer; PATCHBOARD_THREADS overrides all. The one place where the number is decided. Raises
-    UserError for a variable that is no number."""
+    UserError for a variable that is no number, or far more than there are processors."""
     allowed = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
     own = _threads("PATCHBOARD_THREADS")
+    most = _MOST_THREADS * max(allowed, os.cpu_count() or 1)
+    if own and own > most:
+        raise UserError(
+            f"PATCHBOARD_THREADS is {own}, far more than this machine has processors: set it to a"
+            f" number from 1 to {most}, or unset it."
+        )
     torch.set_num_threads(own or min(allowed, given or _threads("OMP_NUM_THREADS") or allowed))
 
 
@@ -57,7 +64,7 @@ def _threads(variable: str) -> int | None:
     return int(value.partition(",")[0])
 
 
-@cache
+@lru_cache(maxsize=1 << 15)  # a long text asks for thousands
 def block_work(C: int, M: int, T: int, p: int, new: int, last: bool = False) -> int:
     """Operations of one block on the positions from p on, of T, the first `new` of which have a
     query, key and value of their own."""
@@ -68,7 +75,7 @@ def block_work(C: int, M: int, T: int, p: int, new: int, last: bool = False) -> 
     return 6 * C**2 * new + row * S + 4 * C * keys_seen
 
 
-@cache
+@lru_cache(maxsize=1 << 15)
 def run_work(L: int, C: int, M: int, T: int, block: int, p: int, new: int) -> int:
     """Operations of a run that begins before a block, of L, and at a position p, where it differs
     from the base in `new` positions."""
@@ -115,14 +122,39 @@ def _measured_rate(device: str, seconds: float = 0.1) -> float:
 def available_memory() -> int | None:
     """How many bytes this process can still have, of the machine's and of its container's; None
     where the system does not tell."""
-    found = []
+    found = _of_machine("MemAvailable")
+    limits, used = _of_container("memory.max"), _of_container("memory.current")
+    if limits and used:
+        found.append(max(0, limits[0] - used[0]))
+    return min(found, default=None)
+
+
+def whole_memory() -> int | None:
+    """How many bytes the machine has, or its container may have; None where the system does not
+    tell."""
+    # The second is where containers of the older kind have their limit.
+    limits = _of_container("memory.max") + _of_container("memory/memory.limit_in_bytes")
+    return min(_of_machine("MemTotal") + limits, default=None)
+
+
+def own_memory() -> int | None:
+    """How many bytes of the machine's memory this process has; None where the system does not
+    tell."""
+    with suppress(OSError, ValueError, IndexError):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _of_machine(name: str) -> list[int]:
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        line = next(line for line in lines if line.startswith("MemAvailable:"))
-        found.append(int(line.split()[1]) * 1024)
+        line = next(line for line in lines if line.startswith(f"{name}:"))
+        return [int(line.split()[1]) * 1024]
+    return []
+
+
+def _of_container(name: str) -> list[int]:
     with suppress(OSError, ValueError):  # "max" where there is no limit
-        limit, used = (
-            int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current")
-        )
-        found.append(max(0, limit - used))
-    return min(found, default=None)
+        return [int(Path("/sys/fs/cgroup", name).read_text())]
+    return []

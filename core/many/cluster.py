@@ -10,20 +10,19 @@ threads that Dask gave it. The parts of a worker that is lost are run again on o
 """
 
 import asyncio
-import hashlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 from core import models
 from core.engine.work import choose_threads
 from core.errors import UserError
+from core.machine import version
 from core.many import sweeping
 from core.many.fitting import Fitted
 from core.many.others import Source
@@ -37,7 +36,6 @@ _PATIENCE = 8  # seconds for a scheduler to answer, and for a first worker to co
 _WITHOUT_WORKERS = 120.0  # seconds for others to come where all are lost
 _LOOK = 0.05  # seconds between two looks at what has come back
 _RETRIES = 3  # of a part that fails; one whose workers are lost the scheduler counts by itself
-_SOURCES = Path(__file__).parents[2]
 
 Part = list[Fitted]
 _busy = threading.Lock()  # a worker with several threads would else run several parts at once
@@ -199,16 +197,6 @@ class Cluster:
                 " others and go on from it with --resume.",
                 "scheduler",
             )
-
-
-@cache
-def version() -> str:
-    """What changes when Patchboard's program does."""
-    digest = hashlib.sha256()
-    for room in ("core", "mingpt"):
-        for path in sorted((_SOURCES / room).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 async def _wrong(named: Named, theirs: str, dask_worker: Any) -> str:

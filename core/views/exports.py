@@ -76,9 +76,10 @@ def to_json(
     chosen: Chosen | None = None,
     guessed: dict | None = None,
 ) -> str:
-    """Everything in a result; `values` is by `axes`, layers first, the embedding row apart. With
-    the run that was `chosen` on the map that is `shown`, and what was `guessed` of it, which
-    `from_json` passes over."""
+    """Everything in a result but how long it took, so that the same experiment gives the same
+    file; `values` is by `axes`, layers first, the embedding row apart. With the run that was
+    `chosen` on the map that is `shown`, and what was `guessed` of it, which `from_json` passes
+    over."""
     besides = {"patched_run": _patched_run(shown or result, chosen)} if chosen else {}
     besides |= {"guess": guessed} if guessed else {}
     return _json(_to_dict(result) | besides)
@@ -109,7 +110,6 @@ def _to_dict(result: Result) -> dict:
             for name in result.grids
         },
         "top": {side: [_ranked_row(row) for row in result.top[side]] for side in _SIDES},
-        "seconds": result.seconds,
     }
 
 
@@ -317,7 +317,7 @@ def from_values(data: dict) -> Result:
                 for name, grid in data["metrics"].items()
             },
             top={side: tuple(map(_ranked, data["top"][side])) for side in _SIDES},
-            seconds=data["seconds"],
+            seconds=data.get("seconds", {}),  # older files have them
             at_position=data.get("at_position"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

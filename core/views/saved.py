@@ -46,7 +46,7 @@ _PAIR = {
 }
 _RANKED = {"rank": int, "id": int, "token": str, "logit": float, "prob": float}
 _MAP = _PAIR | {
-    **{"axes": [str], "at_position": Maybe(int), "seconds": Each(float)},
+    **{"axes": [str], "at_position": Maybe(int), "seconds": Maybe(Each(float))},
     "metrics": Each({"clean": float, "corrupted": float, "values": [list]}),
     "top": {"clean": [_RANKED], "corrupted": [_RANKED]},
     "patched_run": Maybe({"in_words": str, "top": [_RANKED], "cell": Maybe({})}),

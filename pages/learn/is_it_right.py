@@ -1,6 +1,5 @@
 """The page "Is it right?": our numbers against plain runs, and against published ones."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,9 +12,9 @@ from core.checks.verify import Check
 from core.engine import work
 from core.models import LoadedModel
 from core.question.experiment import Experiment
-from core.study import Study, draft_for
+from core.study import Study
 from core.views import colours, heatmaps
-from pages.parts import answer, experiment, frame, html, running
+from pages.parts import answer, experiment, frame, html, keeping, running
 from pages.parts.jobs import Job, State
 from pages.parts.keeping import Shelf
 
@@ -54,15 +53,16 @@ def page() -> None:
 def _checks(on: Shelf) -> list[Check]:
     """The last run of all checks, or the first if there was none. Gives those that are held against
     what others have published, if they have been made."""
-    model, past = on.model, _past(*_version(on.model))
+    model, past = on.model, keeping.checks_of(*_version(on.model))
     last = past[-1] if past else None
 
     def make() -> Job:
         done: list[Check] = []
         operations, memory = verify.estimate(model)
         device = model.gpt.lm_head.weight.device.type
-        seconds = math.inf if last else work.seconds_for(operations, device)
-        return Job(lambda: _checking(model, past, last, done), seconds, memory, of=done)
+        seconds = work.seconds_for(operations, device)
+        again = last is not None
+        return Job(lambda: _checking(model, past, last, done), seconds, memory, done, asked=again)
 
     job = on.keep(None, ("checks", last and last.at), make)
     if last and job.state is State.ASKS:
@@ -96,12 +96,6 @@ def _checking(
         done.append(check)
         yield len(done) / verify.number_of_checks()
     past[:] = [Past(tuple(done), datetime.now().astimezone())]
-
-
-@st.cache_resource(max_entries=20, show_spinner=False)
-def _past(*version: str) -> list[Past]:
-    """The last run of the checks on a version of a model, shared by all sessions; empty before."""
-    return []
 
 
 def _version(model: LoadedModel) -> tuple[str, str, str]:
@@ -162,7 +156,7 @@ def _three_maps(on: Shelf, wanted: Experiment) -> None:
     direction = wanted.direction if wanted.direction in _BOTH_WAYS else "denoise"
     asked = replace(wanted, site="resid_post", embedding=False, window=0, metric="logit_diff")
     asked = replace(asked, direction=direction)
-    for problem in draft_for(asked, on.model).problems.values():
+    for problem in frame.read(asked, on).problems.values():
         html.show(html.problem(str(problem)))
         return
     if (swept := frame.swept(asked, on)) is None:

@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.models import load_tokenizer, named
 from core.presets import word_groups
 from core.question import tokens
-from pages.parts import download, experiment, html
+from pages.parts import download, experiment, html, keeping
 
 _MOST_CHARACTERS = 20_000
 _MOST_WORDS = 200
@@ -32,6 +32,7 @@ def page() -> None:
     )
     entry = named(experiment.current().model)
     try:
+        keeping.require_offered(entry)
         encoder = load_tokenizer(entry)
     except UserError as error:
         if entry.location is None:

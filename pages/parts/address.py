@@ -9,7 +9,18 @@ from core import models
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
-from pages.parts import continuing, experiment, look, members, pairs, predict, sheet, trail
+from pages.parts import (
+    continuing,
+    experiment,
+    keeping,
+    look,
+    members,
+    pairs,
+    predict,
+    sheet,
+    trail,
+    training,
+)
 
 # What stands in the address beside the experiment.
 _BESIDE = (look, pairs, trail, members, continuing, predict, sheet)
@@ -50,13 +61,19 @@ def go(page: str, query: dict[str, str]) -> None:
 
 
 def publish() -> dict[str, str]:
-    """At the end of every run: put the experiment into the address bar, and give what stands there.
+    """At the end of every run, and before work that takes a while: put the experiment into the
+    address bar, and give what stands there. While a training is played each of its steps would be
+    one to go back to, and nothing is given.
 
     After a server restart an open page brings what was typed meanwhile with its widgets, which
     the first `begin` cannot see yet: then the page is run once more.
     """
+    if "address" not in st.session_state:  # a part of a page that is run by itself
+        return {}
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
+    if training.plays():
+        return {}
     query = experiment.current().to_query()
     for part in _BESIDE:
         query |= part.to_query()
@@ -84,14 +101,16 @@ def _nothing_was_entered() -> bool:
 def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
     """The experiment of an address. What it leaves out is that of the first example; what it names
     that does not exist is too, and a note says so."""
-    default = PRESETS[0].experiment(models.preferred().name).to_query()
+    preferred = models.preferred()
+    begins_with = preferred if keeping.is_offered(preferred) else models.TEACHING
+    default = PRESETS[0].experiment(begins_with.name).to_query()
     if address.get("site", default["site"]) != default["site"]:
         del default["embedding"]
     query, notes = default | address, []
     while True:
         try:
             asked = Experiment.from_query(query)
-            models.named(asked.model)
+            keeping.require_offered(models.named(asked.model))
             return asked, notes
         except UserError as error:
             notes.append(f"{error} The address was opened without it.")

@@ -61,7 +61,7 @@ def beyond(axes: tuple[str, ...], tokens: dict[str, tuple[Token, ...]]) -> tuple
     if len(axes) == 2:
         return ()
     last = len(tokens["clean"]) - 1
-    asked = st.session_state[look.POSITION]
+    asked = look.position()
     st.session_state[look.POSITION] = last if asked is None else min(asked, last)
     position = st.slider("Position", 0, last, key=look.POSITION) if last else 0
     sides = (tokens[side][position] for side in ("clean", "corrupted"))

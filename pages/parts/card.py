@@ -13,7 +13,7 @@ def show(place: DeltaGenerator) -> None:
     """That of the experiment's model in a place of the sidebar, if it has been loaded; and outright
     what makes its numbers doubtful, of all but a moment of the bundled model's training."""
     entry = models.named(experiment.current().model)
-    card = keeping.cards().get(entry.name)
+    card = keeping.cards.get(entry.name)
     if card is None or entry.location is None:
         return
     with place:

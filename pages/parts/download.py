@@ -14,6 +14,8 @@ from pages.parts import experiment, html
 # What of the session names the model that is being downloaded, until it is here or given up.
 _UNDER_WAY = "download_under_way"
 _FAILED = "download_failed"  # and of which the last one failed, with why
+# Bytes per second of the last download, by whomever; empty until there was one.
+_last_rate: list[float] = []
 _EXAMPLE_RATE = 10e6  # bytes per second, to give an idea where no download has been measured
 
 
@@ -117,7 +119,7 @@ def _what(entry: Entry, needs: Delivery) -> str:
     """What a download takes, as a note."""
     megabytes = entry.missing_bytes / 1e6
     rate, whose = _EXAMPLE_RATE, ""
-    if measured := _last_rate():
+    if measured := _last_rate:
         rate, whose = measured[0], ", the rate of the last download"
     free = work.available_memory()
     of_free = "" if free is None else f" (free: {free / 1e9:,.1f} GB)"
@@ -143,7 +145,7 @@ def _download(entry: Entry, bar) -> None:
 
     def draw(progress) -> None:  # interrupted here by a click, the download stops and can resume
         if progress.rate:
-            _last_rate()[:] = [progress.rate]
+            _last_rate[:] = [progress.rate]
         so_far = f"{progress.done / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB"
         left = "" if progress.seconds_left is None else f", {progress.seconds_left:,.0f} s left"
         bar.progress(
@@ -190,12 +192,6 @@ def _there(file: PublishedFile) -> str:
     if file.is_here:
         return "yes"
     return f"another one, of {file.bytes_here:,}" if file.bytes_here else "not yet"
-
-
-@st.cache_resource
-def _last_rate() -> list[float]:
-    """Bytes per second of the last download, shared by all sessions; empty until there was one."""
-    return []
 
 
 def _set_under_way(name: str | None) -> None:

@@ -7,13 +7,18 @@ typed may arrive together with its click.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
-from core.question.experiment import Experiment
+from core import models
+from core.errors import UserError
+from core.question.experiment import DIRECTIONS, Experiment
+from core.question.metrics import METRICS
 from core.question.sites import SITES
 from pages.parts import look
 
+_AMONG = {"metric": METRICS, "site": SITES, "direction": DIRECTIONS}
 # What not every site has; kept for when a person comes back to one that has it.
 _OF_SOME_SITES = {"embedding": False, "window": 0}
 
@@ -41,7 +46,12 @@ def take_entered(anew: bool) -> None:
             values[field] = usual
         elif field not in had:
             values[field] = kept.get(field, usual)
-    show(Experiment.from_dict(values), anew)
+    try:
+        asked = Experiment.from_dict(values)
+        models.named(asked.model)
+    except UserError:
+        asked = current()
+    show(asked, anew)
 
 
 def show(experiment: Experiment, anew: bool = False) -> None:
@@ -51,7 +61,7 @@ def show(experiment: Experiment, anew: bool = False) -> None:
     kept = {field: values[field] for field in _has(experiment.site)}
     st.session_state.of_some_sites = st.session_state.get("of_some_sites", {}) | kept
     for field, value in values.items():
-        if anew or st.session_state.get(_key(field), value) != value:
+        if anew or held(_key(field), value) != value:
             st.session_state[_key(field)] = value
 
 
@@ -107,9 +117,23 @@ def advised(changes: dict[str, str], of: Experiment, about: tuple[str, ...] = ()
 
 
 def entered() -> dict:
-    """The experiment's fields with what its widgets hold."""
+    """The experiment's fields with what its widgets hold, as far as that is what a page could have
+    sent: a browser can be made to send anything."""
     values = current().to_dict()
-    return {field: st.session_state.get(_key(field), values[field]) for field in values}
+    for field, value in values.items():
+        told = held(_key(field), value)
+        if type(told) is type(value) and told in _AMONG.get(field, (told,)):
+            values[field] = told
+    return values
+
+
+def held(key: str, otherwise: Any = None) -> Any:
+    """What a widget holds; `otherwise`, if it is not there, or if what was sent for it cannot even
+    be read."""
+    try:
+        return st.session_state.get(key, otherwise)
+    except Exception:  # Streamlit's own, of a dozen kinds
+        return otherwise
 
 
 def _key(field: str) -> str:

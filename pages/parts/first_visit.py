@@ -8,18 +8,13 @@ time the app runs Streamlit knows better, so the browser only has to load it onc
 
 import streamlit as st
 
+_known_pages: list[bool] = []  # of all sessions: empty until one has called `st.navigation`
 _RELOAD = "<script>window.location.reload()</script>"
 
 
 def load_again_if_lost(url_path: str) -> None:
     """To be called after `st.navigation` with the page it found."""
-    known = _known_pages()
-    is_first, known[:] = not known, [True]
+    is_first = not _known_pages
+    _known_pages[:] = [True]
     if is_first and url_path:
         st.html(_RELOAD, unsafe_allow_javascript=True)
-
-
-@st.cache_resource
-def _known_pages() -> list[bool]:
-    """Shared by all sessions: empty until one has called `st.navigation`."""
-    return []

@@ -8,14 +8,19 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import UserError
-from core.models import named
+from core.models import Entry, named
 from core.question.experiment import Experiment
-from core.question.pair import Draft
+from core.question.pair import Draft, draft
 from core.result import Result
-from core.study import Study, draft_for
+from core.study import Study
 from pages.parts import answer, download, experiment, html, inputs, keeping, running, suggestions
+from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
+from pages.parts.settings import setting
 
+_LOADS = "loads"  # which model is about to be loaded, and whether that has to be asked for
+_SMALL = 1e8  # bytes that are there at once
+_LOADED_A_SECOND = 5e8  # bytes, of a disk that is neither the best nor the worst
 _ANSWERED = "answered"  # what of the session the page answers
 _HAS_MODEL = "has_model"
 
@@ -62,11 +67,17 @@ def _read() -> tuple[Shelf | None, Draft]:
     if on is None:
         return None, Draft()
     experiment.settle(on.model.card.layers)
-    draft = draft_for(experiment.current(), on.model)
+    draft = read(experiment.current(), on)
     if draft.texts_fit:
         inputs.fill_in(experiment.current(), on)
-        draft = draft_for(experiment.current(), on.model)
+        draft = read(experiment.current(), on)
     return on, draft
+
+
+def read(asked: Experiment, on: Shelf) -> Draft:
+    """What of an experiment can be read, by a model and on this server."""
+    longest = setting("PATCHBOARD_LONGEST") or on.model.gpt.block_size
+    return draft(asked, on.model.encoder, min(longest, on.model.gpt.block_size))
 
 
 def given() -> tuple[Experiment, Shelf] | None:
@@ -102,15 +113,29 @@ def answer_part(name: str) -> DeltaGenerator:
 def model_of(wanted: Experiment) -> Shelf | None:
     """The experiment's model, or nothing and the reason on the page."""
     entry = named(wanted.model)
-    if entry.location is None:
-        download.offer(entry)
-        return None
     try:
+        keeping.require_offered(entry)
+        if entry.location is None:
+            download.offer(entry)
+            return None
+        if not keeping.is_loaded(entry.name) and not running.drive(_loading(entry), label="Load"):
+            return None
         return keeping.shelf(wanted.model)
     except UserError as error:
         html.show(html.problem(str(error)))
         download.offer_again(entry)
         return None
+
+
+def _loading(entry: Entry) -> Job:
+    """What is asked before a large model is loaded; there is nothing to do in it."""
+    name, job = st.session_state.get(_LOADS, ("", None))
+    if name != entry.name:
+        size = keeping.bytes_of(entry)
+        seconds = max(0, size - _SMALL) / _LOADED_A_SECOND
+        job = Job(lambda: iter(()), seconds, size)
+        st.session_state[_LOADS] = entry.name, job
+    return job
 
 
 def swept(wanted: Experiment, on: Shelf) -> tuple[Study, Result] | None:

@@ -63,11 +63,18 @@ def show(markup: str, width: str = "stretch") -> None:
     st.html(markup, width=width)
 
 
+# What Streamlit turns into links, pictures, arrows and dashes even where markdown has been told to
+# leave it alone, since it looks at the text that is left then.
+_TURNED = re.compile(r"[@:]|www(?=\.)|[-<>~](?=[-=>])")
+
+
 def label(name: str) -> str:
-    """A name without white space as a widget's label that is read as markdown: as it is. What looks
-    like an address becomes a link even so, but for a word joiner, which has no width."""
-    apart = re.sub(r"@|www(?=\.)", "\\g<0>\u2060", name)
-    return re.sub(r"[!-,:-@\[-`{-~]|^-", r"\\\g<0>", apart)
+    """A name, whatever is in it, as a widget's label that is read as markdown: as it is, in one
+    line. What would be turned into something else is parted by word joiners, which have no
+    width."""
+    line = re.sub(r"\s+", " ", name).strip()
+    apart = _TURNED.sub("\\g<0>\u2060", line)
+    return re.sub(r"[!-,:-@\[-`{-~]|^[-+]|(?<=^\d)\.|(?<=^\d\d)\.", r"\\\g<0>", apart)
 
 
 def sentence(says: str) -> str:

@@ -1,35 +1,67 @@
-"""What this server keeps: loaded models, and of each session what it has computed on them."""
+"""What this server keeps: loaded models, and of each session what it has computed on them.
 
+All of it together stays below one budget. What has not been used for longest goes first, whose ever
+it is; a model takes all that was computed on it along.
+"""
+
+import ctypes
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import streamlit as st
 
 from core import models
-from core.engine import work
-from core.models import LoadedModel
+from core.errors import UserError
+from core.models import Entry, LoadedModel
 from core.question.experiment import Experiment
 from core.result import ModelCard
 from core.study import PlainRuns, Study
-from pages.parts.jobs import Job
+from core.views import words
+from pages.parts import sessions
+from pages.parts.jobs import Job, State
+from pages.parts.sessions import Session
+from pages.parts.settings import setting
 
-# What a session may keep on one model, in bytes; what was used last stays, however large.
-BUDGET = 1 << 30
-_MOST = 200  # and how many things, since some are small
-_MODELS = 2
-_REVISIONS = 8  # of repositories, if they are as small as this
-_SMALL = 1.5e9  # bytes
-_CHECKPOINTS = 64  # of the bundled model, which are small
+_MOST = 200  # things that a session may keep, since some are small
+_OF_A_THING = 20_000  # bytes that each takes besides its tensors, about
 _RUNS = "runs"
+_WEIGHTS = {".safetensors", ".bin"}
+_WORTH_TRIMMING = 32e6  # bytes
 
 Kept = TypeVar("Kept", Job, PlainRuns)
+_changing, _loading = threading.RLock(), threading.RLock()
+_loaded: dict[tuple, "Shelf"] = {}  # (name, version) -> a model that is ready
+cards: dict[str, ModelCard] = {}  # of every model that was loaded, by name: models go, these stay
 
 
-class _Session:
-    """Stands for a session; when that ends, what it kept goes."""
+@dataclass
+class _Thing:
+    kept: Job | PlainRuns
+    used: float  # when, last
+
+    @property
+    def nbytes(self) -> int:
+        return self.kept.nbytes + _OF_A_THING
+
+    @property
+    def goes(self) -> bool:
+        """Whether its memory comes back when it is dropped: work under way goes on."""
+        return getattr(self.kept, "state", None) is not State.RUNS
+
+
+class _Everybody:
+    """Keeps what all sessions may find."""
+
+
+_EVERYBODY = _Everybody()
+Keeper = Session | _Everybody
 
 
 class Shelf:
@@ -38,81 +70,206 @@ class Shelf:
 
     def __init__(self, model: LoadedModel):
         self.model = model
-        self._of: WeakKeyDictionary[_Session, OrderedDict] = WeakKeyDictionary()
-        self._shared: OrderedDict[Hashable, Job] = OrderedDict()
-        self._lock = threading.Lock()  # of what sessions share
+        self.used = time.monotonic()
+        self._of: WeakKeyDictionary[Session | _Everybody, OrderedDict[Hashable, _Thing]] = (
+            WeakKeyDictionary()
+        )
 
     def keep(self, texts: Experiment | None, what: Hashable, make: Callable[[], Kept]) -> Kept:
         """What this session keeps of some texts (`Experiment.texts`) as `what`, made if it is not
         there. Their plain runs, which all else of them holds, go last."""
-        own, key, runs = self._own(), (texts, what), (texts, _RUNS)
-        if key not in own:
-            own[key] = self._shared.get(key) or make()
-        for used in (key, runs):
-            if used in own:
-                own.move_to_end(used)
-        for old in list(own):
-            if len(own) <= _MOST and sum(kept.nbytes for kept in own.values()) <= BUDGET:
-                break
-            # Who asks for the runs is about to ask for something else of these texts.
-            if old not in (key, runs) and (what != _RUNS or old[0] != texts):
-                del own[old]
-        return own[key]
+        session, now = sessions.current(), time.monotonic()
+        key, runs = (texts, what), (texts, _RUNS)
+        with _changing:
+            self.used = now
+            own = self._of.setdefault(session, OrderedDict())
+            if key not in own and (shared := self._of.get(_EVERYBODY, {}).get(key)):
+                own[key] = _Thing(shared.kept, now)
+        made = None if key in own else _Thing(make(), now)  # others need not wait for that
+        with _changing:
+            if key not in own:
+                own[key] = made or _Thing(make(), now)
+            self._of[session] = own
+            for used in (key, runs):
+                if used in own:
+                    own.move_to_end(used)
+                    own[used].used = now
+            kept = own[key].kept
+            most = setting("PATCHBOARD_SESSION_MEMORY")
+            for old in list(own):
+                if len(own) <= _MOST and sum(thing.nbytes for thing in own.values()) <= most:
+                    break
+                # Who asks for the runs is about to ask for something else of these texts.
+                if old not in (key, runs) and (what != _RUNS or old[0] != texts):
+                    del own[old]
+            _make_room(0)
+        return kept
 
     def share(self, job: Job) -> None:
         """Let every session find a finished job that this one keeps: as after a reload, which
-        begins another, or in another tab."""
-        key = next(key for key, kept in self._own().items() if kept is job)
-        with self._lock:
-            self._shared[key] = job
-            self._shared.move_to_end(key)
-            while len(self._shared) > _MOST or (
-                len(self._shared) > 1 and sum(of.nbytes for of in self._shared.values()) > BUDGET
+        begins another, or in another tab. It counts for each who keeps it."""
+        with _changing:
+            own = self._of[sessions.current()]
+            key = next(key for key, thing in own.items() if thing.kept is job)
+            shared = self._of.setdefault(_EVERYBODY, OrderedDict())
+            shared[key] = _Thing(job, time.monotonic())
+            shared.move_to_end(key)
+            most = setting("PATCHBOARD_SESSION_MEMORY")
+            while len(shared) > _MOST or (
+                len(shared) > 1 and sum(thing.nbytes for thing in shared.values()) > most
             ):
-                self._shared.popitem(last=False)
+                shared.popitem(last=False)
+            _make_room(0)
 
-    def _own(self) -> OrderedDict:
-        """What this session keeps here."""
-        session = st.session_state.setdefault("session", _Session())
-        return self._of.setdefault(session, OrderedDict())
+    @property
+    def nbytes(self) -> int:
+        """What the model itself takes."""
+        return self.model.card.memory
+
+    def things(self) -> Iterator[tuple[_Thing, Keeper, Hashable]]:
+        """All that is kept on it, with who keeps it and what it is."""
+        for session, own in list(self._of.items()):
+            for what, thing in list(own.items()):
+                yield thing, session, what
+
+    def drop(self, session: Keeper, what: Hashable = None) -> None:
+        """One thing of a session, or all."""
+        if what is None:
+            self._of.pop(session, None)
+        elif session in self._of:
+            self._of[session].pop(what, None)
+
+
+def total() -> int:
+    """Bytes of all that is kept."""
+    with _changing:
+        return sum(
+            shelf.nbytes + sum(thing.nbytes for thing, _, _ in shelf.things())
+            for shelf in _loaded.values()
+        )
+
+
+def number_of_models() -> int:
+    return len(_loaded)
+
+
+def room_for(nbytes: int) -> int:
+    """Make room for work that takes so many bytes, as far as it can be made by dropping what nobody
+    has used for long. Gives how many there are then."""
+    with _changing:
+        return _make_room(nbytes)
+
+
+def _make_room(nbytes: int) -> int:
+    """Drop what was not used for longest, until there is room for so many bytes more; but nothing
+    that the run of the page which asks has used. Gives how many there are then."""
+    left = setting("PATCHBOARD_MEMORY") - total()
+    if left >= nbytes:
+        return left
+    own, freed = sessions.current(), 0
+    found = [
+        (thing.used, shelf, session, what, thing.nbytes)
+        for shelf in _loaded.values()
+        for thing, session, what in shelf.things()
+        if thing.goes and not (session is own and thing.used >= own.began)
+    ]
+    found += [(shelf.used, shelf, None, key, shelf.nbytes) for key, shelf in _loaded.items()]
+    for _, shelf, session, what, size in sorted(found, key=lambda row: row[0]):
+        if left >= nbytes:
+            break
+        if session is not None:
+            shelf.drop(session, what)
+        elif shelf.used >= own.began or any(not thing.goes for thing, _, _ in shelf.things()):
+            continue
+        else:
+            size += sum(thing.nbytes for thing, _, _ in shelf.things())
+            del _loaded[what]
+        left, freed = left + size, freed + size
+    if freed > _WORTH_TRIMMING:
+        give_back()
+    return left
+
+
+def give_back() -> None:
+    """Give what was freed back to the system, which else keeps it for this process; where the C
+    library has a way to."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def forget(session: Session) -> None:
+    """Drop all that a session keeps."""
+    with _changing:
+        for shelf in _loaded.values():
+            shelf.drop(session)
+    give_back()
 
 
 def shelf(name: str) -> Shelf:
     """That of a model of the catalogue, loaded if it is not yet, or if its files have changed.
-    Raises UserError for a model that cannot be loaded."""
+    Raises UserError for a model that cannot be loaded, or that this server does not offer."""
     entry = models.named(name)
-    make = _shelf_of_checkpoint if entry.checkpoint else _shelf
-    if entry.is_repository and entry.memory < _SMALL:
-        make = _shelf_of_revision
-    return make(name, models.version(entry))
+    require_offered(entry)
+    key = entry.name, models.version(entry)
+    if found := _loaded.get(key):
+        return found
+    says = nullcontext() if entry.checkpoint else st.spinner("Loading the model…")
+    with _loading, says:  # one at a time, and each once
+        return _loaded.get(key) or _load(entry, key)
 
 
-@st.cache_resource(max_entries=_MODELS, show_spinner="Loading the model…")
-def _shelf(name: str, version: tuple) -> Shelf:
-    return _filled(name)
+def bytes_of(entry: Entry) -> int:
+    """About what a model that is here takes when it is loaded: the size of its largest files, of
+    one kind."""
+    sizes: dict[str, int] = {}
+    with suppress(OSError):  # whoever loads it is told what is wrong with them
+        for path in entry.location.iterdir():
+            if path.suffix in _WEIGHTS:
+                sizes[path.suffix] = sizes.get(path.suffix, 0) + path.stat().st_size
+    return max(sizes.values(), default=0)
 
 
-@st.cache_resource(max_entries=_REVISIONS, show_spinner="Loading the model…")
-def _shelf_of_revision(name: str, version: tuple) -> Shelf:
-    return _filled(name)
+def is_loaded(name: str) -> bool:
+    return (name, models.version(models.named(name))) in _loaded
 
 
-@st.cache_resource(max_entries=_CHECKPOINTS, show_spinner=False)
-def _shelf_of_checkpoint(name: str, version: tuple) -> Shelf:
-    return _filled(name)
+def require_offered(entry: Entry) -> None:
+    """Raises UserError for a model that is not one of those that this server offers."""
+    if not is_offered(entry):
+        names = ", ".join((models.TEACHING.name, *setting("PATCHBOARD_ALLOWED")))
+        raise UserError(f"This server does not offer {entry.name!r}: choose {names}.", "model")
 
 
-def _filled(name: str) -> Shelf:
-    work.choose_threads()
-    filled = Shelf(models.load(models.named(name)))
-    cards()[name] = filled.model.card
+def is_offered(entry: Entry) -> bool:
+    """The bundled model, which pages explain things with, always is."""
+    allowed = setting("PATCHBOARD_ALLOWED")
+    return not allowed or entry.base in (models.TEACHING.name, *allowed)
+
+
+def _load(entry: Entry, key: tuple) -> Shelf:
+    with _changing:
+        for old in [old for old in _loaded if old[0] == entry.name]:
+            del _loaded[old]  # its files have changed
+        size = bytes_of(entry)
+        has = _make_room(size)
+    if size > has:
+        raise UserError(
+            f"{entry.title} takes about {words.size(size)} of memory, and this server may use"
+            f" {words.size(max(0, has))} for it: choose a smaller model.",
+            "model",
+        )
+    filled = Shelf(models.load(entry))
+    cards[entry.name] = filled.model.card
+    with _changing:
+        _loaded[key] = filled
+    give_back()
     return filled
 
 
-@st.cache_resource
-def cards() -> dict[str, ModelCard]:
-    """The card of every model that this server has loaded, by name; models go, their cards stay."""
-    return {}
+@lru_cache(maxsize=20)
+def checks_of(*version: str) -> list:
+    """The last run of the checks on a version of a model, of all sessions; empty before."""
+    return []
 
 
 def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:

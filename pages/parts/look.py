@@ -43,19 +43,27 @@ def choose(row: str | None, column: int | None) -> None:
 
 
 def chosen() -> tuple[str | None, int | None]:
-    return st.session_state.get(ROW), st.session_state.get(COLUMN)
+    row, column = st.session_state.get(ROW), st.session_state.get(COLUMN)
+    return (row if isinstance(row, str) else None), (column if type(column) is int else None)
+
+
+def position() -> int | None:
+    """Which position a map of heads is of."""
+    place = st.session_state.get(POSITION)
+    return place if type(place) is int and place >= 0 else None
 
 
 def to_query() -> dict[str, str]:
     """The inverse of `take`."""
     row, column = chosen()
     query = {} if None in (row, column) else {"cell": f"{row},{column}"}
-    if (position := st.session_state.get(POSITION)) is not None:
-        query["position"] = str(position)
+    if (place := position()) is not None:
+        query["position"] = str(place)
     if (chosen_view := view()) != next(iter(VIEWS)):
         query["view"] = chosen_view
     return query
 
 
 def view() -> str:
-    return st.session_state.get(VIEW) or next(iter(VIEWS))
+    chosen_view = st.session_state.get(VIEW)
+    return chosen_view if chosen_view in list(VIEWS) else next(iter(VIEWS))

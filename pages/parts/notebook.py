@@ -142,7 +142,7 @@ def programs(found: Iterable[Finding]) -> dict[str, str]:
     written = st.session_state.setdefault(_CODE, {})
     for of in found:
         name = next((shown.experiment.model for shown in of.maps.values()), "")
-        is_here = name == experiment.current().model and name in keeping.cards()
+        is_here = name == experiment.current().model and name in keeping.cards
         if of.id not in written and is_here:
             written[of.id] = program(of, keeping.shelf(name).model)
     return written

@@ -85,7 +85,7 @@ def _model(of: Opened) -> str:
     """Whether the numbers are of the weights that are loaded here."""
     card = of.data.get("model") or next(iter(of.data.get("maps", {}).values()), {}).get("model", {})
     name, stored = card.get("name"), card.get("fingerprint")
-    here = keeping.cards().get(name)
+    here = keeping.cards.get(name)
     if here is None or stored is None:
         return f"It is of the model {name}." if name else ""
     if here.fingerprint == stored:

@@ -7,6 +7,7 @@ was brought.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import streamlit as st
 
@@ -198,7 +199,7 @@ def table(rows: Sequence[Mapping], key: str, **options) -> None:
     )
 
 
-@st.cache_resource
+@cache
 def _pack(name: str) -> list[Pair]:
     return packs.PACKS[name].make()
 

@@ -6,7 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core import models, presets
 from core.errors import UserError
 from core.models import Entry
-from pages.parts import experiment, html
+from pages.parts import experiment, html, keeping
 
 _MODEL, _REPOSITORY = "chosen_model", "typed_repository"  # widgets
 _REFUSED = "refused_repository"  # why what was typed is none
@@ -21,6 +21,7 @@ def show(stays: bool) -> DeltaGenerator:
         entry = models.named(experiment.current().model)
         if models.offers_repositories():
             entries |= {other.name: other for other in models.repositories()}
+        entries = {name: of for name, of in entries.items() if keeping.is_offered(of)}
         entries.setdefault(entry.base, entry)
         st.session_state[_MODEL] = entry.base  # whatever the moment of its training
         st.selectbox(
@@ -55,7 +56,8 @@ def _take_repository() -> None:
     name, st.session_state[_REFUSED] = st.session_state[_REPOSITORY].strip(), ""
     try:
         if name:
-            experiment.enter("model", models.named(name).name)
+            keeping.require_offered(entry := models.named(name))
+            experiment.enter("model", entry.name)
     except UserError as error:
         st.session_state[_REFUSED] = str(error)
 

@@ -28,6 +28,8 @@ def to_query() -> dict[str, str]:
     query = {} if steps() == (START,) else {"trail": ",".join(steps())}
     usual = next(iter(FROZEN))
     frozen = st.session_state.get(FROZEN_KEY, usual)
+    if frozen not in list(FROZEN):
+        frozen = st.session_state[FROZEN_KEY] = usual
     return query | ({} if frozen == usual else {"frozen": frozen})
 
 

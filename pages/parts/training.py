@@ -116,7 +116,7 @@ def _revisions(entry: Entry) -> None:
             key=_REVISION,
             on_change=lambda: _pause_at(st.session_state[_REVISION]),
         )
-    same = models.same_weights(entry, keeping.cards())
+    same = models.same_weights(entry, keeping.cards)
     same += [name for name, commit in listed.items() if commit == listed.get(entry.name)]
     if same := models.in_order({*same} - {entry.name}):
         html.show(html.note(f"{entry.name} has the same weights as {', '.join(same)}."))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -14,6 +15,11 @@ from tests.browser.driver import DEFAULT, NAME_OF_MARKUP, PHONE, Server, Visit
 ASKED = replace(
     PRESETS[4].experiment("teaching"), metric="target_prob", direction="noise", embedding=False
 )
+# Each as much as a step of a trail holds.
+HOSTILE = ["![i](//h.invalid/x)", "[l](//host.invalid) http://host.invalid"]
+HOSTILE += ["a@host.invalid www.host.invalid :smile:", "a->b <- c -- d :material/home: :red[x]"]
+HOSTILE += ["1. <img src=//host.invalid/x.png>", "- *x* _y_ `z` $q$ # h"]
+HOSTILE_TEXTS = {"clean": f"{HOSTILE[0]}a", "corrupted": f"{HOSTILE[0]}b"}
 HEADINGS = {
     "/": "Which activation carries the answer?",
     "/components": "Which component?",
@@ -39,14 +45,22 @@ def test_a_page_opens_cold_from_its_address_and_fits_a_phone(visitor, tmp_path, 
 
 
 def test_a_name_in_a_link_is_shown_as_it_is_on_every_page(visit):
-    """What looks like an image in it would make the browser ask for one."""
+    """Nor is anything else that a link says: what looks like an image would make the browser ask
+    another host for one."""
     name = f"local/{NAME_OF_MARKUP}"
-    asked = builders.experiment(model=name)
-    for path in HEADINGS:
-        visit.open(path, **asked.to_query()).asks(asked)
+    asked = replace(builders.experiment(model=name), **HOSTILE_TEXTS)
+    said = asked.to_query() | {"trail": ",".join((*HOSTILE, "logits")), "pack": HOSTILE[0]}
+    for path in (*HEADINGS, "/training"):
+        visit.open(path, **said).asks(asked)
         expect(visit.page.get_by_role("combobox", name="Model")).to_have_value(name)
-    expect(visit.page.get_by_text("checks passed")).to_be_visible()
-    assert not [url for url in visit.requests if url.endswith("x.png")]
+        assert visit.page.locator(".stApp :is(img, a[href*='invalid'])").count() == 0
+        if path == "/follow":
+            for number, text in enumerate(HOSTILE):  # as they are
+                step = visit.page.locator(
+                    f".st-key-trail_{number} [data-testid=stMarkdownContainer]"
+                )
+                assert step.inner_text().replace("\u2060", "") == text
+    assert not [url for url in visit.requests if urlsplit(url).path.endswith("x.png")]
 
 
 @pytest.fixture

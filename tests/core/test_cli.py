@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from xml.etree import ElementTree
 import matplotlib.image
 import numpy as np
 import pytest
+import torch
 
 from core.__main__ import _Pace, main
 from core.engine import work
@@ -61,7 +64,6 @@ def test_the_program_prints_json_alone_with_the_values_of_the_formulas(model_fol
     assert (ran.returncode, ran.stderr) == (0, "")
     data = json.loads(ran.stdout)
     assert data["model"]["name"] == str(model_folder)
-    assert {"load", "sweep"} <= set(data["seconds"])
     assert [row["rank"] for row in data["top"]["clean"]] == list(range(1, 21))
     assert data["clean_value"] == pytest.approx(difference(clean), abs=1e-4)
     assert data["corrupted_value"] == pytest.approx(difference(corrupted), abs=1e-4)
@@ -322,6 +324,34 @@ def test_threads_are_as_many_as_processors_or_what_the_environment_says(
     monkeypatch.setenv("OMP_NUM_THREADS", openmp)
     work.choose_threads(given)
     assert chosen == [expected]
+
+
+def test_the_same_experiment_gives_the_same_bytes_and_says_with_what(model_folder, tmp_path):
+    """Run after run, in programs of their own."""
+    files = {kind: f"map.{kind}" for kind in ("json", "csv", "png", "svg", "pdf")}
+    files["matrix"] = "matrix.csv"
+    written = []
+    for name, threads in (("one", 1), ("two", 1), ("three", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        options = [f"--{kind}={folder / file}" for kind, file in files.items()]
+        environment = os.environ | {"PATCHBOARD_THREADS": str(threads)}
+        assert run(*patch(model_folder, *options), env=environment).returncode == 0
+        written.append({kind: (folder / file).read_bytes() for kind, file in files.items()})
+    one, two, three = written
+    assert [kind for kind in files if one[kind] != two[kind]] == []
+    said = [json.loads(of["json"])["model"]["computed_with"] for of in (one, three)]
+    assert [of.pop("threads") for of in said] == [1, 2] and said[0] == said[1]
+    assert said[0]["torch"] == torch.__version__
+    assert said[0]["python"] == platform.python_version()
+    assert said[0]["machine"].endswith(platform.machine())
+    assert re.fullmatch("[0-9a-f]{12}", said[0]["patchboard"])
+
+
+def test_a_check_of_which_nothing_could_be_run_is_no_success(model_folder, capsys):
+    assert main(["verify", "--model", str(model_folder)]) == 1
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == "No check could be run on this model: nothing is known of its numbers."
 
 
 def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(

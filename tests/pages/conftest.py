@@ -96,7 +96,8 @@ class App:
     @property
     def kept(self) -> dict:
         """What the session keeps on its model."""
-        return keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+        own = keeping.shelf(self.experiment.model)._of[self.at.session_state.session]
+        return {what: thing.kept for what, thing in own.items()}
 
     @property
     def job(self) -> Job:
@@ -199,6 +200,12 @@ class App:
         return found
 
 
+def nothing_by_itself(monkeypatch) -> None:
+    """All work, however short, is asked for first."""
+    for whose in ("LINK", "FREE"):
+        monkeypatch.setenv(f"PATCHBOARD_{whose}_SECONDS", "0")
+
+
 def text_of(body: str) -> str:
     """What a reader sees of a piece of HTML."""
     pieces = []
@@ -252,9 +259,9 @@ def folders(monkeypatch, tmp_path):
     """A directory whose subfolders the app offers, with one sound model in it, "tiny"."""
     builders.write_model_folder(tmp_path / "models" / "tiny")
     monkeypatch.setenv("PATCHBOARD_MODELS", str(tmp_path / "models"))
-    keeping._shelf.clear()
+    keeping._loaded.clear()
     yield tmp_path / "models"
-    keeping._shelf.clear()
+    keeping._loaded.clear()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,16 @@
 """Jobs: where long work stands, whatever happens to it, and whose turn it is."""
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from core.errors import UserError
-from pages.parts.jobs import Job, Queue, State
+from pages.parts import jobs
+from pages.parts.jobs import Allowance, Job, Left, Place, Queue, State
 
 
 class Steps:
@@ -44,12 +47,11 @@ def test_short_work_waits_for_a_page_to_drive_it_and_finishes():
     assert drive(job).of.begun == 1  # and is never done again
 
 
-def test_long_work_asks_first():
-    job = job_of(Steps(), seconds=16)
+def test_work_that_is_to_be_asked_for_begins_when_a_person_says_so():
+    job = Job(Steps().__iter__, asked=True)
     assert drive(job).state is State.ASKS and job.fraction == 0
     job.go()
-    assert drive(job).state is State.FINISHED
-    assert drive(job_of(Steps(), seconds=15)).state is State.FINISHED  # which has a way to cancel
+    assert drive(job).state is State.FINISHED and job.was_asked
 
 
 def test_a_run_of_the_page_that_is_interrupted_leaves_the_work_to_the_next():
@@ -117,28 +119,76 @@ def until(condition) -> None:
         time.sleep(0.01)
 
 
-def test_who_comes_later_is_told_how_many_come_before():
-    queue, first_may_go = Queue(), threading.Event()
-    seen = {name: [] for name in ("first", "second", "third")}
-    order = []
+class Person:
+    """Who waits in a queue, in a thread of their own: works so many steps of so many seconds."""
 
-    def sweep(name: str) -> None:
-        with queue.turn(seen[name].append):
-            order.append(name)
-            first_may_go.wait()
+    def __init__(self, queue: Queue, steps: int, log: list, name: str, session: object = None):
+        self.seen: list[int] = []
+        self._thread = threading.Thread(
+            target=self._work, args=(queue, steps, log, name, session or self), daemon=True
+        )
+        self._thread.start()
 
-    with ThreadPoolExecutor() as threads:
+    def _work(self, queue: Queue, steps: int, log: list, name: str, session: object) -> None:
         try:
-            threads.submit(sweep, "first")
-            until(lambda: order)
-            threads.submit(sweep, "second")
-            until(lambda: seen["second"])
-            threads.submit(sweep, "third")
-            until(lambda: seen["third"])
-        finally:  # or the threads would wait for ever
-            first_may_go.set()
-    assert order == ["first", "second", "third"]
-    assert (set(seen["first"]), set(seen["second"]), seen["third"][0]) == (set(), {1}, 2)
+            with queue.turn(session, self.seen.append) as place:
+                for _ in range(steps):
+                    time.sleep(0.02)
+                    queue.give_way(place, self.seen.append)
+                log.append(name)
+        except Left:
+            log.append(f"{name} left")
+
+    def ends(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+def test_who_comes_later_is_told_how_many_come_before(monkeypatch):
+    monkeypatch.setattr(jobs, "LOOK_EVERY", 0.01)
+    queue, log = Queue(), []
+    with queue.turn("the first", pytest.fail):
+        second = Person(queue, 1, log, "second")
+        until(lambda: second.seen)
+        third = Person(queue, 1, log, "third")
+        until(lambda: third.seen)
+        assert len(queue) == 3
+    second.ends(), third.ends()
+    assert log == ["second", "third"]
+    assert (set(second.seen), third.seen[0]) == ({1}, 2)
+    assert len(queue) == 0
+
+
+def test_short_work_does_not_wait_for_the_end_of_long_work(monkeypatch):
+    monkeypatch.setattr(jobs, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(jobs, "_SLICE", 0.05)
+    queue, log = Queue(), []
+    long = [Person(queue, 25, log, "long") for _ in range(2)]
+    time.sleep(0.2)
+    short = [Person(queue, 1, log, "short") for _ in range(3)]
+    for person in short + long:
+        person.ends()
+    assert log == ["short"] * 3 + ["long"] * 2
+
+
+def test_long_work_comes_to_its_turn_too_once_it_has_waited_long():
+    long, short = Place("long", used=10, since=0), Place("short", since=70)
+    assert long.rank(75) > short.rank(75)
+    later = Place("short", since=95)
+    assert long.rank(100) < later.rank(100)
+
+
+def test_a_session_has_one_place_which_its_last_run_takes(monkeypatch):
+    monkeypatch.setattr(jobs, "LOOK_EVERY", 0.01)
+    queue, log, session = Queue(), [], object()
+    with queue.turn("another", pytest.fail):
+        older = Person(queue, 1, log, "older", session)
+        until(lambda: older.seen)
+        newer = Person(queue, 1, log, "newer", session)
+        older.ends()
+        assert len(queue) == 2
+    newer.ends()
+    assert log == ["older left", "newer"]
 
 
 def test_who_leaves_while_waiting_or_fails_is_not_waited_for():
@@ -148,9 +198,26 @@ def test_who_leaves_while_waiting_or_fails_is_not_waited_for():
     def leave(before: int) -> None:
         raise InterruptedError
 
-    with queue.turn(pytest.fail), pytest.raises(InterruptedError), queue.turn(leave):
+    with queue.turn(1, pytest.fail), pytest.raises(InterruptedError), queue.turn(2, leave):
         pytest.fail("it was not its turn")
-    with pytest.raises(ZeroDivisionError), queue.turn(pytest.fail):
+    with pytest.raises(ZeroDivisionError), queue.turn(3, pytest.fail):
         raise ZeroDivisionError
-    with queue.turn(pytest.fail):
+    with queue.turn(4, pytest.fail):
         pass
+    assert len(queue) == 0
+
+
+def test_what_was_used_of_an_allowance_comes_back_with_time(monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
+    monkeypatch.setattr(jobs, "time", clock)
+    once, hourly = Allowance(15), Allowance(60, 3600)
+    for allowance in (once, hourly):
+        allowance.use(20)
+    assert (once.left, hourly.left) == (-5, 40)
+    hourly.use(50)
+    assert hourly.comes_back_in == 600
+    clock.now = 1200
+    assert (once.left, hourly.left, hourly.comes_back_in) == (-5, 10, 0)
+    clock.now = 99999
+    assert (once.left, hourly.left) == (-5, 60)
+    assert Allowance(math.inf, 3600).left == math.inf

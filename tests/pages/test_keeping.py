@@ -6,10 +6,11 @@ import weakref
 from types import SimpleNamespace
 
 import pytest
+from streamlit.util import AttributeDictionary
 
-from core import study
+from core import models, study
 from core.engine import work
-from pages.parts import keeping, running
+from pages.parts import keeping, running, sessions
 from pages.parts.jobs import Job, State
 from tests import builders
 from tests.pages.conftest import TITLES
@@ -66,14 +67,14 @@ def test_what_takes_long_is_computed_once_and_not_at_every_click(
 
 def test_a_finished_map_does_not_wait_for_anybodys_turn(open_app):
     app = open_app()
-    with running._queue().turn(pytest.fail):  # a sweep of somebody else, under way
+    with running._queue.turn("another", pytest.fail):  # a sweep of somebody else, under way
         app.choose("1", 1).enter(metric="kl")
     assert app.maps
 
 
 def test_a_sweep_waits_for_its_turn(open_app):
     waited, app = threading.Event(), open_app()
-    turn = running._queue().turn(pytest.fail)
+    turn = running._queue.turn("another", pytest.fail)
     turn.__enter__()
     threading.Timer(0.5, lambda: (waited.set(), turn.__exit__(None, None, None))).start()
     app.enter(direction="noise")
@@ -100,14 +101,19 @@ def test_what_the_machine_has_no_memory_for_is_refused(open_app, monkeypatch):
     assert app.run().maps
 
 
+def bytes_of(app) -> int:
+    shelf = keeping.shelf(app.experiment.model)
+    return sum(thing.nbytes for thing in shelf._of[app.at.session_state.session].values())
+
+
 def test_a_session_keeps_so_many_bytes_and_the_oldest_go_first(open_app, sweeps, monkeypatch):
     app = open_app()
-    one = sum(thing.nbytes for thing in app.kept.values())
+    one = bytes_of(app)
     assert one > 100_000
-    monkeypatch.setattr(keeping, "BUDGET", 2.5 * one)
+    monkeypatch.setenv("PATCHBOARD_SESSION_MEMORY", f"{int(2.5 * one)}")
     for title in TITLES[1:5]:
         app.press(title)
-        assert sum(thing.nbytes for thing in app.kept.values()) <= 2.5 * one
+        assert bytes_of(app) <= 2.5 * one
     begun = len(sweeps)
     app.press(TITLES[4])  # kept
     assert len(sweeps) == begun
@@ -120,26 +126,59 @@ def test_what_sessions_share_is_so_many_bytes_and_the_oldest_goes_first(monkeypa
     shelf = keeping.Shelf(None)
 
     def job(size: int) -> Job:
-        return Job(iter, of=SimpleNamespace(nbytes=size))
+        return Job(iter, of=SimpleNamespace(nbytes=size * 1_000_000))
 
-    monkeypatch.setattr(keeping.st, "session_state", {})
+    def another_session() -> None:
+        monkeypatch.setattr(sessions.st, "session_state", AttributeDictionary())
+
+    another_session()
     jobs = {name: shelf.keep(None, name, lambda: job(4)) for name in "abc"}
     for one in jobs.values():
         shelf.share(one)
-    monkeypatch.setattr(keeping, "BUDGET", 10)
+    monkeypatch.setenv("PATCHBOARD_SESSION_MEMORY", "11000000")
     large = shelf.keep(None, "large", lambda: job(6))
     shelf.share(large)
-    monkeypatch.setattr(keeping.st, "session_state", {})  # another session
+    another_session()
     gone, there = job(1), job(1)
     assert shelf.keep(None, "b", lambda: gone) is gone
     assert shelf.keep(None, "c", lambda: there) is jobs["c"]
     assert shelf.keep(None, "large", lambda: there) is large
-    monkeypatch.setattr(keeping, "BUDGET", 1)
+    monkeypatch.setenv("PATCHBOARD_SESSION_MEMORY", "1000000")
     shelf.share(large)
-    assert list(shelf._shared.values()) == [large]
+    assert [thing.kept for thing in shelf._of[keeping._EVERYBODY].values()] == [large]
 
 
-def test_a_model_that_makes_room_for_another_is_freed(open_app, folders):
+def test_all_sessions_and_models_share_one_budget_and_the_oldest_go_first(
+    open_app, sweeps, monkeypatch
+):
+    keeping._loaded.clear()
+    gc.collect()
+    apps = [open_app() for _ in range(3)]
+    one = bytes_of(apps[0])
+    model = keeping.shelf("teaching").nbytes
+    assert keeping.total() == model + 3 * one
+    budget = model + int(2.5 * one)
+    monkeypatch.setenv("PATCHBOARD_MEMORY", str(budget))
+    apps[2].run()  # nothing new is needed, but what is used longest ago has to go
+    assert keeping.total() <= budget
+    begun = len(sweeps)
+    for app in (apps[2], apps[1]):
+        app.run()
+    assert len(sweeps) == begun
+    monkeypatch.delenv("PATCHBOARD_MEMORY")
+    apps[0].run()
+    assert len(sweeps) == begun + 1
+
+
+def test_what_a_session_kept_goes_when_its_tab_is_closed(open_app):
+    app, other = open_app(), open_app()
+    before, own = keeping.total(), bytes_of(app)
+    keeping.forget(app.at.session_state.session)
+    assert own > 100_000 and keeping.total() == before - own
+    assert bytes_of(other) == own
+
+
+def test_a_model_that_makes_room_for_another_is_freed(open_app, folders, monkeypatch):
     """Whatever sessions have computed on it."""
     for name in ("two", "three"):
         builders.write_model_folder(folders / name)
@@ -148,9 +187,20 @@ def test_a_model_that_makes_room_for_another_is_freed(open_app, folders):
     first = weakref.ref(keeping.shelf("local/tiny").model.gpt)
     app.enter(model="local/two")
     assert first() is not None
+    monkeypatch.setenv("PATCHBOARD_MEMORY", str(keeping.total()))
     app.enter(model="local/three").run()
     gc.collect()
     assert first() is None
+    assert keeping.is_loaded("local/three")
+
+
+def test_a_model_for_which_there_is_no_room_is_refused_before_it_is_loaded(
+    open_app, folders, monkeypatch
+):
+    monkeypatch.setenv("PATCHBOARD_MEMORY", "1k")
+    monkeypatch.setattr(models, "load", lambda entry: pytest.fail("it was loaded"))
+    app = open_app(**builders.experiment(model="local/tiny").to_query())
+    assert "this server may use 0 MB more" in app.problems[0]
 
 
 def test_a_model_whose_files_have_changed_is_loaded_anew(open_app, folders):
@@ -172,6 +222,6 @@ def test_the_runs_of_a_pair_go_after_all_that_needs_them(open_app, monkeypatch):
 
 
 def test_what_is_asked_for_stays_however_large(open_app, monkeypatch, sweeps):
-    monkeypatch.setattr(keeping, "BUDGET", 1)
+    monkeypatch.setenv("PATCHBOARD_SESSION_MEMORY", "1")
     app = open_app().enter(metric="kl").run()
     assert app.maps and len(sweeps) == 1

@@ -4,15 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import streamlit as st
 
 from core import presets
 from core.checks import plain_loop, verify
 from core.question import tokens
 from core.question.metrics import METRICS
 from core.views.sentences import where_it_is
-from pages.parts import jobs, keeping
-from tests.pages.conftest import numbers
+from pages.parts import keeping
+from tests.pages.conftest import nothing_by_itself, numbers
 
 PAIR = {
     "clean": "The keys near the cabinet",
@@ -147,7 +146,8 @@ def checked(monkeypatch) -> list:
         yield from checks(model)
 
     monkeypatch.setattr(verify, "checks", counted)
-    st.cache_resource.clear()
+    keeping.checks_of.cache_clear()
+    keeping._loaded.clear()  # and what sessions keep on it
     return begun
 
 
@@ -182,7 +182,7 @@ def test_the_experiments_map_stands_beside_that_of_plain_runs_and_their_differen
 
 
 def test_what_takes_long_is_asked_for_with_its_seconds(open_app, monkeypatch, checked):
-    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
+    nothing_by_itself(monkeypatch)
     app = open_app().go_to("is it right")
     for maps in (0, 0, 3):  # the checks, the sweep, the plain runs
         assert any("This takes about" in words for words in app.words) and not app.maps

@@ -32,12 +32,12 @@ def stand_in(monkeypatch, tmp_path):
     )
     release = Release("openai-community/gpt2", "0" * 40, tuple(files))
     monkeypatch.setitem(hub.MODELS, "gpt2", release)
-    keeping._shelf.clear()
+    keeping._loaded.clear()
     with StandInHub({release.repo: contents}) as stand_in:
         monkeypatch.setenv("HF_ENDPOINT", stand_in.url)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         yield stand_in
-    keeping._shelf.clear()
+    keeping._loaded.clear()
 
 
 @pytest.fixture

@@ -14,9 +14,16 @@ from core.views import code
 from core.views.sentences import where_it_is
 from core.views.words import number, probability
 from pages.parts import answer as answer_part
-from pages.parts import jobs, running
+from pages.parts import running
 from pages.parts.jobs import State
-from tests.pages.conftest import LONGER, LONGER_CORRUPTED, OFFERED, TITLES, numbers
+from tests.pages.conftest import (
+    LONGER,
+    LONGER_CORRUPTED,
+    OFFERED,
+    TITLES,
+    nothing_by_itself,
+    numbers,
+)
 
 
 def rounded(values) -> np.ndarray:
@@ -153,7 +160,7 @@ def interrupted_at(monkeypatch):
     """`interrupted_at(n)`: every step of a sweep is drawn, and the n-th drawing is the last of
     its run, as when a person clicks meanwhile. `interrupted_at(None)` lets runs go on."""
     monkeypatch.setattr(running, "_SHOW_AFTER", -1)
-    monkeypatch.setattr(running, "_BAR_EVERY", -1)
+    monkeypatch.setattr(running, "_SAY_EVERY", -1)
     monkeypatch.setattr(running, "_MAP_EVERY", -1)
     monkeypatch.setattr(running, "_DRAWING_PAUSE", -1)
     monkeypatch.setattr("core.engine.plan.WORKING_MEMORY", 1)  # as many steps as there are cells
@@ -178,7 +185,7 @@ def interrupted_at(monkeypatch):
 def test_a_long_sweep_begins_when_a_person_says_so_knowing_what_it_takes(
     open_app, answer, monkeypatch
 ):
-    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
+    nothing_by_itself(monkeypatch)
     app = open_app()
     assert app.job.fraction == 0 and app.job.memory > 1e6
     takes = f"This takes about 1 s and {app.job.memory / 1e6:.0f} MB of memory here."

@@ -7,9 +7,9 @@ import pytest
 
 from core.presets import PRESETS
 from core.study import SIDES
-from pages.parts import jobs, running
+from pages.parts import running
 from tests.builders import finished
-from tests.pages.conftest import values
+from tests.pages.conftest import nothing_by_itself, values
 
 DEFAULT = PRESETS[0].experiment("teaching")
 
@@ -33,12 +33,12 @@ def scale(figure: dict) -> tuple[float, float]:
 def test_every_sweep_of_a_page_can_be_slow(open_app, monkeypatch, page):
     """Each with its bar and its Cancel; none is at hand from the page before."""
     monkeypatch.setattr(running, "_SHOW_AFTER", -1)
-    monkeypatch.setattr(running, "_BAR_EVERY", -1)
+    monkeypatch.setattr(running, "_SAY_EVERY", -1)
     assert len(open_app(direction="zero").go_to(page).maps) >= 2
 
 
 def test_every_sweep_of_a_page_can_be_so_long_that_it_asks(open_app, monkeypatch):
-    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
+    nothing_by_itself(monkeypatch)
     app = open_app().go_to("compare")
     assert app.buttons.count("Run it") == 2
     app.press("Run it").press("Run it")
@@ -123,7 +123,7 @@ def test_the_lens_ends_in_what_each_run_says_and_the_attributions_sum_to_it(open
 
 
 def test_both_lenses_of_a_long_text_are_asked_for_with_one_click(open_app, monkeypatch):
-    monkeypatch.setattr(jobs, "_ASK_ABOVE", -1)
+    nothing_by_itself(monkeypatch)
     app = open_app().go_to("lens").press("Run it")
     assert app.buttons.count("Run it") == 1 and not app.figures
     assert len(app.press("Run it").figures) > 4

@@ -12,7 +12,7 @@ from tests.stand_in_hub import StandInHub
 REPO = "some-one/Tiny.GPT"
 ASKED = builders.experiment(model=REPO).to_query()
 HOSTILE = "step-7-<b>$x$_y_`z`</b>&lt;"  # all of it is possible in git
-SHELVES = (keeping._shelf, keeping._shelf_of_revision, keeping.cards)
+SHELVES = (keeping._loaded, keeping.cards)
 
 
 @pytest.fixture
@@ -143,11 +143,11 @@ def test_equal_fingerprints_are_noticed_where_the_files_differ(open_app, stand_i
 def test_play_goes_through_the_revisions_that_are_here(open_app, stand_in, monkeypatch):
     fetched("step-9", "step-10", "main")
     app = open_app(**ASKED | {"model": f"{REPO}@step-9"})
-    loaded = set(keeping.cards())
+    loaded = set(keeping.cards)
     assert loaded == {f"{REPO}@step-9"}
     app.press("Play").press("Next step").press("Next step")
     assert app.experiment.model == REPO and "Next step" not in app.buttons
-    assert set(keeping.cards()) == {REPO, f"{REPO}@step-9", f"{REPO}@step-10"}
+    assert set(keeping.cards) == {REPO, f"{REPO}@step-9", f"{REPO}@step-10"}
     monkeypatch.setattr(models, "load", None)  # what was loaded is kept
     app.press("Play")  # once more, from the first on
     assert app.experiment.model == f"{REPO}@step-9" and app.maps
@@ -160,7 +160,7 @@ def test_the_card_says_what_was_loaded_and_what_makes_it_doubtful(open_app, stan
     fetched("step-9")
     app = open_app(**ASKED | {"model": f"{REPO}@step-9"})
     card = next(text for text in app.texts if text.startswith("model"))
-    loaded = keeping.cards()[f"{REPO}@step-9"]
+    loaded = keeping.cards[f"{REPO}@step-9"]
     for said in (
         f"from the hub's repository {REPO}, revision step-9".replace("from ", "from"),
         f"commit{stand_in.commit(REPO, 'step-9')}",

@@ -58,7 +58,7 @@ def test_grades_over_pairs_are_means_of_those_of_each_pair(teaching, question):
     clean, corrupted = each[:, 0], each[:, 1]
     for column, name in enumerate(NAMES, start=2):
         value = each[:, column]
-        if name == "sufficient" and question.direction == "mean":
+        if name == "sufficient" and question.direction == "position_mean":
             assert found.values[name] is None is found.shares[name]
             continue
         moved = value - corrupted if name == "sufficient" else clean - value

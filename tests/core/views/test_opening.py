@@ -113,9 +113,10 @@ def test_what_is_no_file_of_ours_is_refused_in_one_sentence(content, why):
 
 def test_the_largest_difference_between_two_files_is_found_and_where(data):
     other = json.loads(json.dumps(data))
+    data["seconds"] = {"sweep": 1.0}  # which older files have
     assert opening.apart(data, other).difference == 0
     other["metrics"]["kl"]["values"][1][2] += 0.25
-    other["seconds"]["sweep"] = 99.0
+    other["seconds"] = {"sweep": 99.0}
     found = opening.apart(data, other)
     assert found.at == "metrics, kl, values[1][2]"
     assert found.difference == pytest.approx(0.25)
