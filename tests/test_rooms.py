@@ -28,7 +28,7 @@ MODELS = {
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
 ORDER += ["guess", "card", "machine", "catalogue", "delivery", "models", "presets", "study"]
 ORDER += ["doctor", "following", "sets", "continuing", "many", "views", "report"]
-ORDER += ["worksheets", "checks", "__main__"]
+ORDER += ["worksheets", "checks", "commands", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -62,6 +62,7 @@ LOADED = [
         "core/many": DRAWING | {"core.views"},
         "core/worksheets": DRAWING,
         "core/checks": DRAWING | {"core.views"},
+        "core/commands": {"torch._dynamo"},
         "core/__main__.py": {"torch._dynamo"},
     },
 ]

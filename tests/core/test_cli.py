@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.__main__ import _Pace, main
+from core.__main__ import main
+from core.commands import progress
 from core.engine import work
 from core.views.exports import from_json, read_grid_csv
 from mingpt.bpe import load_encoder
@@ -366,8 +367,10 @@ def test_a_recovery_that_cannot_be_measured_is_refused_before_the_sweep(
 def test_the_rate_of_pairs_is_that_of_those_computed_now(monkeypatch):
     now, drawn = 100.0, []
     monkeypatch.setattr("time.perf_counter", lambda: now)
-    monkeypatch.setattr("core.__main__._draw_bar", lambda fraction, text: drawn.append(text))
-    pace = _Pace()
+    monkeypatch.setattr(
+        "core.commands.progress.draw_bar", lambda fraction, text: drawn.append(text)
+    )
+    pace = progress.Pace()
     for kind, seconds, fraction in [
         ("screened", 0, 0.5),
         ("done", 50, 0.5),  # which were there already
