@@ -23,7 +23,7 @@ from pages.parts import experiment, html, keeping
 
 _COOKIE = "patchboard_report"
 _KEY = re.compile("[0-9a-f]{32}")
-_MOST, _BUDGET = 1000, 1 << 29  # reports, and characters of all of them
+_MOST, _BUDGET = 1000, 1 << 28  # reports, and characters of all of them
 _OWN, _SHOWN, _SAYS = "report_key", "report_shown", "report_says"
 _OFFERED = "report_offered"
 _CODE = "report_code"

@@ -7,7 +7,6 @@ and how far the numbers are apart, is for `core.views.opening` to say.
 import json
 from collections.abc import Callable
 from itertools import cycle
-from pathlib import Path
 
 import streamlit as st
 
@@ -17,21 +16,21 @@ from core.views import heatmaps, many_maps, opening, path_maps
 from core.views.opening import Opened
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
-from pages.parts import address, experiment, html, keeping
+from pages.parts import address, experiment, html, keeping, sheet
 
 _OPENED, _SLOT, _TOLD = "opened_file", "opened_slot", "opened_comparison"
 _PINNED = "pinned"  # what of the session the page Compare holds
 _MOST_ROWS = 5000
-# The file of each page, by its address.
-_FILES = {
-    "": "pages/patching/patch.py",
-    "many": "pages/patching/many.py",
-    "components": "pages/reading/components.py",
-    "follow": "pages/reading/follow.py",
-    "lens": "pages/reading/lens.py",
-    "compare": "pages/reading/compare.py",
-    "sets": "pages/reading/sets.py",
-    "training": "pages/learn/training.py",
+# Each page by its address: its title and its file.
+_PAGES = {
+    "": ("Patch", "pages/patching/patch.py"),
+    "many": ("Many pairs", "pages/patching/many.py"),
+    "components": ("Components", "pages/reading/components.py"),
+    "follow": ("Follow it back", "pages/reading/follow.py"),
+    "sets": ("Sets", "pages/reading/sets.py"),
+    "lens": ("Lens", "pages/reading/lens.py"),
+    "compare": ("Compare", "pages/reading/compare.py"),
+    "training": ("Training", "pages/learn/training.py"),
 }
 
 
@@ -55,16 +54,17 @@ def open_link(page: str, query: dict[str, str]) -> None:
 
 
 def _file(page: str) -> str:
-    """A page may be one that this version has not; then the main one shows the experiment."""
-    path = _FILES.get(page, _FILES[""])
-    return path if Path(path).exists() else _FILES[""]
+    """The file of a page; of one that there is not, or that a worksheet hides, the main one, which
+    shows the experiment."""
+    title, path = _PAGES.get(page, _PAGES[""])
+    return path if sheet.shown(title) else _PAGES[""][1]
 
 
 def show(page: str) -> None:
     """What is open, above a page that it is of."""
     of: Opened | None = st.session_state.get(_OPENED)
     st.session_state[_SLOT] = None
-    if of is None or _FILES.get(page) != _file(of.page):
+    if of is None or _PAGES.get(page, ("", ""))[1] != _file(of.page):
         return
     with st.container(border=True, key="opened"):
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from core.following import Follow
-from core.views import exports, pictures
+from core.views import exports, opening, pictures
 from pages.parts import answer as answer_part
+from pages.parts import opened as opened_part
 from tests.builders import HOSTILE
-from tests.pages.conftest import LONGER, LONGER_CORRUPTED, OFFERED, values
+from tests.pages.conftest import LONGER, LONGER_CORRUPTED, OFFERED, PAGES, values
 
 ASKED = replace(OFFERED[1].experiment("teaching"), direction="noise", metric="prob_diff")
 
@@ -135,3 +136,18 @@ def test_what_is_stored_stands_there_while_its_model_is_not_here(open_app, resul
     app = opened(open_app, json.dumps(data))
     assert "Not computed again yet." in app.notes
     np.testing.assert_allclose(values(app.maps[0]), result.values, atol=1e-6)
+
+
+def test_every_page_that_a_file_can_be_of_is_one_of_the_app():
+    titles = dict(opened_part._PAGES.values())
+    assert {*titles.values()} <= {*PAGES.values()}
+    assert {page for page in opened_part._PAGES} == {*opening._PAGES}
+
+
+def test_a_file_of_a_page_that_a_worksheet_hides_opens_on_the_main_one(
+    open_app, teaching, monkeypatch
+):
+    monkeypatch.setattr(opened_part.sheet, "shown", lambda title: title in ("Patch", "Open"))
+    app = open_app().go_to("open")
+    app.at.file_uploader[0].upload("a.json", paths_json(teaching).encode(), "application/json")
+    assert app.run().at.session_state.page == ""

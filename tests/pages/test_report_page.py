@@ -8,7 +8,6 @@ from streamlit.runtime.context import ContextProxy
 from core.report.notebook import Report
 from pages.parts import notebook
 from tests.builders import HOSTILE
-from tests.pages.conftest import PAGES
 from tests.pages.test_open_page import opened
 
 
@@ -183,10 +182,3 @@ def test_nothing_that_is_typed_is_markup(open_app):
     assert not any("<script>" in body for body in app.bodies)
     assert not any(text in string for kind, string in app.strings() if kind == "markdown")
     assert any(text[:20] in said for said in told(app))
-
-
-def test_every_page_that_can_be_opened_is_one_of_the_app():
-    from pages.parts import opened as part
-
-    files = {path for page, path in part._FILES.items() if page != "sets"}
-    assert files <= {*PAGES.values()}
