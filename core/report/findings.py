@@ -15,13 +15,11 @@ from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import Token
 from core.result import Map, PathMap, Ranked, Result
-from core.views import colour_bar, opening, sentences
+from core.views import colour_bar, opening
 from core.views.opening import Opened
 from core.views.saved import Lenses, StoredAnswer
 from core.views.words import (
-    at_position,
     folded,
-    formula,
     marked_words,
     number,
     probability,
@@ -146,7 +144,10 @@ def _sentences(of: Finding) -> list[Words]:
     first, *others = maps
     return [
         *_header(first, of.view),
-        *_said(*(f"Beside it: {summary(other)}. {unpatched(other)}" for other in others)),
+        *_said(*(f"Beside it: {summary(other)}." for other in others)),
+        *_said(
+            *{unpatched(other): None for other in others if unpatched(other) != unpatched(first)}
+        ),
         *_said(*_chosen(of), _which_pairs(of.opened.data) if of.opened.kind == "many" else ""),
     ]
 
@@ -334,28 +335,3 @@ def _set(data: dict) -> Table:
 def _numbers(data: dict) -> Table:
     rows = opening.measured(data)[:_MOST_ROWS]
     return Table("Numbers", ("what", "number"), [(at, f"{value:.6g}") for at, value in rows])
-
-
-def reading(of: Finding) -> str:
-    """What a map says, in a sentence, or nothing."""
-    found = of.opened.found
-    if isinstance(found, PathMap):
-        return sentences.sends(found)
-    if isinstance(found, Result):
-        flat = _flat(found)
-        return sentences.nothing_moves(flat) or sentences.where_it_is(flat) or ""
-    return ""
-
-
-def site_of(shown: Map) -> str:
-    """What was patched on a map, as a noun."""
-    if isinstance(shown, PathMap):
-        return f"the direct paths into {shown.receiver}"
-    title = SITES[shown.experiment.site].title
-    return f"the {title[:1].lower()}{title[1:]}{at_position(shown)}"
-
-
-def metric_of(shown: Map) -> str:
-    """The metric of a map as a formula."""
-    metric = METRICS[shown.experiment.metric]
-    return f"{metric.title.lower()}, {formula(shown, shown.experiment.metric, quoted)}"

@@ -6,6 +6,7 @@ from core.many.answer import KEEPS
 from core.many.summary import LEVEL, SAMPLES
 from core.question.metrics import METRICS
 from core.question.sites import SITES
+from core.report.findings import Finding
 from core.report.notebook import Report
 from core.result import ModelCard, PathMap, Result
 from core.views.saved import Lenses, StoredAnswer, experiment
@@ -53,7 +54,7 @@ def method(report: Report) -> str:
         _sentence("The model was ", (_model(card) for card in cards.values())),
         _sentence(
             "What was patched: ",
-            dict.fromkeys(filter(None, map(_site, report.findings))),
+            dict.fromkeys(site for of in report.findings for site in _sites(of)),
         ),
         _sentence("Direction: ", (_DIRECTIONS[name] for name in _known(asked, "direction"))),
         _sentence(
@@ -96,19 +97,17 @@ def _model(card: ModelCard) -> str:
     )
 
 
-def _site(of) -> str:
+def _sites(of: Finding) -> Iterable[str]:
     if names := of.opened.data.get("components"):
-        return f"the set {' '.join(names)}, all of it at once"
-    shown = next(iter(of.maps.values()), None)
-    if shown is None:
-        return ""
-    if isinstance(shown, PathMap):
-        return f"the direct paths of all heads and MLPs into {shown.receiver} (path patching)"
-    site = SITES[shown.experiment.site]
-    window = shown.experiment.window
-    around = f", with a window of {window} on either side" if window else ""
-    title = site.title[:1].lower() + site.title[1:]
-    return f"the {title} ({shown.experiment.site}), by {' and '.join(site.axes)}{around}"
+        yield f"the set {' '.join(names)}, all of it at once"
+    for shown in of.maps.values():
+        if isinstance(shown, PathMap):
+            yield f"the direct paths of all heads and MLPs into {shown.receiver} (path patching)"
+            continue
+        site, window = SITES[shown.experiment.site], shown.experiment.window
+        around = f", with a window of {window} on either side" if window else ""
+        title = site.title if site.title.startswith("MLP") else site.title.lower()
+        yield f"the {title} ({shown.experiment.site}), by {' and '.join(site.axes)}{around}"
 
 
 def _further(report: Report) -> Iterable[str]:

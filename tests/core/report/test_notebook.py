@@ -95,6 +95,7 @@ def test_the_method_says_what_was_used_and_nothing_else(kinds):
     assert "clean activations were patched into the corrupted run" in text
     assert "corrupted activations" not in text and "bootstrap" not in text
     assert "corrupted activations were patched into the clean run" in told("map", "compare")
+    assert "clean activations" in told("compare") and told("compare").count("resid_post") == 1
     assert "9 of 9 pairs" in told("many") and "recovery" in told("many", "heads")
     assert "logit lens" in told("lens") and "(path patching)" in told("paths")
 
