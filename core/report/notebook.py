@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Self
 
 from core.errors import UserError
@@ -56,7 +57,7 @@ class Report:
         written["results"] = " ".join(of.words for of in self.findings)
         return {name: count(written[name]) for name in SECTIONS}
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes, at least as many as its file has of what is written in it."""
         texts = [getattr(self, name) or "" for name in (*_LINES, *TEXTS)]

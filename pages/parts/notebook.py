@@ -25,7 +25,7 @@ _COOKIE = "patchboard_report"
 _KEY = re.compile("[0-9a-f]{32}")
 _MOST, _BUDGET = 1000, 1 << 28  # reports, and characters of all of them
 _OWN, _SHOWN, _SAYS = "report_key", "report_shown", "report_says"
-_OFFERED = "report_offered"
+_OFFERED, _MINE = "report_offered", "report_mine"
 _CODE = "report_code"
 
 
@@ -42,18 +42,24 @@ _lock = threading.RLock()
 
 
 def _kept() -> _Kept:
-    """That of this visit. What was not used for longest goes, if there is no room."""
+    """That of this visit."""
     if _OWN not in st.session_state:
         cookie = str(st.context.cookies.get(_COOKIE))
         st.session_state[_OWN] = cookie if _KEY.fullmatch(cookie) else token_hex(16)
     with _lock:
-        kept = _all.setdefault(st.session_state[_OWN], _Kept())
+        # What goes to make room is there again while somebody is at it.
+        kept = _all.setdefault(st.session_state[_OWN], st.session_state.get(_MINE) or _Kept())
+        st.session_state[_MINE] = kept
         _all.move_to_end(st.session_state[_OWN])
-        while len(_all) > 1 and (
-            len(_all) > _MOST or sum(of.report.size for of in _all.values()) > _BUDGET
-        ):
-            _all.popitem(last=False)
         return kept
+
+
+def _make_room() -> None:
+    """What was not used for longest goes, if it is too much."""
+    while len(_all) > 1 and (
+        len(_all) > _MOST or sum(of.report.size for of in _all.values()) > _BUDGET
+    ):
+        _all.popitem(last=False)
 
 
 def remember() -> None:
@@ -80,6 +86,7 @@ def change(how: Callable[[Report], Report], undone: bool = False) -> str:
         if undone and not kept.report.is_empty:
             kept.former = kept.report
         kept.report = new
+        _make_room()
     return ""
 
 

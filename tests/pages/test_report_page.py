@@ -182,3 +182,13 @@ def test_nothing_that_is_typed_is_markup(open_app):
     assert not any("<script>" in body for body in app.bodies)
     assert not any(text in string for kind, string in app.strings() if kind == "markdown")
     assert any(text[:20] in said for said in told(app))
+
+
+def test_of_too_many_reports_those_that_were_not_used_for_longest_go(open_app, monkeypatch):
+    monkeypatch.setattr(notebook, "_MOST", 2)
+    apps = [open_app().go_to("report") for _ in range(3)]
+    for number, app in enumerate(apps):
+        write(app, introduction=f"Number {number}.")
+    assert [of.report.introduction for of in notebook._all.values()] == ["Number 1.", "Number 2."]
+    write(apps[0], discussion="More.")  # who still is at it has lost nothing
+    assert report_of(apps[0]).introduction == "Number 0."
