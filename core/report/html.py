@@ -6,6 +6,7 @@ requests. What somebody typed, and every token, is escaped.
 
 import base64
 from html import escape
+from pathlib import Path
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -20,43 +21,7 @@ _POLICY = (
 _WIDE = 640  # pixels, which fit a printed page
 # Whatever the app that drew a figure has made the usual one.
 _ON_PAPER = {"template": "plotly", "paper_bgcolor": "white", "plot_bgcolor": "white"}
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 11pt/1.5 Georgia, "Times New Roman", serif; color: #111; background: #fff;
-  max-width: 46rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
-h1, h2, h3 { font-family: system-ui, sans-serif; line-height: 1.25; break-after: avoid; }
-h1 { font-size: 1.7rem; margin-bottom: 0.3rem; }
-h2 { font-size: 1.25rem; margin-top: 2rem; border-bottom: 1px solid #bbb; }
-h3 { font-size: 1.05rem; margin-top: 1.6rem; }
-.by { color: #444; margin: 0; }
-p { margin: 0.6rem 0; orphans: 3; widows: 3; }
-figure { margin: 0.8rem 0; break-inside: avoid; }
-figure h4 { margin: 0.4rem 0; font: 600 0.9rem system-ui, sans-serif; }
-.plots { display: flex; flex-wrap: wrap; gap: 0 4px; }
-.plots > div { max-width: 100%; }
-.plot { overflow-x: auto; }
-figcaption, caption { font: 0.82rem/1.4 system-ui, sans-serif; color: #222; text-align: left; }
-figcaption b { color: #000; }
-table { border-collapse: collapse; font: 0.74rem/1.35 system-ui, sans-serif; margin: 0.6rem 0;
-  overflow-wrap: normal; }
-th, td { padding: 1px 8px 1px 0; text-align: right; border-bottom: 1px solid #ddd;
-  font-variant-numeric: tabular-nums; }
-th { border-bottom-color: #666; }
-td.token, th.token { text-align: left; white-space: pre; }
-td.token { font-family: ui-monospace, Consolas, monospace; }
-caption { padding-bottom: 0.3rem; font-weight: 600; max-width: 22rem; }
-tr { break-inside: avoid; }
-.tables { display: grid; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr));
-  gap: 0 1rem; align-items: start; }
-.tables table { break-inside: avoid; }
-pre { font: 0.75rem/1.4 ui-monospace, Consolas, monospace; white-space: pre-wrap;
-  background: #f4f4f4; padding: 0.8rem; }
-.appendix { break-before: page; }
-@page { size: A4; margin: 18mm 16mm; }
-@media print { .several { zoom: 0.8; } .tables { grid-template-columns: 1fr 1fr; }
-  body { margin: 0; padding: 0; max-width: none; } .screen { display: none; }
-  .plot .modebar { display: none !important; } .plot { overflow: visible; } pre { padding: 0; } }
-"""
+_STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 
 
 def html(document: Document) -> str:
