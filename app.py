@@ -44,9 +44,10 @@ LEARN = [
     st.Page("pages/learn/tokens.py", title="Tokens"),
     st.Page("pages/learn/is_it_right.py", title="Is it right?"),
 ]
+shown = sheet.shown([*PAGES, *LEARN])
 menus = {"": PAGES, "Learn": LEARN}
 page = st.navigation(
-    {name: [page for page in pages if sheet.shown(page.title)] for name, pages in menus.items()},
+    {name: [page for page in pages if page in shown] for name, pages in menus.items()},
     position="top",
 )
 first_visit.load_again_if_lost(page.url_path)

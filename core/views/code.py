@@ -172,12 +172,12 @@ def _name(entry: Entry) -> str:
 def _imports(entry: Entry) -> tuple[str, str]:
     """What finding the weights takes, of Python's own and of ours."""
     if entry.checkpoint:
-        return "", "from core.teaching import WEIGHTS, history\n"
+        return "import sys\n\n", "from core.teaching import WEIGHTS, history\n"
     if entry.base == "teaching":
-        return "", "from core.teaching import WEIGHTS\n"
+        return "import sys\n\n", "from core.teaching import WEIGHTS\n"
     if entry.folder is None:
-        return "", "from mingpt import hub\n"
-    return "import os\n" * _is_offered(entry) + "from pathlib import Path\n\n", ""
+        return "import sys\n\n", "from mingpt import hub\n"
+    return "import os\n" * _is_offered(entry) + "import sys\nfrom pathlib import Path\n\n", ""
 
 
 def _load(model: LoadedModel) -> str:
@@ -259,12 +259,13 @@ _TOKEN_LABELS = """[
 _BEGIN = (
     """Activation patching, one run for each cell. Two texts differ in a word, and two tokens
     compete to come next. In the $base run we replace, for $where, $what by $put_in, and measure
-    what the model then predicts. Keep this in Patchboard's folder, or run it with PYTHONPATH naming
-    that. First the model, GPT-2 as it is written in mingpt/model.py, and its tokenizer.""",
+    what the model then predicts. Run this in Patchboard's folder, wherever the file lies. First the
+    model, GPT-2 as it is written in mingpt/model.py, and its tokenizer.""",
     """
     ${stdlib}import matplotlib.pyplot as plt
     import torch
 
+    sys.path.insert(0, ".")  # Patchboard's folder, in which this is run
     ${imports}from mingpt.bpe import BPETokenizer
     from mingpt.model import $from_model
 
@@ -453,8 +454,11 @@ _PICTURE = (
 )
 _FAST = (
     """The same map the fast way, as Patchboard's app computes it: what patched runs have in common
-    is computed once. Keep this in Patchboard's folder, or run it with PYTHONPATH naming that.""",
+    is computed once. Run this in Patchboard's folder, wherever the file lies.""",
     """
+    import sys
+
+    sys.path.insert(0, ".")
     from core import models
     from core.question.experiment import Experiment
     from core.study import Study
@@ -466,6 +470,7 @@ _FAST = (
     study = Study(asked, models.load(models.find($model)$dtype))
     for fraction in study:  # both plain runs, then every cell
         print(f"{fraction:.0%}", end="\\r")
+    print()
     result = study.read(asked)
     print(result.values)  # $axes
     with open("map.png", "wb") as file:

@@ -39,7 +39,12 @@ def writes(of: Continuation) -> str:
     as_who = f"the {' and the '.join(runs)} run"
     if most == n:
         return f"The patched run writes what {as_who} writes."
-    return f"The patched run writes as {as_who} for {_tokens(most)}, and then goes its own way."
+    (away,) = {side for side in of.prompts if side not in runs} or {""}
+    if away and any(patched[i:] == new[away][i:] for i in range(most, n - 1)):
+        then = f"ends as the {away} run"
+    else:
+        then = "then goes its own way"
+    return f"The patched run writes as {as_who} for {_tokens(most)}, and {then}."
 
 
 def _tokens(count: int) -> str:

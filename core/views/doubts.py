@@ -178,6 +178,9 @@ def _not_expected(result: Result, name: str, own: Ranked, typed: Callable[[Token
         f" {own.token.label} is only its number {own.rank:,} ({probability(own.prob)})."
     )
     why = "The map then shows a contest between tokens that the model was not going to say."
+    if first.token.text == f" {own.token.text}":
+        says += " The space before it is missing."
+        why = "Within a text a word’s token begins with its space: without it, it is another token."
     if first.token == other or not typed(first.token):
         return Doubt(says, why)
     return Doubt(says, why, f"Make that the {name}", {name: first.token.text})

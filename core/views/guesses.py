@@ -6,16 +6,17 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.guess import AWAY, MOVES, NOTHING, TOWARDS, Guess, Score, Surprise, score
-from core.result import Result
+from core.many.answer import Answer
+from core.result import Map
 from core.views.colour_bar import paint
 from core.views.colours import reach
 from core.views.heatmaps import CHARACTER, NARROWEST, by_position, grid_of_layers, outline
-from core.views.words import plotly_text, row_name, wording
+from core.views.words import averaged, column_name, plotly_text, row_name, wording
 
 EXPECTED = (TOWARDS, NOTHING, AWAY)
 
 
-def expects(result: Result, expected: int) -> str:
+def expects(result: Map, expected: int) -> str:
     """What AWAY, NOTHING and TOWARDS say of a cell of a map."""
     if result.other:
         return {
@@ -26,7 +27,7 @@ def expects(result: Result, expected: int) -> str:
     return {TOWARDS: "rises", NOTHING: "hardly moves", AWAY: "falls"}[expected]
 
 
-def briefly(result: Result, expected: int) -> str:
+def briefly(result: Map, expected: int) -> str:
     """The same in as few words as a button has room for."""
     if result.other:
         return {TOWARDS: f"towards {result.other}", NOTHING: "hardly moves", AWAY: "away"}[expected]
@@ -34,7 +35,7 @@ def briefly(result: Result, expected: int) -> str:
 
 
 def figure(
-    result: Result,
+    result: Map,
     guess: Guess,
     narrowest: int | None = None,
     corner: tuple[int, int] | None = None,
@@ -49,21 +50,22 @@ def figure(
     painting = paint(replace(result, grids={metric: base + way * expected}), reach=abs(way))
     fields = np.array(
         [
-            [str(row), str(column), row_name(result, row), expects(result, expected[row, column])]
+            [str(row), str(column), plotly_text(_place(result, row, column))]
+            + [expects(result, expected[row, column])]
             + [
-                plotly_text(side[column].label) if by_position(result) else ""
-                for side in (result.clean, result.corrupted)
+                plotly_text(side[column].label) if _has_tokens(result) else ""
+                for side in (getattr(result, "clean", ()), getattr(result, "corrupted", ()))
             ]
             for row, column in np.ndindex(guess.shape)
         ],
         dtype=object,
     ).reshape(*guess.shape, -1)
-    lines = [f"<b>%{{customdata[2]}}, {result.axes[1]} %{{customdata[1]}}</b>"]
-    if by_position(result):
+    lines = ["<b>%{customdata[2]}</b>"]
+    if _has_tokens(result):
         lines.append("clean %{customdata[4]} · corrupted %{customdata[5]}")
     drawn = grid_of_layers(
         painting,
-        f"your guess of {wording(result)}",
+        f"your guess of {averaged(result) if isinstance(result, Answer) else wording(result)}",
         painting.marks(narrowest / CHARACTER) if result.other else (),
         fields,
         [*lines, "your guess: %{customdata[3]}"],
@@ -75,7 +77,7 @@ def figure(
     return drawn
 
 
-def came_out(result: Result, found: Score) -> str:
+def came_out(result: Map, found: Score) -> str:
     """How a guess came out, in a sentence or two."""
     nothing = f"(nothing anywhere would have been right for {found.of_nothing:.0%})"
     says = f"Your guess is right for {found.share:.0%} of the cells {nothing}"
@@ -84,11 +86,11 @@ def came_out(result: Result, found: Score) -> str:
     return f"{says}; its correlation with the map is {found.correlation:.2f}."
 
 
-def surprised(result: Result, surprise: Surprise) -> str:
+def surprised(result: Map, surprise: Surprise) -> str:
     """What a cell did of which something else was expected."""
     row, column, expected, share = surprise
-    where = f"{row_name(result, row)}, {result.axes[1]} {column}"
-    if by_position(result):
+    where = _place(result, row, column)
+    if _has_tokens(result):
         where += f" ({result.clean[column].label})"
     if abs(share) < MOVES:
         went = "it hardly moved"
@@ -102,7 +104,7 @@ def surprised(result: Result, surprise: Surprise) -> str:
     return f"{where}: you said {said}; {went}."
 
 
-def said(result: Result, guess: Guess, why: str) -> dict:
+def said(result: Map, guess: Guess, why: str) -> dict:
     """A guess and how it came out, as a file has it: of each cell -1 (away), 0 or 1 (towards), the
     rows as the map has them."""
     found = score(guess, result)
@@ -117,8 +119,20 @@ def said(result: Result, guess: Guess, why: str) -> dict:
     }
 
 
-def rule(result: Result) -> str:
+def rule(result: Map) -> str:
     """From where on a cell counts as moved."""
     if result.other:
         return f"A cell moves if it goes {MOVES:.0%} of the way between the two runs or more."
     return f"A cell moves if it goes {MOVES:.0%} as far as the strongest one, or more."
+
+
+def _place(result: Map, row: int, column: int) -> str:
+    """Which cell it is."""
+    if isinstance(result, Answer):
+        return f"{row_name(result, row)}, {column_name(result, column)}"
+    return f"{row_name(result, row)}, {result.axes[1]} {column}"
+
+
+def _has_tokens(result: Map) -> bool:
+    """Whether its columns are the tokens of one pair of texts."""
+    return by_position(result) and not isinstance(result, Answer)

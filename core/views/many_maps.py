@@ -1,6 +1,6 @@
 """Answer to many pairs -> Plotly maps: as those of one pair, and how sure each cell is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -27,6 +27,7 @@ def heatmap(
     beside: Sequence[Answer] = (),
     clickable: bool = True,
     narrowest: int | None = None,
+    surprises: Iterable[tuple[int, int]] = (),
 ) -> go.Figure:
     """The map of two axes: the mean over pairs. Cells that may be without effect are crossed out,
     and of heads those that stand out are framed (see `words.marks_mean`). The options are those of
@@ -49,6 +50,8 @@ def heatmap(
         narrowest,
         over=lambda cell: _marked(answer, cell),
     )
+    for cell in surprises:
+        outline(figure, *cell, dash="dot")
     if selected is not None:
         outline(figure, *selected)
     return figure

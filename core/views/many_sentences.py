@@ -1,6 +1,7 @@
 """What a map over many pairs shows, in sentences that are true of any numbers."""
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 import numpy as np
 
@@ -89,3 +90,14 @@ def _place(answer: Answer, row: int, column: int) -> str:
     if answer.axes[1] == "head":
         return f"head {answer.columns[column]} of {row_name(answer, row)}"
     return f"{row_name(answer, row)} at {column_name(answer, column)}"
+
+
+def differ_in(clean: str, corrupted: str) -> str:
+    """The words in which two texts differ: "John / Mary"."""
+    one, other = clean.split(), corrupted.split()
+    pieces = [
+        f"{' '.join(one[a:b]) or '-'} / {' '.join(other[c:d]) or '-'}"
+        for kind, a, b, c, d in SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+        if kind != "equal"
+    ]
+    return ", ".join(pieces)

@@ -1,34 +1,30 @@
 """What was handed in, computed again: do the numbers hold, are the answers right, and are the words
 somebody's own?
 
-for row in check(Path("handed-in")):
+for row in finish(check(files_in(Path("handed-in")))):
     print(row.file, row.task, row.verdict)
 """
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
 from difflib import SequenceMatcher
-from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 
-from core import models
 from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import EMBEDDING, Result
-from core.steps import finish
-from core.study import Study
+from core.steps import Steps, within
+from core.views.exports import csv_of, named
+from core.worksheets.computing import Computed, Load, computed, estimate, load, read
 from core.worksheets.handed_in import SEEN, HandedIn, Said, differs, how_guessed, is_right
-from core.worksheets.worksheet import Task, Worksheet, experiment_of, mapping
+from core.worksheets.worksheet import Task, Worksheet, decoded, experiment_of, mapping
 
 EQUAL = 1e-3  # in the metric's own unit: another machine rounds otherwise
 _ALIKE = 0.8  # of two texts: the share that SequenceMatcher finds in both
 _LONG_ENOUGH = 8  # words: shorter texts are alike by chance
 _LARGEST = 20_000_000  # bytes of a file
-_KEPT = 64  # results: a class asks the same ones
+_SWEEPING = 0.9  # of the work, about; the rest is holding texts against each other
 
 
 @dataclass(frozen=True)
@@ -55,80 +51,104 @@ class _Written:
 
     file: str
     place: str
-    words: str
+    words: list[str]
 
 
-Answering = Callable[[Experiment], Result]
+Content = bytes | UserError  # of a file, or why it cannot be read
 
 
-def check(folder: Path, answering: Answering | None = None) -> Iterator[Checked]:
-    """Every JSON file in a folder and below it, in the order of their names: answers to a worksheet
-    task by task, and results of single experiments. Raises UserError for a folder that is not
-    there, or has none."""
+class Checking:
+    """Files by their names, in their order: answers to a worksheet, and results of single
+    experiments. A file that is neither is a row that says so."""
+
+    def __init__(self, files: Iterable[tuple[str, Content]]):
+        self._read = {name: _read(content) for name, content in files}
+        self._asked = [asked for of in self._read.values() for asked in _asked(of)]
+
+    def estimate(self, load: Load = load) -> tuple[float, int]:
+        """About how many seconds it takes to compute them again, and how many bytes of memory."""
+        return estimate(self._asked, load)
+
+    def check(self, load: Load = load) -> Steps[list[Checked]]:
+        """A row for each answer, and for each file that has none."""
+        results = yield from within(computed(self._asked, load), 0.0, _SWEEPING)
+        handed_in = {name: of for name, of in self._read.items() if isinstance(of, HandedIn)}
+        alike = yield from within(_repeats(handed_in), _SWEEPING, 1 - _SWEEPING)
+        rows = []
+        for name, of in self._read.items():
+            if isinstance(of, UserError):
+                rows.append(Checked(name, problem=str(of)))
+            elif isinstance(of, HandedIn):
+                rows += _of_worksheet(name, of, alike, results)
+            else:
+                rows.append(_of_experiment(name, of, results))
+        return rows
+
+
+def check(files: Iterable[tuple[str, Content]], load: Load = load) -> Steps[list[Checked]]:
+    """See Checking.check."""
+    return Checking(files).check(load)
+
+
+def files_in(folder: Path) -> Iterator[tuple[str, Content]]:
+    """Every JSON file in a folder and below it, in the order of their names. Raises UserError for a
+    folder that is not there, or has none."""
     if not folder.is_dir():
         raise UserError(f"There is no folder {str(folder)!r}.", "folder")
     paths = sorted(path for path in folder.rglob("*.json") if path.is_file())
     if not paths:
         raise UserError(f"There is no JSON file in {str(folder)!r}.", "folder")
-    answering = answering or lru_cache(maxsize=_KEPT)(answer_to)
-    names = {path: path.relative_to(folder).as_posix() for path in paths}
-    read = {names[path]: _read(path) for path in paths}
-    alike = _repeats({name: of for name, of in read.items() if isinstance(of, HandedIn)})
-    for name, of in read.items():
-        if isinstance(of, UserError):
-            yield Checked(name, problem=str(of))
-        elif isinstance(of, HandedIn):
-            yield from _of_worksheet(name, of, alike, answering)
-        else:
-            yield _of_experiment(name, of, answering)
+    for path in paths:
+        content: Content
+        try:
+            with path.open("rb") as file:
+                content = file.read(_LARGEST + 1)
+        except OSError as error:
+            content = UserError(f"The file cannot be read ({type(error).__name__}).")
+        yield path.relative_to(folder).as_posix(), content
+
+
+def stands_out(row: Checked) -> bool:
+    """Whether a teacher should look at a row first."""
+    return bool(row.problem or row.repeats or row.numbers not in ("", "equal"))
 
 
 def to_csv(rows: list[Checked]) -> str:
-    """The rows as a table, whose cells no spreadsheet takes for a formula."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\r\n")
+    """The rows as a table."""
     heads = [field.name for field in fields(Checked)]
-    table.writerow(heads)
-    for row in rows:
-        table.writerow(_harmless(getattr(row, head)) for head in heads)
-    return out.getvalue()
+    return csv_of([heads, *(list(map(named, astuple(row))) for row in rows)])
 
 
-def answer_to(experiment: Experiment) -> Result:
-    """The result of an experiment, computed here."""
-    study = Study(experiment, _model(experiment.model))
-    finish(iter(study))
-    return study.read(experiment)
-
-
-@lru_cache(maxsize=2)
-def _model(name: str) -> models.LoadedModel:
-    return models.load(models.find(name))
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell[:1] in tuple("=+-@\t\r") else cell
-
-
-def _read(path: Path) -> HandedIn | dict | UserError:
+def _read(content: Content) -> HandedIn | dict | UserError:
     try:
-        if path.stat().st_size > _LARGEST:
+        if isinstance(content, UserError):
+            return content
+        if len(content) > _LARGEST:
             raise UserError(f"The file is larger than {_LARGEST // 1_000_000} MB.")
-        written = path.read_text(encoding="utf-8-sig")
+        written = decoded(content)
         said = mapping(written, "file")
         if "answers" in said:
             return HandedIn.read(written)
         if not {"experiment", "values", "clean_value", "corrupted_value"} <= said.keys():
             raise UserError("The file is neither answers to a worksheet nor a result.")
-        return said
+        return said | {"experiment": experiment_of(said["experiment"])}
     except UserError as error:
         return error
-    except (OSError, UnicodeDecodeError) as error:
-        return UserError(f"The file cannot be read ({type(error).__name__}).")
+
+
+def _asked(of: HandedIn | dict | UserError) -> list[Experiment]:
+    """What has to be computed to check a file."""
+    if isinstance(of, UserError):
+        return []
+    if isinstance(of, dict):
+        return [of["experiment"]]
+    pairs = zip(of.sheet.tasks, of.said, strict=True)
+    found = (task.experiment or said.experiment for task, said in pairs if not said.is_empty)
+    return [experiment for experiment in found if experiment]
 
 
 def _of_worksheet(
-    name: str, handed_in: HandedIn, alike: dict[tuple[str, str], str], answering: Answering
+    name: str, handed_in: HandedIn, alike: dict[tuple[str, str], str], results: Computed
 ) -> Iterator[Checked]:
     for number, (task, said) in enumerate(
         zip(handed_in.sheet.tasks, handed_in.said, strict=True), start=1
@@ -144,19 +164,19 @@ def _of_worksheet(
             "repeats": alike.get((name, place), ""),
         }
         try:
-            row |= _held_against(task, said, answering)
+            row |= _held_against(task, said, results)
         except UserError as error:
             row["problem"] = str(error)
         yield Checked(**row)
 
 
-def _held_against(task: Task, said: Said, answering: Answering) -> dict[str, str]:
+def _held_against(task: Task, said: Said, results: Computed) -> dict[str, str]:
     experiment = task.experiment or said.experiment
     if experiment is None:
         return {} if task.kind == "explain" or said.is_empty else {"problem": "No pair is given."}
     if said.is_empty:
         return {"answer": "nothing"}
-    result = answering(experiment)
+    result = read(results, experiment)
     found = _numbers(said.numbers, result) if said.numbers else {}
     right = is_right(task, said, result)
     if right is not None:
@@ -167,10 +187,9 @@ def _held_against(task: Task, said: Said, answering: Answering) -> dict[str, str
     return found
 
 
-def _of_experiment(name: str, said: dict, answering: Answering) -> Checked:
+def _of_experiment(name: str, said: dict, results: Computed) -> Checked:
     try:
-        experiment = experiment_of(said["experiment"])
-        result = answering(experiment)
+        result = read(results, said["experiment"])
         numbers = {
             "values": [*said.get(EMBEDDING, []), *said["values"]],
             "metric": said.get("metric"),
@@ -199,23 +218,27 @@ def _in_short(said: Said) -> str:
     return " · ".join(filter(None, (said.choice.replace(SEEN, ""), cell, own, said.words)))
 
 
-def _repeats(handed_in: dict[str, HandedIn]) -> dict[tuple[str, str], str]:
+def _repeats(handed_in: dict[str, HandedIn]) -> Steps[dict[tuple[str, str], str]]:
     """Of every text that somebody wrote, where much the same stands: in another file, or in the
     worksheet itself."""
     written = [
-        _Written(name, f"{number}. {task.title}", said.words)
+        _Written(name, f"{number}. {task.title}", _words(said.words))
         for name, of in handed_in.items()
         for number, (task, said) in enumerate(zip(of.sheet.tasks, of.said, strict=True), start=1)
         if len(said.words.split()) >= _LONG_ENOUGH
     ]
+    handouts = {name: [*map(_words, _handout(of.sheet))] for name, of in handed_in.items()}
     found: dict[tuple[str, str], list[str]] = {}
-    for one, other in combinations(written, 2):
-        if one.file != other.file and _alike(one.words, other.words):
-            found.setdefault((one.file, one.place), []).append(f"{other.file}: {other.place}")
-            found.setdefault((other.file, other.place), []).append(f"{one.file}: {one.place}")
-    for of in written:
-        if any(_alike(of.words, asked) for asked in _handout(handed_in[of.file].sheet)):
-            found.setdefault((of.file, of.place), []).append("the worksheet")
+    for number, one in enumerate(written):
+        yield number / len(written)
+        matcher = SequenceMatcher(autojunk=False)
+        matcher.set_seq2(one.words)  # of which it keeps what it learns
+        for other in written[number + 1 :]:
+            if one.file != other.file and _alike(matcher, other.words):
+                found.setdefault((one.file, one.place), []).append(f"{other.file}: {other.place}")
+                found.setdefault((other.file, other.place), []).append(f"{one.file}: {one.place}")
+        if any(_alike(matcher, asked) for asked in handouts[one.file]):
+            found.setdefault((one.file, one.place), []).append("the worksheet")
     return {where: "; ".join(others) for where, others in found.items()}
 
 
@@ -223,9 +246,13 @@ def _handout(sheet: Worksheet) -> set[str]:
     return {sheet.about, *(task.asks for task in sheet.tasks), *(task.hint for task in sheet.tasks)}
 
 
-def _alike(one: str, other: str) -> bool:
-    one, other = one.lower().split(), other.lower().split()
-    if min(len(one), len(other)) < _LONG_ENOUGH:
+def _words(written: str) -> list[str]:
+    return written.lower().split()
+
+
+def _alike(matcher: SequenceMatcher, words: list[str]) -> bool:
+    if len(words) < _LONG_ENOUGH:
         return False
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
-    return matcher.quick_ratio() >= _ALIKE and matcher.ratio() >= _ALIKE
+    matcher.set_seq1(words)
+    bounds = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)  # each slower
+    return all(ratio() >= _ALIKE for ratio in bounds)

@@ -1,14 +1,18 @@
-"""`python -m core check`: a folder of what was handed in, computed again."""
+"""`python -m core check` and `key`: what was handed in, and a worksheet's answers, computed."""
 
 import argparse
 from pathlib import Path
 
 from core import output
-from core.worksheets.checking import Checked, check, to_csv
+from core.errors import UserError
+from core.steps import finish
+from core.worksheets import key
+from core.worksheets.checking import Checked, check, files_in, to_csv
+from core.worksheets.worksheet import WRONG, Worksheet, decoded
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """The command, with all it needs."""
+    """Both commands, with all they need."""
     parser = commands.add_parser(
         "check",
         help="compute a folder of handed-in files again: equal or not, answers, repeated texts",
@@ -19,13 +23,45 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--csv", metavar="FILE", help="a line for each answer; - for the table alone"
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_check)
+    keys = commands.add_parser(
+        "key",
+        help="compute the answers to a worksheet",
+        description="Compute the answers to all tasks of a worksheet: what its runs say, the cells"
+        " that count as right, what is wrong. The exit status is 1 if a task has no answer.",
+    )
+    keys.add_argument("worksheet", metavar="WORKSHEET.json")
+    keys.add_argument("--json", metavar="FILE", help="the key; - for standard output alone")
+    keys.add_argument("--csv", metavar="FILE", help="a line for each task; or -")
+    keys.set_defaults(run=_key)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _key(options: argparse.Namespace) -> int:
+    files = {kind: path for kind in ("json", "csv") if (path := getattr(options, kind))}
+    output.check_places(files)
+    try:
+        content = Path(options.worksheet).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{options.worksheet} cannot be read ({type(error).__name__}).", "worksheet"
+        ) from error
+    sheet = Worksheet.read(decoded(content))
+    rows = finish(key.key(sheet))
+    if "json" in files:
+        output.write(files["json"], key.to_json(sheet, rows) + "\n")
+    if "csv" in files:
+        output.write(files["csv"], key.to_csv(rows))
+    if "-" not in files.values():
+        for row in rows:
+            says = row.problem or row.cells_in_words or WRONG.get(row.wrong, "")
+            print(output.printable(f"{row.number}. {row.title} ({row.kind}) {says}".rstrip()))
+    return int(any(row.problem for row in rows))
+
+
+def _check(options: argparse.Namespace) -> int:
     if options.csv:
         output.check_places({"csv": options.csv})
-    rows = list(check(Path(options.folder)))
+    rows = finish(check(files_in(Path(options.folder))))
     if options.csv:
         output.write(options.csv, to_csv(rows))
     if options.csv != "-":

@@ -16,6 +16,7 @@ from core.worksheets.worksheet import WRONG, Task, Worksheet, experiment_of, map
 _IS = "patchboard answers"
 SEEN = "seen"  # what a prediction has chosen once the map was shown
 _HALF = 0.5
+_LONGEST = 20_000  # characters of an answer's words
 _AS_GOOD = 0.95  # of the strongest: several cells may bring all of the answer
 
 
@@ -56,6 +57,8 @@ class Said:
             raise UserError(
                 f"An answer chooses {words['choice']!r}, which is no choice.", "answers"
             )
+        if len(words["words"]) > _LONGEST:
+            raise UserError(f"An answer is longer than {_LONGEST:,} characters.", "answers")
         cell = said.get("cell")
         if cell is not None:
             whole = isinstance(cell, list) and len(cell) == 2
@@ -127,7 +130,7 @@ def differs(numbers: dict[str, Any], result: Result) -> float:
             )
             for of in (numbers, again)
         )
-    except ValueError:  # rows of unequal length
+    except (ValueError, TypeError, OverflowError):  # rows of unequal length, numbers of any
         return float("inf")
     if seen.shape != now.shape or numbers["metric"] != again["metric"]:
         return float("inf")

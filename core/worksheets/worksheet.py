@@ -94,7 +94,7 @@ class Task:
 @dataclass(frozen=True)
 class Worksheet:
     """Tasks for one model. `pages` are the titles of the pages that are shown meanwhile; none
-    means all of them."""
+    means all of them. It has no task only while somebody makes it."""
 
     title: str
     about: str
@@ -103,8 +103,6 @@ class Worksheet:
     pages: tuple[str, ...] = ()
 
     def __post_init__(self):
-        if not self.tasks:
-            raise UserError("A worksheet needs a task at least.")
         if len(self.tasks) > _MOST:
             raise UserError(
                 f"A worksheet has at most {_MOST} tasks, and this one {len(self.tasks)}."
@@ -116,6 +114,11 @@ class Worksheet:
             for task in self.tasks
         )
         object.__setattr__(self, "tasks", pinned)
+
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """Those of its tasks, each once."""
+        return tuple(dict.fromkeys(task.experiment for task in self.tasks if task.experiment))
 
     @cached_property
     def digest(self) -> str:
@@ -134,8 +137,9 @@ class Worksheet:
         return json.dumps(said, ensure_ascii=False, indent=1)
 
     @classmethod
-    def read(cls, written: str) -> Self:
-        """The inverse of `to_json`. Raises UserError for what is no worksheet."""
+    def read(cls, written: str, unfinished: bool = False) -> Self:
+        """The inverse of `to_json`. Raises UserError for what is no worksheet, which has a task at
+        least unless it is `unfinished`."""
         said = mapping(written, "worksheet")
         if said.get("is") != _IS:
             raise UserError("The file is no worksheet of Patchboard's.", "worksheet")
@@ -145,6 +149,8 @@ class Worksheet:
             raise UserError("The worksheet has no list of tasks.", "worksheet")
         if not (isinstance(pages, list) and all(isinstance(page, str) for page in pages)):
             raise UserError("The worksheet's pages are no list of titles.", "worksheet")
+        if not (tasks or unfinished):
+            raise UserError("A worksheet needs a task at least.", "worksheet")
         found = tuple(_task(number, task) for number, task in enumerate(tasks, start=1))
         return cls(said["title"], said["about"], said["model"], found, tuple(pages))
 
@@ -153,9 +159,17 @@ class Worksheet:
         return packed(self.to_json())
 
     @classmethod
-    def from_link(cls, word: str) -> Self:
+    def from_link(cls, word: str, unfinished: bool = False) -> Self:
         """The inverse of `to_link`."""
-        return cls.read(unpacked(word))
+        return cls.read(unpacked(word), unfinished)
+
+
+def decoded(content: bytes) -> str:
+    """What a file holds. Raises UserError for what is no text."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError("The file is no text in UTF-8.", "file") from error
 
 
 def mapping(written: str, what: str) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from core.views.names import safe
 from core.views.words import row_name, summary
 from core.worksheets.bundled import BUNDLED
 from core.worksheets.handed_in import SEEN, HandedIn, Said, found, numbers_of, words_in
-from core.worksheets.worksheet import FINDS, KINDS, WRONG, Task, Worksheet
-from pages.parts import answer, experiment, frame, html, predict, sheet
+from core.worksheets.worksheet import FINDS, KINDS, WRONG, Task, Worksheet, decoded
+from pages.parts import answer, experiment, frame, handed_in, html, making, predict, sheet
 
-_OPENED, _OWN = "sheet_file", "sheet_own"  # widgets
+_OPENED, _DOING = "sheet_file", "sheet_doing"  # widgets
 _PATCH = "pages/patching/patch.py"
 _LONGEST = 3000  # characters of an answer
 
@@ -23,8 +23,8 @@ def page() -> None:
     if wrong := sheet.problem():
         html.show(html.problem(wrong))
     if sheet.current() is None:
-        html.show(html.title("Which worksheet?"))
-        _choose()
+        html.show(html.title("Worksheets"))
+        _do()
         return
     html.show(html.title(sheet.current().title))
     html.show(html.text(sheet.current().about))
@@ -35,7 +35,23 @@ def page() -> None:
             _task(number, sheet.current().tasks[number], sheet.said()[number])
         except UserError as error:
             html.show(html.problem(str(error)))
+        _next(number)
     _hand_in()
+
+
+def _do() -> None:
+    """What there is to be done while none is worked through."""
+    st.segmented_control(
+        "What to do",
+        sheet.DOES,
+        format_func=sheet.DOES.get,
+        default=sheet.doing(),
+        required=True,
+        key=_DOING,
+        on_change=lambda: sheet.do(st.session_state[_DOING]),
+        label_visibility="collapsed",
+    )
+    {"work": _choose, "make": making.show, "check": handed_in.show}[sheet.doing()]()
 
 
 def _choose() -> None:
@@ -59,10 +75,7 @@ def _choose() -> None:
 
 
 def _open(content: bytes) -> None:
-    try:
-        written = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError("The file is no text in UTF-8.", "file") from error
+    written = decoded(content)
     if '"answers"' in written:
         sheet.go_on_with(HandedIn.read(written))
     else:
@@ -84,8 +97,23 @@ def _steps() -> None:
             )
 
 
+def _next(number: int) -> None:
+    """On to the next task, which stands out once there is an answer to this one."""
+    if number + 1 == len(sheet.current().tasks):
+        html.show(html.caption("This is the last task. What you hand in is below."))
+        return
+    st.button(
+        "Next task",
+        key="sheet_next",
+        on_click=sheet.go_to,
+        args=(number + 1,),
+        type="secondary" if sheet.said()[number].is_empty else "primary",
+        icon=":material/arrow_forward:",
+    )
+
+
 def _task(number: int, task: Task, said: Said) -> None:
-    html.show(html.task(KINDS[task.kind], task.title, task.asks))
+    html.show(html.task(KINDS[task.kind], task.title, task.asks, number))
     if task.hint:
         with st.expander("A hint"):
             html.show(html.text(task.hint))
@@ -251,7 +279,8 @@ def _own_pair(number: int, said: Said) -> None:
 
 def _hand_in() -> None:
     one = sheet.current()
-    done = sum(not said.is_empty for said in sheet.said())
+    st.subheader("Hand it in")
+    left = [str(n) for n, said in enumerate(sheet.said(), start=1) if said.is_empty]
     words = words_in(said.words for said in sheet.said())
     st.text_input(
         "Your names",
@@ -260,14 +289,13 @@ def _hand_in() -> None:
         max_chars=200,
         on_change=lambda: sheet.take_names(st.session_state["sheet_names_typed"]),
     )
-    html.show(html.caption(f"{done} of {len(one.tasks)} tasks answered, {words:,} words."))
+    done = f"{len(one.tasks) - len(left)} of {len(one.tasks)} tasks answered"
+    done += f", {words:,} word{'s' * (words != 1)}."
+    html.show(html.caption(f"{done} Still open: {', '.join(left)}." if left else done))
     handed_in = HandedIn(sheet.names(), one, tuple(sheet.said()))
     with st.container(horizontal=True, vertical_alignment="center"):
-        answer.file_row(
-            answer.File(
-                "The file to hand in", f"patchboard-{safe(one.title)}.json", handed_in.to_json
-            )
-        )
+        whose = "-".join(filter(None, ("patchboard", safe(one.title), safe(sheet.names()))))
+        answer.file_row(answer.File("The file to hand in", f"{whose}.json", handed_in.to_json))
         st.button("Leave the worksheet", on_click=sheet.leave)
 
 

@@ -11,6 +11,7 @@ from core.presets import PRESETS
 from core.question.experiment import Experiment
 from pages.parts import (
     continuing,
+    draft,
     experiment,
     keeping,
     look,
@@ -23,7 +24,7 @@ from pages.parts import (
 )
 
 # What stands in the address beside the experiment.
-_BESIDE = (look, pairs, trail, members, continuing, predict, sheet)
+_BESIDE = (look, pairs, trail, members, continuing, predict, sheet, draft)
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
 OPENS = "opens_address"  # what of the session a page is to open as

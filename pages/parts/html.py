@@ -132,10 +132,14 @@ def text(says: str) -> str:
     return f"<div>{escape(says)}</div>"
 
 
-def task(kind: str, title: str, asks: str) -> str:
-    """What is to be done, and what kind of thing that is."""
+def task(kind: str, title: str, asks: str, number: int | None = None) -> str:
+    """What is to be done, and what kind of thing that is; by its number the browser sees that it
+    is another (page.js)."""
     kind = f'<div class="pb-caption">{escape(kind)}</div>' if kind else ""
-    return f'<div class="pb-task">{kind}<h3>{escape(title)}</h3><div>{escape(asks)}</div></div>'
+    which = "" if number is None else f' data-number="{number}"'
+    return (
+        f'<div class="pb-task"{which}>{kind}<h3>{escape(title)}</h3><div>{escape(asks)}</div></div>'
+    )
 
 
 def caption(says: str) -> str:

@@ -28,6 +28,7 @@ from pages.parts import sessions
 from pages.parts.jobs import Job, State
 from pages.parts.sessions import Session
 from pages.parts.settings import setting
+from pages.parts.sharing import Once, shared
 
 _MOST = 200  # things that a session may keep, since some are small
 _OF_A_THING = 20_000  # bytes that each takes besides its tensors, about
@@ -273,8 +274,12 @@ def checks_of(*version: str) -> list:
 
 
 def plain_runs(experiment: Experiment, on: Shelf) -> PlainRuns:
-    """Both plain runs of the texts, shared by all that is asked of them."""
-    return on.keep(experiment.texts, _RUNS, lambda: PlainRuns(experiment, on.model))
+    """Both plain runs of the texts, shared by all that is asked of them, by whomever."""
+
+    def make() -> PlainRuns:
+        return shared(on, (_RUNS, experiment.texts), lambda: PlainRuns(experiment, on.model))
+
+    return on.keep(experiment.texts, _RUNS, make)
 
 
 def plain_job(experiment: Experiment, on: Shelf) -> Job:
@@ -287,12 +292,14 @@ def plain_job(experiment: Experiment, on: Shelf) -> Job:
 
 
 def study_job(experiment: Experiment, on: Shelf) -> Job:
-    """The sweep that answers `experiment`; it is `of` the Study."""
+    """The sweep that answers `experiment`, shared by all who ask for it; it is `of` the Study."""
     plain = plain_runs(experiment, on)
 
     def make() -> Job:
-        study = Study(experiment, on.model, plain)
-        _, seconds, memory = study.estimate
-        return Job(study.__iter__, seconds, memory, of=study)
+        swept = shared(
+            on, ("swept", experiment.sweep), lambda: Once(Study(experiment, on.model, plain))
+        )
+        _, seconds, memory = (0, 0.0, 0) if swept.is_done else swept.of.estimate
+        return Job(swept.__iter__, seconds, memory, of=swept.of)
 
     return on.keep(experiment.texts, experiment.sweep, make)

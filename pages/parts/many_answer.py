@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from core.errors import UserError
+from core.guess import Surprise
 from core.many.answer import Answer
 from core.many.fitting import alone
 from core.many.survey import Sample, Survey
@@ -13,6 +14,7 @@ from core.many.values import Swept
 from core.question.experiment import Experiment
 from core.question.tokens import token
 from core.views import many_figures, many_files, many_maps, names
+from core.views.many_sentences import differ_in
 from core.views.words import caption, effects_differ, marks_mean, number
 from pages.parts import answer, experiment, html, look, pairs, screening
 from pages.parts.brought import Given
@@ -41,10 +43,11 @@ def keep_look(of: Hashable) -> None:
     st.session_state[_LOOK] = (of, look.to_query())
 
 
-def show(found: Answer) -> None:
+def show(found: Answer, surprises: tuple[Surprise, ...] = ()) -> None:
     """The map, to hover and click."""
+    cells = [surprise[:2] for surprise in surprises]
     st.plotly_chart(
-        many_maps.heatmap(found, answer.selected(found)),
+        many_maps.heatmap(found, answer.selected(found), surprises=cells),
         key=answer.CHART,
         on_select=lambda: answer.take_click(found.rows),
         selection_mode="points",
@@ -141,6 +144,7 @@ def _row(found: Answer, at: tuple[int, int], i: int, share: float) -> dict:
     value = float(found.summary.of_pairs[i, *at])
     return {
         "own share" if found.other else "effect": f"{share:.4f}",
+        "clean / corrupted differ in": differ_in(of.clean, of.corrupted),
         "clean": of.clean,
         "corrupted": of.corrupted,
         "value": number(found.experiment.metric, value),

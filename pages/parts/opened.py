@@ -57,7 +57,7 @@ def _file(page: str) -> str:
     """The file of a page; of one that there is not, or that a worksheet hides, the main one, which
     shows the experiment."""
     title, path = _PAGES.get(page, _PAGES[""])
-    return path if sheet.shown(title) else _PAGES[""][1]
+    return _PAGES[""][1] if sheet.hides(title) else path
 
 
 def show(page: str) -> None:

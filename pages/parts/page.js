@@ -102,8 +102,18 @@
   };
   setInterval(playOn, 10);
 
+  // --- another task of a worksheet begins where it can be read ----------------------------------
+
+  let task = null;
+  const goToTheTask = () => {
+    const now = document.querySelector(".pb-task[data-number]")?.dataset.number ?? null;
+    if (task && now && now !== task) document.querySelector(".st-key-task").scrollIntoView();
+    task = now;
+  };
+
   const look = () => {
     holdAgainstInputs();
+    goToTheTask();
     document.querySelectorAll(PLACES).forEach(keepTheMap);
     const page = document.querySelector(".stApp"); // for what lies over something else
     if (page) document.documentElement.style.setProperty("--pb-page", getComputedStyle(page).backgroundColor);

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.guess import TOWARDS, Guess, Surprise, score
-from core.result import Result
+from core.result import Map
 from core.views import guesses
 from pages.parts import html
 
@@ -19,7 +19,8 @@ _IS_ON, _WRITTEN, _REASON, _IS_SEEN, _OF = "predicts", "guess", "guess_reason", 
 _TIMES = "guess_clicked"  # how often, since a figure keeps what was clicked on it
 _CORNER = "guess_corner"  # of a block, of which the other is still to come
 _EXTENTS = {"cell": "one cell", "block": "a block, by two corners"}
-_PAGE = ""  # of the map
+_PAGES = ("", "components", "many")  # by their addresses, whose map can be predicted
+_KEPT = "guesses"  # what was said of other questions
 _LONGEST = 400  # characters of a reason
 
 
@@ -35,32 +36,32 @@ def take(query: Mapping[str, str]) -> None:
 
 
 def to_query() -> dict[str, str]:
-    """The inverse of `take`, on the page that has to do with it."""
-    if st.session_state.get("page") != _PAGE or not st.session_state.get(_IS_ON):
+    """The inverse of `take`, on the pages that have to do with it."""
+    if st.session_state.get("page") not in _PAGES or not st.session_state.get(_IS_ON):
         return {}
     said = {"guess": st.session_state[_WRITTEN], "why": st.session_state[_REASON]}
     seen = {"seen": "1"} if st.session_state[_IS_SEEN] else {}
     return {"predict": "1"} | {name: value for name, value in said.items() if value} | seen
 
 
-def switch() -> None:
-    """Whether to predict."""
+def switch(says: str = "Hide the map until you have said what you expect of it.") -> None:
+    """Whether to predict; `says` what that does."""
     st.toggle(
         "Predict first",
         value=st.session_state[_IS_ON],
         key=_ON,
         on_change=_switch,
-        help="Hide the map until you have said what you expect of it.",
+        help=says,
     )
 
 
 def hides(question: Hashable) -> bool:
-    """Whether the map that answers a question stays hidden; what was said of another is
-    forgotten."""
+    """Whether the map that answers a question stays hidden; what was said of another is kept until
+    that is asked again."""
     if not st.session_state[_IS_ON]:
         return False
     if st.session_state[_OF] not in (None, question):
-        _forget()
+        _exchange(question)
     st.session_state[_OF] = question
     return not st.session_state[_IS_SEEN]
 
@@ -74,7 +75,7 @@ def explain() -> None:
 
 
 def paint(
-    result: Result, narrowest: int | None, guess: Guess, painted: Callable[[Guess], None]
+    result: Map, narrowest: int | None, guess: Guess, painted: Callable[[Guess], None]
 ) -> None:
     """A guess of a map to paint on; what it is then is said to `painted`, as a callback."""
     with st.container(horizontal=True):
@@ -106,7 +107,7 @@ def paint(
         )
 
 
-def ask(result: Result, narrowest: int | None) -> None:
+def ask(result: Map, narrowest: int | None) -> None:
     """A blank map to paint on, in the place of the answer, and the reason."""
     guess = _guess(result)
     paint(result, narrowest, guess, _keep)
@@ -125,7 +126,7 @@ def ask(result: Result, narrowest: int | None) -> None:
         st.button("Begin again", key="guess_clear", on_click=_clear, disabled=guess.is_blank)
 
 
-def came_out(result: Result) -> tuple[Surprise, ...]:
+def came_out(result: Map) -> tuple[Surprise, ...]:
     """How the guess came out, beside the map; nothing where none was asked for. Gives the largest
     surprises."""
     if not st.session_state[_IS_ON]:
@@ -142,14 +143,14 @@ def came_out(result: Result) -> tuple[Surprise, ...]:
     return found.surprises
 
 
-def said(result: Result) -> dict | None:
+def said(result: Map) -> dict | None:
     """The guess of the map that is shown, as a file has it, if one was asked for."""
     if not st.session_state[_IS_ON]:
         return None
     return guesses.said(result, _guess(result), st.session_state[_REASON])
 
 
-def _guess(result: Result) -> Guess:
+def _guess(result: Map) -> Guess:
     if written := st.session_state[_WRITTEN]:
         try:
             return Guess.read(written, result.values.shape)
@@ -198,8 +199,12 @@ def _clear() -> None:
     st.session_state.pop(_CORNER, None)
 
 
-def _forget() -> None:
-    st.session_state[_WRITTEN] = st.session_state[_REASON] = ""
-    st.session_state[_IS_SEEN] = False
+def _exchange(question: Hashable) -> None:
+    """Lay away what was said of the question before, and take up what was said of this one."""
+    fields = {_WRITTEN: "", _REASON: "", _IS_SEEN: False}
+    kept = st.session_state.setdefault(_KEPT, {})
+    kept[st.session_state[_OF]] = {field: st.session_state[field] for field in fields}
+    for field, value in kept.pop(question, fields).items():
+        st.session_state[field] = value
     for key in (_WHY, _CORNER):
         st.session_state.pop(key, None)

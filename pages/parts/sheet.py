@@ -5,32 +5,39 @@ loses nothing; answers that would not fit there are in the file alone.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
+from core import models
 from core.errors import UserError
 from core.worksheets.bundled import BUNDLED
 from core.worksheets.handed_in import HandedIn, Said
 from core.worksheets.worksheet import Worksheet, packed, unpacked
+from pages.parts import experiment
 
 PAGE = "worksheet"  # its address
 _SHEET, _SAID, _NAMES, _AT = "sheet", "sheet_said", "sheet_names", "sheet_at"
-_PROBLEM = "sheet_problem"
+_PROBLEM, _TITLES, _DOES = "sheet_problem", "sheet_titles", "sheet_does"
 _LONGEST = 12_000  # characters of an address that are answers
-_ALWAYS = {"Patch", "Worksheet"}
+_ALWAYS = ("Patch", "Worksheet")  # pages
+# What a person does on the page while none is worked through.
+DOES = {"work": "Work through one", "make": "Make one", "check": "Check what came back"}
 
 
 def take(query: Mapping[str, str]) -> None:
     """Work as an address says; what it says that is no worksheet is said on the page. An address
     of another page says nothing of it."""
     st.session_state[_PROBLEM] = ""
+    if query.get("do") in DOES:
+        do(query["do"])
     if "sheet" not in query:
         return
     try:
-        word = query["sheet"]
-        begin(BUNDLED[word] if word in BUNDLED else Worksheet.from_link(word))
+        begin(_named(query["sheet"]))
         if written := query.get("answers"):
             said = json.loads(unpacked(written))
             if not isinstance(said, list) or len(said) != len(current().tasks):
@@ -46,8 +53,10 @@ def take(query: Mapping[str, str]) -> None:
 def to_query() -> dict[str, str]:
     """The inverse of `take`, on the page that has to do with it."""
     sheet = current()
-    if st.session_state.get("page") != PAGE or sheet is None:
+    if st.session_state.get("page") != PAGE:
         return {}
+    if sheet is None:
+        return {} if doing() == next(iter(DOES)) else {"do": doing()}
     bundled = (name for name, of in BUNDLED.items() if of == sheet)
     query = {"sheet": next(bundled, None) or sheet.to_link()}
     if any(not one.is_empty for one in said()):
@@ -64,14 +73,59 @@ def current() -> Worksheet | None:
     return st.session_state.get(_SHEET)
 
 
-def shown(title: str) -> bool:
-    """Whether a page is shown while the worksheet is worked through."""
+def shown(pages: Iterable[StreamlitPage]) -> list[StreamlitPage]:
+    """Of all pages those that are shown while the worksheet is worked through."""
+    sheet, pages = current() or _of_link(), list(pages)
+    st.session_state[_TITLES] = [page.title for page in pages]
+    if not sheet or not sheet.pages:
+        return pages
+    return [page for page in pages if page.title in (*_ALWAYS, *sheet.pages)]
+
+
+def hides(title: str) -> bool:
+    """Whether a page is not shown while the worksheet is worked through."""
     sheet = current()
-    return not sheet or not sheet.pages or title in _ALWAYS or title in sheet.pages
+    return bool(sheet and sheet.pages) and title not in (*_ALWAYS, *sheet.pages)
+
+
+def _of_link() -> Worksheet | None:
+    """That of the address with which a session begins, which is taken up only later in that run."""
+    if "page" in st.session_state or "sheet" not in st.query_params:
+        return None
+    try:
+        return _named(st.query_params["sheet"])
+    except UserError:
+        return None
+
+
+def _named(word: str) -> Worksheet:
+    return BUNDLED[word] if word in BUNDLED else Worksheet.from_link(word)
+
+
+def others() -> list[str]:
+    """The titles of the pages that a worksheet may show or not."""
+    return [title for title in st.session_state[_TITLES] if title not in _ALWAYS]
+
+
+def doing() -> str:
+    """What is done while no worksheet is worked through: one of DOES."""
+    return st.session_state.get(_DOES, next(iter(DOES)))
+
+
+def do(what: str) -> None:
+    st.session_state[_DOES] = what
+
+
+def is_open() -> bool:
+    """Whether a worksheet is what the page shows."""
+    return st.session_state.get("page") == PAGE and current() is not None
 
 
 def begin(sheet: Worksheet) -> None:
-    """Work through a worksheet from its first task on, as a callback."""
+    """Work through a worksheet from its first task on, with its model, as a callback."""
+    with suppress(UserError):  # which the page says of its tasks
+        pinned = replace(experiment.current(), model=models.named(sheet.model).name)
+        experiment.show(pinned)
     st.session_state[_SHEET] = sheet
     st.session_state[_SAID] = [Said() for _ in sheet.tasks]
     st.session_state[_AT] = 0

@@ -6,7 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core import models, presets
 from core.errors import UserError
 from core.models import Entry
-from pages.parts import experiment, html, keeping
+from pages.parts import experiment, html, keeping, sheet
 
 _MODEL, _REPOSITORY = "chosen_model", "typed_repository"  # widgets
 _REFUSED = "refused_repository"  # why what was typed is none
@@ -30,12 +30,15 @@ def show(stays: bool) -> DeltaGenerator:
             format_func=lambda name: _title(entries[name]),
             key=_MODEL,
             on_change=lambda: experiment.enter("model", st.session_state[_MODEL]),
+            disabled=sheet.current() is not None,
+            help="The worksheet’s: leave it to take another." if sheet.current() else None,
         )
         html.show(html.note(entry.about))
         card = st.container(key="model_card")
         if models.offers_repositories():
             _any_repository()
-        _examples(entry, stays)
+        if not sheet.is_open():  # whose tasks are what there is to do
+            _examples(entry, stays)
     return card
 
 
@@ -75,7 +78,7 @@ def _examples(entry: Entry, stays: bool) -> None:
         offered = presets.PRESETS  # of GPT-2's words, which are not here yet
     st.subheader("Examples")
     if not stays:
-        st.caption("Each is one pair of texts, and opens on the page Patch.")
+        html.show(html.text("Each is one pair of texts, and opens on the page Patch."))
     for preset in offered:
         chosen = st.button(
             preset.title,

@@ -15,6 +15,8 @@ _LONGEST = 12
 
 def take(query: Mapping[str, str]) -> None:
     """Follow as an address says. What of it is no receiver shows when it is asked."""
+    if st.session_state.get("page") != _PAGE and _TRAIL in st.session_state:
+        return  # an address of another page says nothing of it
     steps = [step.strip()[:40] for step in query.get("trail", "").split(",") if step.strip()]
     st.session_state[_TRAIL] = tuple(steps[:_LONGEST]) or (START,)
     asked = query.get("frozen", "")

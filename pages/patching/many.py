@@ -13,6 +13,7 @@ from core.question.experiment import Experiment
 from core.question.sites import SITES
 from core.views.many_sentences import says
 from pages.parts import (
+    answer,
     experiment,
     frame,
     html,
@@ -20,6 +21,7 @@ from pages.parts import (
     look,
     many_answer,
     pairs,
+    predict,
     running,
     screening,
 )
@@ -55,6 +57,7 @@ def page() -> None:
     with options:
         pairs.options(sampled is None or sampled.of.has_roles, asked.direction == "resample")
         inputs.options((asked, on))
+        predict.switch()
     if sampled:
         _answer(asked, on, given, sampled, left)
 
@@ -105,6 +108,7 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
             pairs.warn_of_pack(given, on.model.entry, sample)
             screening.warn(given, on)
             column = _beyond(asked, sample)
+        hidden = predict.hides((given.digest, asked, column, pairs.chosen()))
         if not survey.swept:
             with screened.container():
                 screening.show(sample, survey)
@@ -115,7 +119,7 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
             return found if column is None else found.at(column)
 
         def draw_partly(fraction: float) -> None:
-            if survey.swept:
+            if survey.swept and not hidden:
                 screened.empty()
                 with chart.container():
                     html.show(html.text(f"So far {counted(len(survey.swept), 'pair')}."))
@@ -133,12 +137,21 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
         with progress:
             html.show(html.problem(str(error)))
         return
+    screened.empty()
+    if hidden:
+        with above:
+            predict.explain()
+        with chart.container():
+            predict.ask(found, answer.narrowest())
+        return
     with above:
         html.show(html.text(says(found)))
         _offer_heads(asked)
-    screened.empty()
     with chart.container():
-        many_answer.show(found)
+        place = st.container()
+        surprises = predict.came_out(found)
+        with place:
+            many_answer.show(found, surprises)
     with left:
         many_answer.downloads(found, given)
     many_answer.look_into(found, given, sample, survey, on)

@@ -14,7 +14,7 @@ from core.steps import once
 from core.study import Study
 from core.views import exports, names
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, inputs, onward, running, training
+from pages.parts import answer, frame, html, inputs, onward, predict, running, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -24,7 +24,9 @@ _STREAM_AND_PARTS = ("resid_post", "attn_out", "mlp_out")
 def page() -> None:
     given = frame.given()
     inputs.choices(given, "metric", "direction")
-    training.switch()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        training.switch()
+        predict.switch("Hide the map of heads until you have said what you expect of it.")
     training.panel(wide=True)
     if given:
         with frame.answer_part("rest"):
@@ -54,8 +56,15 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     if (answered := frame.swept(replace(wanted, site="head_z"), on)) is None:
         return
     study, heads = answered
-    with st.container(key="keeps_heads"):
-        answer.heatmap(heads)
+    if predict.hides(heads.experiment):
+        predict.explain()
+        predict.ask(heads, answer.narrowest())
+        html.show(html.baselines(heads))
+        return
+    chart = st.container(key="keeps_heads")
+    surprises = predict.came_out(heads)
+    with chart:
+        answer.heatmap(heads, surprises)
     html.show(html.baselines(heads))
     answer.chosen(heads)
     if at := answer.selected(heads):

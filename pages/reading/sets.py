@@ -63,7 +63,7 @@ class _Asked:
 def _sets(asked: _Asked) -> None:
     sets, everything = asked.sets, asked.sets.everything
     try:
-        sets.baselines  # noqa: B018 - a metric that cannot be measured is told once
+        _ = sets.baselines  # a metric that cannot be measured is told once
     except UserError as error:
         html.show(html.problem(str(error)))
         return
@@ -99,7 +99,7 @@ def _edit(asked: _Asked, order: Set) -> Set | None:
             "The set S",
             key=members.BOX,
             on_change=members.take_typed,
-            placeholder="9.9 9.6 mlp0 resid3@8",
+            placeholder="4.3 mlp0 resid3@8",
             help="Heads as 9.6, MLPs as mlp0, a layer’s whole attention as attn2, the residual"
             " stream after a layer as resid3 or before all as embedding; each also at one position,"
             " as resid3@8 or 9.6@-1. Or click cells of the maps.",

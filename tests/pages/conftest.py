@@ -7,6 +7,7 @@ from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl
+from weakref import WeakKeyDictionary
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,7 +19,7 @@ from core import models, presets
 from core.engine.sweep import Sweep
 from core.question.experiment import Experiment
 from core.result import Result
-from pages.parts import keeping
+from pages.parts import keeping, sharing
 from pages.parts.jobs import Job
 from tests import builders
 
@@ -69,7 +70,8 @@ class App:
         return self.run()
 
     def press(self, label: str) -> "App":
-        next(button for button in self.at.button if button.label == label).click()
+        joiner = "\u2060"  # which has no width
+        next(b for b in self.at.button if b.label.replace(joiner, "") == label).click()
         return self.run()
 
     def choose(self, row: str, position: int) -> "App":
@@ -242,6 +244,12 @@ def machine_without_models(monkeypatch, tmp_path):
     for variable in ("PATCHBOARD_CACHE", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "cache"))
     monkeypatch.delenv("PATCHBOARD_MODELS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_shared_with_other_tests(monkeypatch):
+    """Of whose sessions some may not have been freed yet."""
+    monkeypatch.setattr(sharing, "_shared", WeakKeyDictionary())
 
 
 @pytest.fixture

@@ -120,3 +120,12 @@ def test_the_direct_effect_stands_beside_the_whole_one(open_app, answer):
     figure = next(of for of in app.run().figures if of["data"][0].get("mode") == "lines")
     assert len(figure["data"][1]["customdata"]) == 8 * 4
     assert not [label for label in opened(open_app, direction="zero").at.radio[0].options[1:]]
+
+
+def test_the_trail_stays_while_another_page_is_opened_by_a_link_of_its_own(open_app):
+    app = opened(open_app, trail="logits,6.3")
+    app.at.query_params["set"] = "6.3"
+    del app.at.query_params["trail"]
+    app.at.session_state["address"] = ({"clean": "another"}, 0.0)
+    app.go_to("sets").go_to("follow")
+    assert app.query["trail"] == "logits,6.3"

@@ -153,7 +153,7 @@ def test_all_sessions_and_models_share_one_budget_and_the_oldest_go_first(
 ):
     keeping._loaded.clear()
     gc.collect()
-    apps = [open_app() for _ in range(3)]
+    apps = [open_app(direction=of) for of in ("denoise", "noise", "zero")]  # no sweep is shared
     one = bytes_of(apps[0])
     model = keeping.shelf("teaching").nbytes
     assert keeping.total() == model + 3 * one

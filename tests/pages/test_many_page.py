@@ -20,7 +20,7 @@ FILE = pairs.write([*MADE, WRONG])
 @pytest.fixture(autouse=True)
 def nothing_is_shared():
     """Each test is the first visit to the server, as far as maps go."""
-    keeping.shelf("teaching")._shared.clear()
+    keeping.shelf("teaching").drop(keeping._EVERYBODY)
 
 
 def opened(open_app, file: str | None = FILE, **query):
@@ -323,3 +323,17 @@ def test_one_pair_alone_says_where_ablations_by_other_pairs_are(open_app, page):
     assert app.experiment.direction == "denoise" and not app.problems
     if page == "patch":
         assert app.maps and "resample" not in app.widget("field_direction").options
+
+
+def test_the_map_is_predicted_before_anything_is_said_of_it(open_app):
+    app = opened(open_app)
+    app.widget("predict_first").set_value(True)
+    app.run().press("Run 6 pairs")
+    assert len(np.unique(app.map)) == 1
+    assert not app.has("cell_row") and not app.at.get("download_button")
+    app.widget("guess_why").set_value("The second name is read there.")
+    app.press("Show me the map")
+    assert len(np.unique(app.map)) > 3 and len(app.outlined) == 3
+    surprised = [text for text in app.texts if "you said that it hardly moves" in text]
+    assert len(surprised) == 3 and surprised[0].startswith("layer ")
+    assert app.query["why"] == "The second name is read there."

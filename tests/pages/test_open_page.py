@@ -147,7 +147,7 @@ def test_every_page_that_a_file_can_be_of_is_one_of_the_app():
 def test_a_file_of_a_page_that_a_worksheet_hides_opens_on_the_main_one(
     open_app, teaching, monkeypatch
 ):
-    monkeypatch.setattr(opened_part.sheet, "shown", lambda title: title in ("Patch", "Open"))
+    monkeypatch.setattr(opened_part.sheet, "hides", lambda title: title not in ("Patch", "Open"))
     app = open_app().go_to("open")
     app.at.file_uploader[0].upload("a.json", paths_json(teaching).encode(), "application/json")
     assert app.run().at.session_state.page == ""

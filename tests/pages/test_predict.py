@@ -7,6 +7,7 @@ import pytest
 
 from core.guess import TOWARDS, Guess
 from core.views import exports, guesses
+from tests.pages.conftest import values
 
 WHY = "The name must come from <b>there</b>."
 
@@ -69,3 +70,18 @@ def test_the_json_file_holds_the_guess_and_how_it_came_out(open_app, guess):
     assert said["why"] == WHY and said["cells"] == [list(row) for row in guess.cells]
     share = f"right for {said['share_right']:.0%} of the cells"
     assert any(share in text for text in app.texts)
+
+
+def test_the_map_of_heads_is_predicted_by_itself_and_each_guess_is_kept_for_its_own_map(
+    open_app, guess
+):
+    app = open_app(predict="1", guess=guess.written(), why=WHY, seen="1").go_to("components")
+    assert len(np.unique(values(app.maps[-1]))) == 1 and len(app.maps) == 4
+    assert not app.has("cell_row")
+    app.widget("guess_why").set_value("A head moves it.")
+    app.press("Show me the map")
+    assert "You wrote: A head moves it." in app.texts
+    assert len(np.unique(values(app.maps[-1]))) > 9
+    assert app.query["why"] == "A head moves it." and "guess" not in app.query
+    app.go_to("patch")
+    assert f"You wrote: {WHY}" in app.texts and app.query["guess"] == guess.written()

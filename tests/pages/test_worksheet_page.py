@@ -1,13 +1,14 @@
 """The page "Worksheet": from a task to the file that is handed in, without a browser."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from core.guess import TOWARDS, Guess
 from core.worksheets.bundled import BUNDLED
-from core.worksheets.checking import answer_to
+from core.worksheets.computing import answer_to
 from core.worksheets.handed_in import HandedIn, Said
 from core.worksheets.worksheet import WRONG, Task, Worksheet
 from tests.pages.conftest import values
@@ -107,6 +108,26 @@ def test_a_diagnosis_is_made_once_and_then_explained(open_app):
     assert f"What is wrong: {WRONG['no flip']}" in app.texts
     assert not app.has("sheet_choice_2")
     assert file_of(app).said[2].choice == "turned round"
+
+
+def test_one_goes_on_to_the_next_task_and_learns_what_is_still_open(open_app):
+    app = on_page(open_app, sheet="first-steps", task="5")
+    assert any("Still open: 1, 2, 3, 4, 5, 6." in text for text in app.texts)
+    app.press("Next task")
+    assert app.query["task"] == "6" and "Next task" not in app.buttons
+    app.widget("sheet_words_5").set_value("Heads.")
+    app.run()
+    assert any("1 of 6 tasks answered, 1 word. Still open: 1, 2, 3, 4, 5." in t for t in app.texts)
+
+
+def test_the_model_of_a_worksheet_is_pinned_while_it_is_worked_through(open_app):
+    app = on_page(open_app, sheet=replace(STEPS, model="gpt2").to_link())
+    assert app.experiment.model == "gpt2" and app.widget("field_model").disabled
+    assert "Which surname?" not in app.buttons
+    app.press("Leave the worksheet")
+    assert not app.widget("field_model").disabled and "Which surname?" in app.buttons
+    wrong = replace(STEPS, model="none-such").to_link()
+    assert any("no model 'none-such'" in says for says in on_page(open_app, sheet=wrong).problems)
 
 
 def test_a_pair_of_ones_own_is_taken_from_the_patch_page(open_app):

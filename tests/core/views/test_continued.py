@@ -17,6 +17,7 @@ A, B = Token(1, " A"), Token(2, " B")
         ("AAB", "AAB", "BAB", "The patched run writes what the clean run writes."),
         ("AAB", "BAB", "BAB", "The patched run writes what the corrupted run writes."),
         ("BBB", "AAB", "ABB", "as the corrupted run for one token, and then goes its own way."),
+        ("BBB", "ABB", "AAB", "as the corrupted run for one token, and ends as the clean run."),
         ("AAB", "AAA", "AAB", "as the clean and the corrupted run for 2 tokens, and then"),
         ("AAA", "BAA", "AAB", "begins as neither the clean nor the corrupted run does."),
     ],

@@ -13,6 +13,7 @@ from core.question.experiment import Experiment
 from core.question.tokens import Token
 from core.result import ModelCard
 from core.views import many_figures, many_maps, many_sentences
+from core.views.many_sentences import differ_in
 from core.views.words import effects_differ, marks_mean, number
 
 CARD = ModelCard("teaching", "123abc", 3, 1000)
@@ -224,3 +225,15 @@ def test_who_disagrees_is_told_by_what_the_patch_did_not_by_where_the_runs_lie(e
 def test_an_interval_over_few_pairs_is_not_said_without_a_word(effects):
     assert "Over 1 pair an interval says little" in many_sentences.says(answer(effects[:1]))
     assert "of which there are 2: too few" in many_sentences.says(answer(effects))
+
+
+@pytest.mark.parametrize(
+    ("clean", "corrupted", "says"),
+    [
+        ("Mary and John, John gave", "Mary and John, Mary gave", "John / Mary"),
+        ("a b c d e", "a x c y z e", "b / x, d / y z"),
+        ("a b", "a b c", "- / c"),
+    ],
+)
+def test_the_words_in_which_two_texts_differ_stand_by_themselves(clean, corrupted, says):
+    assert differ_in(clean, corrupted) == says

@@ -6,7 +6,7 @@ from core import models, presets
 from core.guess import shares
 from core.question.tokens import in_pieces
 from core.worksheets.bundled import BUNDLED
-from core.worksheets.checking import answer_to
+from core.worksheets.computing import answer_to
 from core.worksheets.handed_in import found
 from core.worksheets.worksheet import WITH_EXPERIMENT, WRONG, Worksheet
 

@@ -6,11 +6,18 @@ import json
 
 import pytest
 
+from core import models
 from core.__main__ import main
 from core.views import exports
 from core.worksheets.bundled import BUNDLED
-from core.worksheets.checking import answer_to
+from core.worksheets.computing import answer_to
 from core.worksheets.handed_in import HandedIn, Said, found, numbers_of
+
+
+@pytest.fixture(autouse=True)
+def machine_without_models(monkeypatch, tmp_path):
+    for variable in ("PATCHBOARD_CACHE", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def test_a_changed_number_ends_in_status_1_and_stands_in_the_table(tmp_path, cap
     changed["answers"][1]["numbers"]["values"][0][0] += 1
     (tmp_path / "ann.json").write_text(json.dumps(changed))
     assert main(["check", str(tmp_path), "--csv", "-"]) == 1
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out[1:])))
     assert [row["numbers"] for row in rows] == ["", "differ", *[""] * 8]
     assert rows[1]["largest_difference"] == "1"
 
@@ -54,3 +61,14 @@ def test_a_result_of_a_map_is_checked_too(tmp_path, capsys):
 def test_a_folder_that_is_not_there_is_one_line(capsys):
     assert main(["check", "/nowhere"]) == 2
     assert capsys.readouterr().err == "patchboard: There is no folder '/nowhere'.\n"
+
+
+@pytest.mark.parametrize("name", ["gpt2", "owner/name"])
+def test_no_model_is_brought_because_a_file_names_it(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr(models, "download", None)
+    said = json.loads(exports.to_json(answer_to(BUNDLED["first-steps"].tasks[0].experiment)))
+    said["experiment"]["model"] = name
+    (tmp_path / "map.json").write_text(json.dumps(said))
+    assert main(["check", str(tmp_path)]) == 1
+    expected = f"map.json: The model {name} is not on this machine: bring it first."
+    assert capsys.readouterr().out.startswith(expected)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import UserError
+from core.steps import finish
 from core.views import exports
 from core.worksheets import checking
 from core.worksheets.handed_in import HandedIn, Said, numbers_of
@@ -32,6 +33,12 @@ SHEET = Worksheet(
 @pytest.fixture(scope="module")
 def model():
     return builders.loaded_model()
+
+
+@pytest.fixture
+def checked(model):
+    """What is found in a folder."""
+    return lambda folder: finish(checking.check(checking.files_in(folder), lambda name: model))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def moved(said: Said) -> Said:
     return replace(said, numbers=numbers)
 
 
-def test_of_twelve_files_the_three_manipulated_ones_stand_out(tmp_path, answering, model):
+def test_of_twelve_files_the_three_manipulated_ones_stand_out(tmp_path, checked, answering, model):
     for number in range(10):
         changes = {"_0": moved} if number == 3 else {}
         written = handed_in(answering, number, **changes).to_json()
@@ -74,7 +81,7 @@ def test_of_twelve_files_the_three_manipulated_ones_stand_out(tmp_path, answerin
     said = json.loads(exports.to_json(result))
     said["clean_value"] += 1
     (tmp_path / "more" / "b.json").write_text(json.dumps(said))
-    rows = list(checking.check(tmp_path, answering))
+    rows = checked(tmp_path)
     assert len({row.file for row in rows}) == 12
     suspicious = {
         (row.file, row.task) for row in rows if row.problem or row.numbers not in ("", "equal")
@@ -86,16 +93,16 @@ def test_of_twelve_files_the_three_manipulated_ones_stand_out(tmp_path, answerin
     assert by["more/a.json", ""].numbers == "equal"
 
 
-def test_what_is_answered_is_said_and_judged(tmp_path, answering):
+def test_what_is_answered_is_said_and_judged(tmp_path, checked, answering):
     (tmp_path / "a.json").write_text(handed_in(answering, 1).to_json())
-    first, second, third, fourth = checking.check(tmp_path, answering)
+    first, second, third, fourth = checked(tmp_path)
     assert first.names == "Pair 1" and first.words == "14" and first.right == ""
     assert second.right in ("yes", "no") and second.answer.startswith("row ")
     assert third.answer.endswith("Pair 1.") and third.problem == ""
     assert fourth.answer == "Short." and fourth.numbers == ""
 
 
-def test_texts_that_repeat_each_other_or_the_worksheet_are_named(tmp_path, answering):
+def test_texts_that_repeat_each_other_or_the_worksheet_are_named(tmp_path, checked, answering):
     def says(words):
         return lambda said: replace(said, words=words)
 
@@ -103,7 +110,7 @@ def test_texts_that_repeat_each_other_or_the_worksheet_are_named(tmp_path, answe
     for name, change in {"a": OWN, "b": near, "c": ASKED.lower(), "d": "Short."}.items():
         handed = handed_in(answering, ord(name), _3=says(change), _0=says(f"{name} " * 9))
         (tmp_path / f"{name}.json").write_text(handed.to_json())
-    rows = {(row.file, row.task): row.repeats for row in checking.check(tmp_path, answering)}
+    rows = {(row.file, row.task): row.repeats for row in checked(tmp_path)}
     assert {where: repeats for where, repeats in rows.items() if repeats} == {
         ("a.json", "4. Explain"): "b.json: 4. Explain",
         ("b.json", "4. Explain"): "a.json: 4. Explain",
@@ -115,40 +122,55 @@ def test_texts_that_repeat_each_other_or_the_worksheet_are_named(tmp_path, answe
     ("content", "says"),
     [
         (b"", "cannot be read as JSON"),
-        (b"\xff\xfe\x00", "cannot be read (UnicodeDecodeError)"),
+        (b"\xff\xfe\x00", "is no text in UTF-8"),
         (b"[" * 200_000, "cannot be read as JSON"),
         (b"{}", "neither answers to a worksheet nor a result"),
         (b'{"answers": 1}', "holds no answers to a worksheet"),
+        (b'{"answers":[' + b"[" * 90 + b"NaN" + b"]" * 90 + b"]}", "NaN is no number"),
+        (b"1" * 20_000_001, "The file is larger than 20 MB."),
         (b'{"experiment":1,"values":1,"clean_value":1,"corrupted_value":1}', "no JSON object"),
     ],
 )
-def test_a_hostile_file_is_one_line_and_the_others_are_checked(tmp_path, answering, content, says):
+def test_a_hostile_file_is_one_line_and_the_others_are_checked(
+    tmp_path, checked, answering, content, says
+):
     (tmp_path / "bad.json").write_bytes(content)
     (tmp_path / "good.json").write_text(handed_in(answering, 1).to_json())
-    bad, *good = checking.check(tmp_path, answering)
+    bad, *good = checked(tmp_path)
     assert says in bad.problem and len(good) == 4
 
 
-def test_a_result_of_another_model_is_said_to_be_one(tmp_path, answering, model):
+def test_a_result_of_another_model_is_said_to_be_one(tmp_path, checked, answering, model):
     result = answering(builders.experiment())
     other = replace(result, model=replace(result.model, fingerprint="other"))
     (tmp_path / "a.json").write_text(exports.to_json(other))
-    (row,) = checking.check(tmp_path, answering)
+    (row,) = checked(tmp_path)
     assert row.numbers == "another model's"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_a_folder_without_files_is_said_to_be_one(tmp_path, name):
     with pytest.raises(UserError, match="There is no "):
-        list(checking.check(tmp_path / name))
+        list(checking.files_in(tmp_path / name))
 
 
 def test_the_table_holds_no_formulas():
     rows = [checking.Checked("a.json", names="=1+1", answer="-1", repeats="@x")]
-    (row,) = csv.DictReader(io.StringIO(checking.to_csv(rows)))
+    (row,) = csv.DictReader(io.StringIO(checking.to_csv(rows)[1:]))
     assert (row["file"], row["names"], row["answer"], row["repeats"]) == (
         "a.json",
-        "'=1+1",
-        "'-1",
-        "'@x",
+        " =1+1",
+        " -1",
+        " @x",
     )
+
+
+def test_numbers_that_are_none_differ_and_stop_nothing(tmp_path, checked, answering):
+    for name, value in {"a": "1e999", "b": "9" * 400, "c": "[1]", "d": '"x"', "e": "true"}.items():
+        said = json.loads(exports.to_json(answering(builders.experiment())))
+        said["values"][0][0] = "HERE"
+        written = json.dumps(said).replace('"HERE"', value)
+        (tmp_path / f"{name}.json").write_text(written)
+    rows = checked(tmp_path)
+    assert [row.numbers or row.problem for row in rows] == ["differ"] * 5
+    assert all(map(checking.stands_out, rows))
