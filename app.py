@@ -2,7 +2,19 @@
 
 import streamlit as st
 
-from pages.parts import address, card, first_visit, frame, html, serving, sheet, sidebar
+from pages.parts import (
+    address,
+    card,
+    first_visit,
+    frame,
+    history,
+    html,
+    notebook,
+    opened,
+    serving,
+    sheet,
+    sidebar,
+)
 
 st.set_page_config(page_title="Patchboard", page_icon="🔌", layout="wide")
 # What each page asks; those with inputs work on the experiment, the others do not.
@@ -22,13 +34,22 @@ PAGES = [
     st.Page("pages/reading/sets.py", title="Sets"),
     st.Page("pages/reading/lens.py", title="Lens"),
     st.Page("pages/reading/compare.py", title="Compare"),
+    st.Page("pages/reporting/report.py", title="Report"),
+    st.Page("pages/reporting/open.py", title="Open"),
+]
+LEARN = [
     st.Page("pages/learn/how_it_works.py", title="How it works"),
     st.Page("pages/learn/worksheet.py", title="Worksheet"),
     st.Page("pages/learn/training.py", title="Training"),
     st.Page("pages/learn/tokens.py", title="Tokens"),
     st.Page("pages/learn/is_it_right.py", title="Is it right?"),
 ]
-page = st.navigation(sheet.shown(PAGES), position="top")
+shown = sheet.shown([*PAGES, *LEARN])
+menus = {"": PAGES, "Learn": LEARN}
+page = st.navigation(
+    {name: [page for page in pages if page in shown] for name, pages in menus.items()},
+    position="top",
+)
 first_visit.load_again_if_lost(page.url_path)
 html.dress()
 serving.admit()
@@ -39,7 +60,13 @@ if question:
     html.show(html.title(question))
     frame.ask()
 card.show(place)
+opened.show(page.url_path)
+history.begin()
+notebook.begin()
 page.run()
+notebook.remember()
 if question:
     frame.mark()
-address.publish()
+query = address.publish()
+if query and (not question or frame.is_answered()):
+    history.note(page.url_path, query)

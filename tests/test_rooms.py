@@ -27,8 +27,8 @@ MODELS = {
 # Within core imports go downwards only: to rooms that stand before in this list.
 ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
 ORDER += ["guess", "card", "machine", "catalogue", "delivery", "models", "presets", "study"]
-ORDER += ["doctor", "following", "sets", "continuing", "many", "views", "worksheets", "checks"]
-ORDER += ["commands", "__main__"]
+ORDER += ["doctor", "following", "sets", "continuing", "many", "views", "report"]
+ORDER += ["worksheets", "checks", "commands", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
 # a list are imported one after the other, so that torch has to be loaded only once.
@@ -41,6 +41,7 @@ LOADED = [
         "core/result.py": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/guess.py": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/views": {"torch", "mingpt.model"} | MODELS,
+        "core/report": {"torch", "mingpt.model"} | MODELS,
     },
     {
         "mingpt": {"core"} | DRAWING,

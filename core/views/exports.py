@@ -80,47 +80,46 @@ def to_json(
     file; `values` is by `axes`, layers first, the embedding row apart. With the run that was
     `chosen` on the map that is `shown`, and what was `guessed` of it, which `from_json` passes
     over."""
+    besides = {"patched_run": _patched_run(shown or result, chosen)} if chosen else {}
+    besides |= {"guess": guessed} if guessed else {}
+    return _json(_to_dict(result) | besides)
+
+
+def maps_json(page: str, results: dict[str, Result]) -> str:
+    """Several results of one page, each by a name and as in `to_json`."""
+    return _json({"page": page, "maps": {name: _to_dict(of) for name, of in results.items()}})
+
+
+def _to_dict(result: Result) -> dict:
     metric = result.experiment.metric
-    return json.dumps(
-        {
-            "experiment": result.experiment.to_dict(),
-            "model": asdict(result.model),
-            "tokens": {side: [asdict(token) for token in getattr(result, side)] for side in _SIDES},
-            "target": asdict(result.target),
-            "foil": asdict(result.foil),
-            "axes": result.axes,
-            "at_position": result.at_position,
-            "metric": metric,
-            "in_words": {
-                "patched": summary(result),
-                "metric": wording(result),
-                "reading": METRICS[metric].says,
-                "model": predicts(result.model.smoke_test),
-            },
-            **_layers_apart(result, metric),
-            "clean_value": result.baselines[metric].clean,
-            "corrupted_value": result.baselines[metric].corrupted,
-            "metrics": {
-                name: _layers_apart(result, name) | asdict(result.baselines[name])
-                for name in result.grids
-            },
-            "top": {side: [_ranked_row(row) for row in result.top[side]] for side in _SIDES},
-            **({"patched_run": _patched_run(shown or result, chosen)} if chosen else {}),
-            **({"guess": guessed} if guessed else {}),
+    return _pair_of(result) | {
+        "axes": result.axes,
+        "at_position": result.at_position,
+        "metric": metric,
+        "in_words": {
+            "patched": summary(result),
+            "metric": wording(result),
+            "reading": METRICS[metric].says,
+            "model": predicts(result.model.smoke_test),
         },
-        ensure_ascii=False,
-        allow_nan=False,
-        indent=1,
-    )
+        **_layers_apart(result, metric),
+        "clean_value": result.baselines[metric].clean,
+        "corrupted_value": result.baselines[metric].corrupted,
+        "metrics": {
+            name: _layers_apart(result, name) | asdict(result.baselines[name])
+            for name in result.grids
+        },
+        "top": {side: [_ranked_row(row) for row in result.top[side]] for side in _SIDES},
+    }
 
 
-def many_json(answer: Answer | Unmapped) -> str:
-    """The answer to many pairs, as `Answer.to_dict` says it, and what was patched in words; or a
-    share without a map."""
+def many_json(answer: Answer | Unmapped, about: dict | None = None) -> str:
+    """The answer to many pairs, as `Answer.to_dict` says it, what was patched in words, and what it
+    is `about` besides; or a share without a map."""
     said = answer.to_dict()
     if isinstance(answer, Answer):
         said["in_words"] = {"patched": summary(answer)}
-    return json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)
+    return _json(said | (about or {}))
 
 
 def paths_json(path_map: PathMap) -> str:
@@ -128,11 +127,9 @@ def paths_json(path_map: PathMap) -> str:
     senders that come too late are null."""
     metric = path_map.experiment.metric
     values = [[None if v != v else v for v in row] for row in path_map.values.tolist()]
-    return json.dumps(
-        {
-            "experiment": path_map.experiment.to_dict(),
-            "model": asdict(path_map.model),
-            "tokens": {side: [asdict(t) for t in getattr(path_map, side)] for side in _SIDES},
+    return _json(
+        _pair_of(path_map)
+        | {
             "receiver": path_map.receiver,
             "frozen": path_map.frozen,
             "metric": metric,
@@ -142,10 +139,8 @@ def paths_json(path_map: PathMap) -> str:
             "embedding": path_map.embedding[metric],
             "clean_value": path_map.plain(metric, "clean"),
             "corrupted_value": path_map.plain(metric, "corrupted"),
-        },
-        ensure_ascii=False,
-        allow_nan=False,
-        indent=1,
+            "baselines": {name: asdict(of) for name, of in path_map.baselines.items()},
+        }
     )
 
 
@@ -294,6 +289,14 @@ def from_json(text: str) -> Result:
     """The inverse of `to_json`. Raises UserError for a text that is no such file."""
     try:
         data = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"This is no result that Patchboard wrote: {error!r}.") from error
+    return from_values(data)
+
+
+def from_values(data: dict) -> Result:
+    """The same of what JSON makes of such a text."""
+    try:
         experiment = Experiment.from_dict(data["experiment"])
         rows = [str(layer) for layer in range(data["model"]["layers"])]
         return Result(
@@ -319,6 +322,49 @@ def from_json(text: str) -> Result:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"This is no result that Patchboard wrote: {error!r}.") from error
+
+
+def lens_json(
+    asked: Experiment,
+    model: ModelCard,
+    lenses: dict[str, LogitLens],
+    rows: tuple[str, ...],
+    tokens: dict[str, tuple[Token, ...]],
+    tops: dict[str, list[list[Token]]],
+    pair: tuple[Token, Token],
+    attributions: dict[str, Attribution],
+) -> str:
+    """The logit lens by run, with the arguments of `lens_csv`, and direct logit attribution: what
+    target and foil (in this order) have at the last position, row by row, and what wrote it."""
+    return _json(
+        {
+            "experiment": asked.to_dict(),
+            "model": asdict(model),
+            "tokens": {side: [asdict(token) for token in of] for side, of in tokens.items()},
+            **{name: asdict(token) for name, token in zip(_CONTENDERS, pair, strict=True)},
+            "rows": list(rows),
+            "lens": {
+                run: {
+                    "top": [[asdict(token) for token in row] for row in tops[run]],
+                    "probs": lens.top_probs.tolist(),
+                    "logits": lens.logits.tolist(),
+                    "ranks": lens.ranks.tolist(),
+                }
+                for run, lens in lenses.items()
+            },
+            "attribution": {
+                run: {
+                    "embedding": parts.embedding,
+                    "heads": parts.heads.tolist(),
+                    "attention_bias": parts.attention_bias.tolist(),
+                    "mlps": parts.mlp.tolist(),
+                    "final_bias": parts.final_bias,
+                    "total": parts.total,
+                }
+                for run, parts in attributions.items()
+            },
+        }
+    )
 
 
 def grid_csv(result: Result) -> str:
@@ -495,6 +541,20 @@ def cells_of(token: Token) -> tuple[int, str]:
 def named(text: str) -> str:
     """A name as the cell of a table that no spreadsheet takes for a formula."""
     return f" {text}" if text.startswith(FORMULAS) else text
+
+
+def _pair_of(of: OfOnePair) -> dict:
+    """What a file of one pair is of."""
+    return {
+        "experiment": of.experiment.to_dict(),
+        "model": asdict(of.model),
+        "tokens": {side: [asdict(token) for token in getattr(of, side)] for side in _SIDES},
+        **{name: asdict(getattr(of, name)) for name in _CONTENDERS},
+    }
+
+
+def _json(of: dict) -> str:
+    return json.dumps(of, ensure_ascii=False, allow_nan=False, indent=1)
 
 
 def _layers_apart(result: Result, metric: str) -> dict[str, list]:

@@ -49,26 +49,27 @@ _QUARTILES = ("least", "lower_quartile", "median", "upper_quartile", "greatest")
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a ZIP file can tell
 
 
-def files(answer: Answer) -> dict[str, Callable[[], str | bytes]]:
-    """What each file is called and how it is made; pictures are of a map of two axes."""
+def files(answer: Answer, about: dict | None = None) -> dict[str, Callable[[], str | bytes]]:
+    """What each file is called and how it is made; pictures are of a map of two axes. What the
+    answer is `about`, such as which pairs these are, stands in its JSON."""
     made = {
         "README.txt": _readme,
         "pairs.csv": pairs_csv,
         "values.parquet": values_parquet,
         "values.csv": values_csv,
         "summary.csv": summary_csv,
-        "answer.json": many_json,
     }
     if _is_flat(answer):
         made |= {f"map.{kind}": partial(_picture, kind) for kind in ("png", "svg", "pdf")}
-    return {name: partial(make, answer) for name, make in made.items()}
+    made = {name: partial(make, answer) for name, make in made.items()}
+    return made | {"answer.json": partial(many_json, answer, about)}
 
 
-def zipped(answer: Answer) -> bytes:
+def zipped(answer: Answer, about: dict | None = None) -> bytes:
     """All of `files` as a ZIP file; equal answers give equal bytes."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, make in files(answer).items():
+        for name, make in files(answer, about).items():
             content = make()
             if isinstance(content, str):
                 content = _encoded(content)

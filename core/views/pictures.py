@@ -28,6 +28,7 @@ from core.question.sites import SITES
 from core.result import Answered, ComponentMap, Map, OfOnePair, PathMap
 from core.views.colour_bar import Painting, paint
 from core.views.colours import on_paper
+from core.views.links import link
 from core.views.words import (
     at_position,
     averaged,
@@ -50,6 +51,8 @@ matplotlib.rcParams |= {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsal
 matplotlib.rcParams["text.hinting"] = "none"  # a text is as wide whatever it is drawn on
 FORMATS = ("png", "svg", "pdf")
 _UNDATED = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+# Where each has the address of the page that it is of, which `core.views.opening` reads.
+_SOURCE = {"png": "Source", "svg": "Source", "pdf": "Subject"}
 
 _DPI = 300
 _POINT = 1 / 72
@@ -65,19 +68,34 @@ _RULER = RendererAgg(1, 1, _DPI)
 _Words = list[tuple[str, bool]]  # and whether each is marked
 
 
-def picture(result: Map, format: str, view: str = "effect") -> bytes:
-    """The map, of two axes, as "png" (300 dpi), "svg" or "pdf", in one of `colour_bar.VIEWS`."""
-    return saved(draw(result, view), format)
+def picture(result: Map, format: str, view: str = "effect", **how) -> bytes:
+    """The map, of two axes, as "png" (300 dpi), "svg" or "pdf", in one of `colour_bar.VIEWS`; its
+    metadata hold its address. `how` it is drawn otherwise is for `draw`."""
+    return saved(draw(result, view, **how), format, link(result, view))
 
 
-def saved(figure: Figure, format: str) -> bytes:
+def saved(figure: Figure, format: str, source: str = "") -> bytes:
+    """A figure as a file, with the address of the page it is from."""
     file = io.BytesIO()
-    figure.savefig(file, format=format, dpi=_DPI, metadata=_UNDATED[format])
+    about = _UNDATED[format] | ({_SOURCE[format]: source} if source else {})
+    figure.savefig(file, format=format, dpi=_DPI, metadata=about)
     return file.getvalue()
 
 
-def draw(result: Map, view: str = "effect") -> Figure:
-    """The same as a figure of matplotlib."""
+def header(result: Map, view: str = "effect") -> list[_Words]:
+    """The paragraphs above the map, for who writes them elsewhere: see `draw`."""
+    return [words for _, words in _header(paint(result, view), view)]
+
+
+def draw(
+    result: Map,
+    view: str = "effect",
+    bare: bool = False,
+    framed: tuple[int, int] | None = None,
+) -> Figure:
+    """The same as a figure of matplotlib; a `bare` one leaves the paragraphs above the map out.
+    `framed` is a cell of `result`, which is marked."""
+    skipped = len(result.rows)
     painting = paint(result, view)
     result, (rows, columns) = painting.result, painting.result.values.shape
     page = Page()
@@ -86,13 +104,18 @@ def draw(result: Map, view: str = "effect") -> Figure:
     left = 0.45 + max(page.width(row, _SMALL) for row in result.rows)
     page.across = left + cells + _MARGIN
 
-    for size, words in _header(painting, view):
+    for size, words in () if bare else _header(painting, view):
         page.paragraph(words, size)
     page.down += 0.1
     across = _labels(page, result, cells / columns)
     page.down += _SMALL_LINE + 0.06 if across.numbers else 0
     axes = page.axes(left, cells, down)
     _cells(axes, painting.drawn, painting)
+    skipped -= rows  # the embedding, in some views
+    if framed is not None and framed[0] >= skipped:
+        for colour, width in (("black", 2.4), ("white", 1.0)):
+            at = framed[1], framed[0] - skipped
+            axes.add_patch(Rectangle(at, 1, 1, fill=False, ec=colour, lw=width, clip_on=False))
     if isinstance(result, Answer):
         _marks(axes, result, (cells / columns, down / rows))
     for row, name in enumerate(result.rows):

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 
 from core.result import ENOUGH, Curve, Grade
 from core.views.colours import BLUE, GREY, ORANGE, PURPLE, hexadecimal
+from core.views.links import written
 from core.views.pictures import Page, measured, of_pair, said, saved
 from core.views.set_figures import ALONE, LOST, of_members
 from core.views.set_sentences import SHARE, grown, listed, means, spare
@@ -35,7 +36,8 @@ def picture(grade: Grade, curve: Curve | None, format: str) -> bytes:
     if grade.components:
         _members(page, grade)
     page.note_code_points()
-    return saved(page.finished(), format)
+    query = grade.experiment.to_query() | {"set": " ".join(grade.components)}
+    return saved(page.finished(), format, written("sets", query))
 
 
 def _curve(page: Page, curve: Curve) -> None:

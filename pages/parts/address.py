@@ -27,6 +27,7 @@ from pages.parts import (
 _BESIDE = (look, pairs, trail, members, continuing, predict, sheet, draft)
 # What servers and browsers still take as an address; no model reads a text that would be longer.
 _LONGEST = 60_000
+OPENS = "opens_address"  # what of the session a page is to open as
 _ON_ITS_WAY = 0.5  # seconds that an address may take to the browser
 
 
@@ -40,7 +41,9 @@ def begin(page: str) -> None:
     if is_another_page:
         st.session_state.page = page
         look.forget()
-    walked = st.session_state.is_first_run or _walked_to(address)
+    opens = st.session_state.pop(OPENS, None)
+    address = address if opens is None else opens
+    walked = st.session_state.is_first_run or opens is not None or _walked_to(address)
     st.session_state.came_by = "address" if walked else "page" * is_another_page
     if walked:
         asked, st.session_state.notes = _first_that_holds(address)
@@ -52,19 +55,26 @@ def begin(page: str) -> None:
         experiment.take_entered(anew=is_another_page)
 
 
-def publish() -> None:
+def go(page: str, query: dict[str, str]) -> None:
+    """Open a page, given by its file, as an address says."""
+    st.session_state[OPENS] = query
+    st.switch_page(page)
+
+
+def publish() -> dict[str, str]:
     """At the end of every run, and before work that takes a while: put the experiment into the
-    address bar. While a training is played each of its steps would be one to go back to.
+    address bar, and give what stands there. While a training is played each of its steps would be
+    one to go back to, and nothing is given.
 
     After a server restart an open page brings what was typed meanwhile with its widgets, which
     the first `begin` cannot see yet: then the page is run once more.
     """
     if "address" not in st.session_state:  # a part of a page that is run by itself
-        return
+        return {}
     if st.session_state.is_first_run and not _nothing_was_entered():
         st.rerun()
     if training.plays():
-        return
+        return {}
     query = experiment.current().to_query()
     for part in _BESIDE:
         query |= part.to_query()
@@ -73,6 +83,7 @@ def publish() -> None:
     if not st.query_params.to_dict() == last == query and not too_long:
         st.session_state.address = (query, time.monotonic())  # first: writing may end this run
         st.query_params.from_dict(query)
+    return query
 
 
 def _walked_to(address: dict[str, str]) -> bool:

@@ -14,7 +14,7 @@ from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
 from core.study import SIDES, TOP, Study
 from core.views import code, colours, exports, heatmaps, names, run_figures
-from pages.parts import html, look, predict, running
+from pages.parts import history, html, look, notebook, opened, predict, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -204,6 +204,8 @@ class File:
     label: str
     name: str
     make: Callable[[], str | bytes]
+    of: Map | None = None  # the map that it is a picture of
+    finding: Callable[[], str] | None = None  # what of it goes into a report, if not all
 
     @property
     def mime(self) -> str:
@@ -212,6 +214,10 @@ class File:
 
 def file_row(*files: File) -> None:
     """A button for each file, which is made when it is asked for."""
+    history.answered(next((file.of for file in files if file.of), None))
+    for file in files:
+        if file.mime == _TYPES["json"]:
+            opened.beside(file.make)
     with st.container(horizontal=True):
         for file in files:
             st.download_button(
@@ -223,6 +229,13 @@ def file_row(*files: File) -> None:
                 on_click="ignore",
                 icon=":material/download:",
             )
+        for file in files:
+            if file.mime == _TYPES["json"]:
+                label = f"Add to the report{file.label.removeprefix('JSON')}"
+                notebook.offer(file.name, label, file.finding or file.make, look.view())
+    for file in files:
+        if told := notebook.says(file.name):
+            html.show(told)
 
 
 def typed_file(file: File, make: str) -> None:
@@ -264,13 +277,22 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
     def whole() -> Result:
         return study.read(experiment)
 
+    def on_it() -> Result:
+        """Of three axes what the map shows."""
+        return whole() if shown.at_position is None else whole().at(shown.at_position)
+
     name = names.stem(shown)
     file_row(
         *pictures(shown, view),
         File("CSV: grid", f"{name}-grid.csv", lambda: exports.grid_csv(whole())),
         File("CSV: matrix", f"{name}-matrix.csv", lambda: exports.matrix_csv(shown)),
         File("CSV: top 20", f"{name}-top20.csv", lambda: exports.top_csv(shown, chosen())),
-        File("JSON", f"{name}.json", lambda: exports.to_json(whole(), shown, chosen(), guessed)),
+        File(
+            "JSON",
+            f"{name}.json",
+            lambda: exports.to_json(whole(), shown, chosen(), guessed),
+            finding=lambda: exports.to_json(on_it(), shown, chosen(), guessed),
+        ),
     )
     if view != "assignment":
         with st.popover("As in the assignment", icon=":material/download:"):
@@ -298,7 +320,7 @@ def pictures(shown: Result, view: str = "effect") -> list[File]:
     """A map as it is on a page, in each format."""
     name = names.stem(shown, *([view] if view != "effect" else []))
     return [
-        File(format.upper(), f"{name}.{format}", partial(_picture, shown, format, view))
+        File(format.upper(), f"{name}.{format}", partial(_picture, shown, format, view), shown)
         for format in ("png", "svg", "pdf")
     ]
 

@@ -88,6 +88,11 @@ def given() -> tuple[Experiment, Shelf] | None:
     return experiment and (experiment, keeping.shelf(experiment.model))
 
 
+def is_answered() -> bool:
+    """Whether what the page answers is what stands in the inputs."""
+    return st.session_state.get(_ANSWERED) == experiment.current()
+
+
 def has_model() -> bool:
     """Whether there is a model to ask."""
     return st.session_state[_HAS_MODEL]

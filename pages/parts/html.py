@@ -25,6 +25,7 @@ from core.result import Grade, Moved, Ranked, Result, Written
 from core.teaching.growth import Grown, since
 from core.teaching.history import Checkpoint
 from core.views import colours
+from core.views.history import Asked
 from core.views.sentences import came_about, nothing_moves, where_it_is
 from core.views.set_sentences import listed, questions, share
 from core.views.words import (
@@ -49,6 +50,11 @@ def dress() -> None:
     st.html(f"<style>:root {{ {colours.css_properties()} }}</style>")
     st.html(_HERE / "page.css")
     script = (_HERE / "page.js").read_text(encoding="utf-8")
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+
+
+def run(script: str) -> None:
+    """Let the browser run a script of ours."""
     st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 
@@ -291,6 +297,41 @@ def growth(grown: dict[str, dict[Checkpoint, Grown]], at: Checkpoint) -> str:
         '<table class="pb-table pb-growth"><tr><th>right on held-out pairs, and where it came'
         f" about</th><th>by step</th><th>at {at.step:,}</th></tr>{rows}</table>"
     )
+
+
+def asked_before(of: Asked, when: str) -> str:
+    """A question of the history, with its picture."""
+    picture = f'<img src="{escape(of.picture)}" alt="">' if of.picture else ""
+    return (
+        f'<div class="pb-before"><div class="pb-thumbnail">{picture}</div><div>'
+        f"<b><bdi>{escape(of.title)}</bdi></b><br><bdi>{escape(of.about)}</bdi>"
+        f'<div class="pb-caption">{escape(when)}</div></div></div>'
+    )
+
+
+def counted(words: int, least: int, most: int) -> str:
+    """How many words there are of those that are asked for, as a number and a bar."""
+    share = min(1.0, words / max(1, most))
+    kind = "" if least <= words <= most else "pb-not-yet"
+    return (
+        f'<div class="pb-words {kind}"><b>{words:,}</b> words of your own, of {least:,} to'
+        f' {most:,}<div><i style="width: {share:.1%}"></i>'
+        f'<u style="left: {min(1.0, least / max(1, most)):.1%}"></u></div></div>'
+    )
+
+
+def items(says: list[str]) -> str:
+    """Sentences as a list."""
+    return f'<ul class="pb-items">{"".join(f"<li>{escape(one)}</li>" for one in says)}</ul>'
+
+
+def long_caption(lines: list[list[tuple[str, bool]]]) -> str:
+    """A caption of several lines, some pieces of them marked."""
+    told = (
+        " ".join(f"<b>{escape(text)}</b>" if marked else escape(text) for text, marked in line)
+        for line in lines
+    )
+    return f'<div class="pb-caption">{"<br>".join(told)}</div>'
 
 
 def facts(rows: dict[str, str]) -> str:

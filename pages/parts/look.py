@@ -13,6 +13,7 @@ from core.views.colour_bar import VIEWS
 
 # Keys of the widgets.
 ROW, COLUMN, POSITION, VIEW = "cell_row", "cell_column", "map_position", "map_view"
+NAMES = ("cell", "position", "view")  # in an address
 _CELL = re.compile(r"(embedding|\d{1,4}),(\d{1,6})")
 _NUMBER = re.compile(r"\d{1,6}")
 

@@ -68,9 +68,12 @@ def downloads(found: Answer, given: Given) -> None:
     name = names.stem_of_many(found, given.source)
     offered = {kind: f"map.{kind}" for kind in ("png", "svg", "pdf")}
     offered |= {"csv": "summary.csv", "json": "answer.json"}
-    made = many_files.files(found)
+    about = {"pairs": given.digest, "address": pairs.to_query()}
+    made = many_files.files(found, about)
     answer.file_row(
-        answer.File("All of it: ZIP", f"{name}.zip", partial(many_files.zipped, found)),
+        answer.File(
+            "All of it: ZIP", f"{name}.zip", partial(many_files.zipped, found, about), found
+        ),
         *(
             answer.File(kind.upper(), f"{name}.{kind}", made[file])
             for kind, file in offered.items()

@@ -144,6 +144,14 @@
     if (!event.isComposing) pause = setTimeout(apply, IDLE, event.target);
   });
 
+  // In the report a new line is a new line; after a pause what was typed is kept.
+  let written;
+  document.addEventListener("input", (event) => {
+    if (!event.target.closest?.(".st-key-report")) return;
+    clearTimeout(written);
+    if (!event.isComposing) written = setTimeout(apply, IDLE, event.target);
+  });
+
   // Leaving a field tells the app what was typed, but a moment later: the click on a link that made
   // a person leave it would come first, and what was typed then call the page back that they left.
   let leftAt = -Infinity;
@@ -193,13 +201,14 @@
     return address.href;
   };
 
+  const LINKS = "header a, a[data-testid=stTopNavDropdownLink]"; // of the app's pages
   // Another tab opens at the link's own address, which Streamlit gives without the experiment.
   document.addEventListener("pointerdown", (event) => {
-    const link = event.target.closest?.("header a");
+    const link = event.target.closest?.(LINKS);
     if (link && (event.button !== 0 || event.ctrlKey || event.metaKey)) link.href = withInputs(link.href);
   }, true);
   document.addEventListener("click", (event) => {
-    const link = (event.ctrlKey || event.metaKey) && event.target.closest?.("header a");
+    const link = (event.ctrlKey || event.metaKey) && event.target.closest?.(LINKS);
     if (link) event.stopImmediatePropagation(); // which Streamlit would take for a plain click
   }, true);
 

@@ -82,6 +82,12 @@ def shown(pages: Iterable[StreamlitPage]) -> list[StreamlitPage]:
     return [page for page in pages if page.title in (*_ALWAYS, *sheet.pages)]
 
 
+def hides(title: str) -> bool:
+    """Whether a page is not shown while the worksheet is worked through."""
+    sheet = current()
+    return bool(sheet and sheet.pages) and title not in (*_ALWAYS, *sheet.pages)
+
+
 def _of_link() -> Worksheet | None:
     """That of the address with which a session begins, which is taken up only later in that run."""
     if "page" in st.session_state or "sheet" not in st.query_params:

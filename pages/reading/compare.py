@@ -94,7 +94,11 @@ def _download(results: list[Result], called: tuple[str, str]) -> None:
         for file in answer.pictures(result)
         if len(result.axes) == 2
     ]
-    answer.file_row(*pictures, numbers)
+    both = dict(zip(called, results, strict=True))
+    name = f"{names.stem(results[-1], *called)}.json"
+    answer.file_row(
+        *pictures, numbers, answer.File("JSON", name, partial(exports.maps_json, "compare", both))
+    )
 
 
 def _answer(wanted: Experiment, on: Shelf) -> Result | None:

@@ -74,6 +74,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
+    _all_of_it([*results, heads])
     with st.container(horizontal=True):
         _downloads(study, [*results, heads])
 
@@ -98,6 +99,13 @@ def _attention(study: Study, layer: int, head: int) -> None:
                 hide_index=True,
                 column_config={"weight": st.column_config.NumberColumn(format="%.4f")},
             )
+
+
+def _all_of_it(results: list[Result]) -> None:
+    """Every map in one file."""
+    by_site = {result.experiment.site: result for result in results}
+    name = f"{names.stem(results[0], 'components')}.json"
+    answer.file_row(answer.File("JSON", name, partial(exports.maps_json, "components", by_site)))
 
 
 def _downloads(study: Study, results: list[Result]) -> None:

@@ -40,17 +40,42 @@ def _answer(wanted: Experiment, on: Shelf) -> None:
     )
     if running.drive(job):
         files = _lens(wanted, plain, pair, job.result), _attribution(wanted, plain, pair)
-        file_row(*files)
+        file_row(*files, _all_of_it(wanted, plain, pair, job.result))
+
+
+def _all_of_it(asked: Experiment, plain: PlainRuns, pair: tuple, lenses: dict) -> File:
+    def make() -> str:
+        ids = tuple(token.id for token in pair)
+        return exports.lens_json(
+            asked,
+            plain.model.card,
+            lenses,
+            _rows(plain),
+            plain.tokens,
+            _tops(plain, lenses),
+            pair,
+            {side: plain.attribution(side, *ids) for side in SIDES},
+        )
+
+    return File("JSON", f"{names.stem_of(asked, 'lens', 'attribution')}.json", make)
+
+
+def _rows(plain: PlainRuns) -> tuple[str, ...]:
+    return (EMBEDDING, *map(str, range(plain.model.card.layers)))
+
+
+def _tops(plain: PlainRuns, lenses: dict) -> dict:
+    """The likeliest token at every layer and position of each run."""
+    return {
+        side: [[plain.token(id) for id in row] for row in lens.top_ids.tolist()]
+        for side, lens in lenses.items()
+    }
 
 
 def _lens(asked: Experiment, plain: PlainRuns, pair: tuple, lenses: dict) -> File:
     """The likeliest token after every layer, and how target and foil came to compete; gives the
     numbers."""
-    rows = (EMBEDDING, *map(str, range(plain.model.card.layers)))
-    tops = {
-        side: [[plain.token(id) for id in row] for row in lens.top_ids.tolist()]
-        for side, lens in lenses.items()
-    }
+    rows, tops = _rows(plain), _tops(plain, lenses)
     says = {  # of each run, of the token that is to be its answer
         side: lens_says(
             rows,

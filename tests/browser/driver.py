@@ -20,6 +20,7 @@ DEFAULT = PRESETS[0].experiment("teaching")
 NAME_OF_MARKUP = "![i](x.png) <img src=x.png> :red[x] $y$"  # of a model's folder
 WINDOW = {"width": 1280, "height": 900}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+LEARN = ("How it works", "Training", "Tokens", "Is it right?")  # pages in a menu
 PATIENCE = 60_000  # milliseconds, for a busy machine
 
 # The map on the page; of several, the one with a number. Until a run ends Streamlit keeps what was
@@ -103,6 +104,14 @@ class Visit:
     def open(self, path: str = "/", **query: str) -> "Visit":
         self.page.goto(f"{self.server.url}{path}{'?' if query else ''}{urlencode(query)}")
         return self.settle()
+
+    def follow(self, name: str) -> None:
+        """Click the link of a page of the app, wherever it stands."""
+        if name in LEARN:
+            self.page.get_by_test_id("stTopNavSection").click()
+            self.page.get_by_test_id("stTopNavDropdownLink").filter(has_text=name).click()
+        else:
+            self.page.get_by_role("link", name=name, exact=True).click()
 
     def settle(self) -> "Visit":
         """Wait for the end of the run that is under way."""

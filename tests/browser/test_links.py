@@ -98,11 +98,11 @@ def test_a_whole_visit_keeps_the_experiment_and_asks_nothing_of_another_host(vis
     with page.expect_download():
         page.get_by_test_id("stDownloadButton").first.get_by_role("button").click()
     for path, name in (("how_it_works", "How it works"), ("tokens", "Tokens"), ("", "Patch")):
-        page.get_by_role("link", name=name).click()
+        visit.follow(name)
         page.wait_for_url(f"{visit.server.url}/{path}?*")
         visit.asks(ASKED)
     visit.shows(answer(ASKED).values)
-    page.get_by_role("link", name="Is it right?").click()
+    visit.follow("Is it right?")
     expect(page.get_by_text("checks passed")).to_be_visible()
     page.get_by_role("button", name=PRESETS[0].title).click()
     visit.asks(DEFAULT)

@@ -62,10 +62,10 @@ def test_what_was_typed_and_a_link_pressed_at_once_both_count(visit, answer):
     for link, surname in (("Lens", "Cook"), ("Compare", "Hill"), ("Tokens", "Brown")):
         asked = replace(DEFAULT, corrupted=DEFAULT.corrupted.replace("Smith", surname))
         visit.keys("Corrupted text", asked.corrupted)
-        page.get_by_role("link", name=link, exact=True).click()
+        visit.follow(link)
         page.wait_for_url(f"{visit.server.url}/{link.lower()}?*")
         visit.asks(asked)
-        page.get_by_role("link", name="Patch", exact=True).click()
+        visit.follow("Patch")
         visit.shows(answer(asked).values).asks(asked)
         expect(page.get_by_role("textbox", name="Corrupted text")).to_have_value(asked.corrupted)
 
@@ -197,7 +197,7 @@ def test_markup_is_shown_as_it_is(visit, answer):
     assert main.locator("img, b:text('b')").count() == 0
     scripts = main.locator("script").evaluate_all("all => all.map(one => one.textContent)")
     assert all("window.patchboard" in script for script in scripts)  # that of the page itself
-    page.get_by_role("link", name="Tokens").click()
+    visit.follow("Tokens")
     expect(page.get_by_role("heading", name="Tokens", exact=True)).to_be_visible()
     visit.asks(asked)
     assert main.locator("img").count() == 0

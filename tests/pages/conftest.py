@@ -36,6 +36,8 @@ PAGES = {
     "training": "pages/learn/training.py",
     "tokens": "pages/learn/tokens.py",
     "is it right": "pages/learn/is_it_right.py",
+    "open": "pages/reporting/open.py",
+    "report": "pages/reporting/report.py",
 }
 OFFERED = presets.offered(models.TEACHING, models.load_tokenizer(models.TEACHING))
 TITLES = [preset.title for preset in OFFERED]

@@ -72,7 +72,11 @@ def test_a_chosen_head_shows_where_it_reads_on_both_runs(open_app, study):
         tokens = study.plain.tokens[side]
         assert [row["token"] for row in table] == [tokens[row["position"]].label for row in table]
     of_a_map = ["PNG", "SVG", "PDF", "CSV: grid"]
-    assert files(app) == [*(of_a_map * 4), *(f"CSV: attention, {side} run" for side in SIDES)]
+    assert files(app) == [
+        "JSON",
+        *(of_a_map * 4),
+        *(f"CSV: attention, {side} run" for side in SIDES),
+    ]
 
 
 def test_the_preview_is_shown_with_its_correlation_with_the_exact_map(open_app, study):
@@ -135,7 +139,7 @@ def test_denoise_and_noise_stand_side_by_side(open_app, answer):
         np.testing.assert_allclose(values(shown), expected, atol=1e-4)
     kinds = ("PNG", "SVG", "PDF")
     pictures = [f"{kind}: {name}" for name in ("denoise", "noise") for kind in kinds]
-    assert files(app) == [*pictures, "CSV: both"]
+    assert files(app) == [*pictures, "CSV: both", "JSON"]
     (low, high), (other_low, other_high) = map(scale, app.maps)
     assert high - low == pytest.approx(other_high - other_low)
 

@@ -1,0 +1,1 @@
+"""A report: findings with what their author says about them, and the documents made of it."""

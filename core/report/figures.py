@@ -1,0 +1,126 @@
+"""A finding -> its figures, for a browser to hover and as pictures to print; and its data files."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+import numpy as np
+import plotly.graph_objects as go
+
+from core.report.findings import Finding, cell
+from core.result import Map, PathMap, Result
+from core.views import exports, heatmaps, many_maps, opening, path_maps
+from core.views.colour_bar import layers_alone
+from core.views.run_figures import lens_lines
+from core.views.saved import Lenses, StoredAnswer
+
+_ROOM = 540  # pixels for the cells of a figure that has the width of a page
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What tells it from the others of a finding, the figure, and how it is made a picture of a
+    format, "png", "svg" or "pdf"."""
+
+    name: str
+    plotly: go.Figure
+    picture: Callable[[str], bytes]
+
+
+def figures(of: Finding) -> list[Figure]:
+    """Made once, whatever is written about it."""
+    return _figures(replace(of, id="", title="", words=""))
+
+
+@lru_cache(maxsize=64)
+def _figures(of: Finding) -> list[Figure]:
+    found = of.opened.found
+    if isinstance(found, Lenses):
+        lines = lens_lines(found.lenses, found.rows, (found.target, found.foil))
+        return [Figure("", lines, partial(_lens_picture, found))]
+    at = cell(of)
+    room = _ROOM if len(of.maps) == 1 else heatmaps.NARROWEST
+    return [
+        Figure(name, _plotly(shown, of.view, at, room), partial(_map_picture, shown, of.view, at))
+        for name, shown in of.maps.items()
+    ]
+
+
+def _plotly(shown: Map, view: str, at: tuple[int, int] | None, room: int) -> go.Figure:
+    options = {"clickable": False, "narrowest": room}
+    if isinstance(shown, StoredAnswer):
+        return many_maps.heatmap(shown, **options)
+    if isinstance(shown, PathMap):
+        return path_maps.heatmap(shown, path_maps.reach(shown), clickable=False)
+    return heatmaps.heatmap(shown, at, view=view, **options)
+
+
+def _map_picture(shown: Map, view: str, at: tuple[int, int] | None, format: str) -> bytes:
+    from core.views.pictures import picture  # only here: it takes half a second to import
+
+    return picture(shown, format, view, bare=True, framed=at)
+
+
+def _lens_picture(found: Lenses, format: str) -> bytes:
+    """The logits of target and foil at the last position, layer by layer."""
+    from matplotlib.figure import Figure as Sheet
+
+    from core.views.colours import RUNS
+    from core.views.words import quoted
+
+    sheet = Sheet(figsize=(6.4, 3.4), layout="constrained")
+    axes = sheet.add_subplot()
+    for run, lens in found.lenses.items():
+        colour = [channel / 255 for channel in RUNS[run]]
+        for token, logits, line in zip(
+            (found.target, found.foil), lens.logits.T, ("-", "--"), strict=True
+        ):
+            name = f"{quoted(token)}, {run} run"
+            axes.plot(range(len(found.rows)), logits, line, color=colour, label=name)
+    axes.set_xticks(range(len(found.rows)), found.rows, fontsize=8, parse_math=False)
+    axes.set(xlabel="after layer", ylabel="logit")
+    for text in axes.legend(fontsize=8, frameon=False).get_texts():
+        text.set_parse_math(False)
+    file = io.BytesIO()
+    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    sheet.savefig(file, format=format, dpi=200, metadata=undated.get(format))
+    return file.getvalue()
+
+
+def data_files(of: Finding) -> dict[str, Callable[[], str]]:
+    """The data of a finding by the names of their files: all of it as JSON, and as tables."""
+    found, data = of.opened.found, of.opened.data
+    files: dict[str, Callable[[], str]] = {"result.json": lambda: of.content}
+    if isinstance(found, PathMap):
+        files["paths.csv"] = partial(exports.paths_csv, found)
+    elif isinstance(found, StoredAnswer):
+        files["summary.csv"] = partial(_summary_csv, found)
+    elif isinstance(found, Lenses):
+        tops = {run: lens.tops for run, lens in found.lenses.items()}
+        tokens = {"clean": found.clean, "corrupted": found.corrupted}
+        pair = found.target, found.foil
+        files["lens.csv"] = partial(exports.lens_csv, found.lenses, found.rows, tokens, tops, pair)
+    for name, shown in of.opened.maps.items():
+        if isinstance(shown, Result):
+            of_which = f"-{name}" if name and name.isidentifier() else ""
+            if of.view == "assignment" and len(shown.axes) == 2:
+                shown = layers_alone(shown)
+            files[f"grid{of_which}.csv"] = partial(exports.grid_csv, shown)
+            files[f"top20{of_which}.csv"] = partial(exports.top_csv, shown)
+    if len(files) == 1:
+        files["numbers.csv"] = lambda: exports.csv_of(
+            [("what", "number"), *((exports.named(at), n) for at, n in opening.measured(data))]
+        )
+    return files
+
+
+def _summary_csv(found: StoredAnswer) -> str:
+    """The map by cell, with its intervals."""
+    s = found.summary
+    lines = [("layer", found.axes[1], "mean", "low", "high", "agreement")]
+    for row, column in np.ndindex(s.mean.shape):
+        values = (grid[row, column].item() for grid in (s.mean, s.low, s.high, s.agreement))
+        place = map(exports.named, (found.rows[row], found.columns[column]))
+        lines.append((*place, *("" if value != value else value for value in values)))
+    return exports.csv_of(lines)

@@ -1,0 +1,337 @@
+"""A finding: a result that somebody put into the report, and what they say about it.
+
+A result is kept as the JSON file of the page that it is from, so that all that a report shows of
+it, its figure, its caption, its tables and its data, is made from the numbers, anew each time.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from uuid import uuid4
+
+from core.errors import UserError
+from core.question.metrics import METRICS
+from core.question.sites import SITES
+from core.question.tokens import Token
+from core.result import Map, PathMap, Ranked, Result
+from core.views import colour_bar, opening
+from core.views.opening import Opened
+from core.views.saved import Lenses, StoredAnswer
+from core.views.words import (
+    folded,
+    marked_words,
+    number,
+    probability,
+    quoted,
+    sender,
+    summary,
+)
+
+Words = list[tuple[str, bool]]  # and whether each is marked
+_SENDERS = 10
+_MOST_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`content` is a JSON file of ours; `view` is one of `colour_bar.VIEWS`."""
+
+    id: str
+    title: str
+    content: str
+    words: str = ""
+    view: str = "effect"
+
+    @property
+    def opened(self) -> Opened:
+        return _opened(self.content)
+
+    @property
+    def maps(self) -> dict[str, Map]:
+        """What of it is drawn as maps, each of two axes, by what tells it from the others."""
+        return {name: _flat(of) for name, of in self.opened.maps.items()}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as texts; those of `token_columns` are tokens in quotation marks."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    token_columns: tuple[int, ...] = ()
+
+
+def finding(content: str, view: str = "effect") -> Finding:
+    """What a page shows, given as its JSON, with a title to begin with. Raises UserError for a file
+    that shows nothing."""
+    opened = _opened(content)
+    if opened.kind in ("report", "history", "picture"):
+        raise UserError("This is nothing that a report could show.")
+    view = view if view in colour_bar.VIEWS and isinstance(opened.found, Result) else "effect"
+    return Finding(uuid4().hex, _title(opened), content, view=view)
+
+
+@lru_cache(maxsize=128)
+def _opened(content: str) -> Opened:
+    return opening.read(content.encode("utf-8"), "a finding")
+
+
+def _flat(shown: Map) -> Map:
+    """Of heads by position, the map of the last one."""
+    return shown.at(-1) if len(shown.axes) == 3 else shown
+
+
+def _title(opened: Opened) -> str:
+    data = opened.data
+    match opened.found:
+        case PathMap() as paths:
+            return f"What reaches {paths.receiver} directly"
+        case StoredAnswer() as answer:
+            return f"{SITES[answer.experiment.site].title} over {answer.summary.n:,} pairs"
+        case Result() as result:
+            return f"{SITES[result.experiment.site].title}, {result.experiment.direction}"
+        case Lenses():
+            return "What the model was going to say, layer by layer"
+    if opened.kind == "maps":
+        return " beside ".join(opened.found)[:120]
+    if opened.kind == "set":
+        return f"The set {' '.join(map(str, data['components']))}"[:120]
+    return "What was found"
+
+
+# --- captions -------------------------------------------------------------------------------------
+
+
+def caption(of: Finding) -> list[Words]:
+    """What the figure or the table of a finding is of, in lines: the model, both texts with what
+    differs marked, each in a line of its own, target and foil, the metric with its formula and
+    sign, what was patched and what the runs give unpatched; of many pairs how many, and what the
+    intervals are. A heading is marked as a whole."""
+    return _caption(of.content, of.view)
+
+
+@lru_cache(maxsize=128)
+def _caption(content: str, view: str) -> list[Words]:
+    heading, *others = _sentences(Finding("", "", content, view=view))
+    lines: list[Words] = [heading]
+    for sentence in others:
+        is_text = sentence[0][0] in _TEXT_BEGINS and sentence[1][0] == "text:"
+        if is_text or lines[-1][0][0] in _TEXT_BEGINS:
+            lines.append(sentence)
+        else:
+            lines[-1] = [*_ended(lines[-1]), *sentence]
+    return lines
+
+
+_TEXT_BEGINS = ("Clean", "Corrupted")
+
+
+def _ended(line: Words) -> Words:
+    """A line that another sentence can follow."""
+    *before, (last, marked) = [of for of in line if of[0]]
+    return [*before, (last if last.endswith((".", "?", "!")) else f"{last}.", marked)]
+
+
+def _sentences(of: Finding) -> list[Words]:
+    found = of.opened.found
+    if isinstance(found, Lenses):
+        return [*_asked(of), *_said(_LENS_SAYS)]
+    maps = list(of.maps.values())
+    if not maps:
+        return [*_asked(of), *_said(*_in_words(of.opened.data))]
+    first, *others = maps
+    return [
+        *_header(first, of.view),
+        *_said(*(f"Beside it: {summary(other)}." for other in others)),
+        *_said(
+            *{unpatched(other): None for other in others if unpatched(other) != unpatched(first)}
+        ),
+        *_said(*_chosen(of), _which_pairs(of.opened.data) if of.opened.kind == "many" else ""),
+    ]
+
+
+_LENS_SAYS = (
+    "Logit lens: the final LayerNorm and the unembedding, applied to the residual stream at the"
+    " last position after each layer, say what the model would predict if it stopped there. Solid"
+    " lines are the logit of the target, dashed ones that of the foil; blue is the clean run,"
+    " orange the corrupted one."
+)
+
+
+def runs(line: Words) -> list[tuple[str, bool]]:
+    """A line in as few pieces as it can be told in, each marked or not."""
+    pieces = groupby(line, lambda of: of[1])
+    return [(" ".join(word for word, _ in run), marked) for marked, run in pieces]
+
+
+def _said(*sentences: str) -> list[Words]:
+    return [[(word, False) for word in sentence.split(" ")] for sentence in sentences if sentence]
+
+
+def _header(shown: Map, view: str) -> list[Words]:
+    from core.views.pictures import header  # only here: it takes half a second to import
+
+    return [*header(shown, view), *_said(unpatched(shown))]
+
+
+def unpatched(shown: Map) -> str:
+    """What the plain runs give."""
+    metric = shown.experiment.metric
+    runs = (f"{run} run {number(metric, shown.plain(metric, run))}" for run in _SIDES)
+    return f"Unpatched: {', '.join(runs)}."
+
+
+_SIDES = ("clean", "corrupted")
+
+
+def _asked(of: Finding) -> list[Words]:
+    """Of a file without a map: its model, its texts, its target and foil and its metric."""
+    data, found = of.opened.data, [[(_title(of.opened), True)]]
+    card = data.get("model") or {}
+    if card:
+        about = (
+            f"{card.get('layers')} layers, {card.get('dtype')}, weights {card.get('fingerprint')}"
+        )
+        found += _said(f"Model: {card.get('name')} ({about})")
+    asked = _Asked(opening.saved.experiment(data))
+    for run, words in marked_words(asked).items():
+        found.append([*_said(f"{run.title()} text:")[0], *folded(words)])
+    metric = METRICS[asked.experiment.metric]
+    tokens = {name: quoted(Token(0, getattr(asked.experiment, name))) for name in _CONTENDERS}
+    written = metric.formula.format(**tokens)
+    found += _said(
+        f"Target {tokens['target']}, foil {tokens['foil']}",
+        f"{metric.title} = {written}. {metric.says} Direction: {asked.experiment.direction}.",
+    )
+    if isinstance(data.get("clean_value"), float):
+        values = (number(asked.experiment.metric, data[f"{run}_value"]) for run in _SIDES)
+        found += _said("Unpatched: clean run {}, corrupted run {}.".format(*values))
+    return found
+
+
+_CONTENDERS = ("target", "foil")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `words.marked_words` needs."""
+
+    experiment: object
+
+
+def _in_words(data: dict) -> Iterable[str]:
+    """What its page says of it, but for what is told of every finding."""
+    said = data.get("in_words") or {}
+    told = [str(of) for name, of in said.items() if name not in ("metric", "reading", "model")]
+    return [f"{of[:1].upper()}{of[1:]}" for of in told[:8]]
+
+
+def _which_pairs(data: dict) -> str:
+    if not (pairs := data.get("pairs")):
+        return ""
+    named = pairs if pairs.startswith("pack ") else f"file with the SHA-256 {pairs[:12]}…"
+    return f"Pairs: those of the {named}."
+
+
+def _chosen(of: Finding) -> Iterable[str]:
+    """The cell that was chosen on the map."""
+    run = of.opened.data.get("patched_run")
+    if not run:
+        return []
+    return [f"The framed cell, and the table of its run: {run['in_words']} replaced."]
+
+
+def cell(of: Finding) -> tuple[int, int] | None:
+    """The row and the column of the cell that was chosen on the map of a finding."""
+    run = of.opened.data.get("patched_run")
+    if not run or not isinstance(of.opened.found, Result):
+        return None
+    shown, place = _flat(of.opened.found), run.get("cell") or {}
+    row, column = str(place.get("layer")), place.get(shown.axes[1])
+    inside = isinstance(column, int) and 0 <= column < shown.values.shape[1]
+    return (shown.rows.index(row), column) if inside and row in shown.rows else None
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+_TOP_HEADS = ("position", "token index", "token", "probability")
+
+
+def tables(of: Finding) -> list[Table]:
+    """The tables of a finding: of every plain run that it is of, and of the patched run of the cell
+    that was chosen, the 20 likeliest next tokens, as in the assignment; of others their numbers."""
+    found, data = of.opened.found, of.opened.data
+    if isinstance(found, PathMap):
+        return [_senders(found)]
+    if isinstance(found, Lenses):
+        return [_lens(found, run) for run in _SIDES]
+    if isinstance(found, StoredAnswer):
+        return []
+    results = [shown for shown in of.opened.maps.values() if isinstance(shown, Result)]
+    if results:
+        tops = {f"{run.title()} run": results[0].top[run] for run in _SIDES}
+        made = [_top(title, rows) for title, rows in tops.items()]
+        if run := data.get("patched_run"):
+            rows = [
+                Ranked(row["rank"], Token(row["id"], row["token"]), row["logit"], row["prob"])
+                for row in run["top"]
+            ]
+            made.append(_top(f"Patched run: {run['in_words']} replaced", rows))
+        return made
+    return [_set(data) if of.opened.kind == "set" else _numbers(data)]
+
+
+def _top(title: str, rows: Iterable[Ranked]) -> Table:
+    lines = [
+        (f"{row.rank:,}", str(row.token.id), quoted(row.token), probability(row.prob))
+        for row in rows
+    ]
+    return Table(f"{title}: the likeliest next tokens", _TOP_HEADS, lines[:20], (2,))
+
+
+def _senders(paths: PathMap) -> Table:
+    metric = paths.experiment.metric
+    base = paths.plain(metric)
+    values = {"embedding": paths.embedding[metric]}
+    for row in range(len(paths.rows)):
+        for column, value in enumerate(paths.values[row]):
+            values[sender(paths, row, column)] = float(value)
+    known = {name: value for name, value in values.items() if value == value}
+    first = sorted(known, key=lambda name: -abs(known[name] - base))[:_SENDERS]
+    lines = [(name, number(metric, known[name]), f"{known[name] - base:+.4f}") for name in first]
+    return Table(
+        f"The senders that do most along their direct path into {paths.receiver}",
+        ("sender", METRICS[metric].title.lower(), "change"),
+        lines,
+    )
+
+
+def _lens(found: Lenses, run: str) -> Table:
+    lens, lines = found.lenses[run], []
+    for i, row in enumerate(found.rows):
+        top = quoted(lens.tops[i][-1]), probability(float(lens.top_probs[i, -1]))
+        lines.append((row, *top, *(f"{value:z.4f}" for value in lens.logits[i])))
+    title = f"{run.title()} run: the likeliest next token after each layer, and two logits"
+    return Table(title, ("after", "token", "probability", "target", "foil"), lines, (1,))
+
+
+def _set(data: dict) -> Table:
+    """What is asked of a set, each its number and its share of the way to the other run."""
+    shares, lines = data.get("shares") or {}, []
+    metric = opening.saved.experiment(data).metric
+    for name in ("sufficient", "necessary", "complement", "joint"):
+        of = data.get(name)
+        value, share = (of.get("value"), of.get("share")) if isinstance(of, dict) else (of, None)
+        share = shares.get(name, share)
+        if isinstance(value, (int, float)):
+            share = f"{share:.0%}" if isinstance(share, (int, float)) else ""
+            lines.append((name, number(metric, value), share))
+    title = f"The set {' '.join(map(str, data['components']))}"
+    return Table(title, ("asked", METRICS[metric].title.lower(), "share of the way"), lines)
+
+
+def _numbers(data: dict) -> Table:
+    rows = opening.measured(data)[:_MOST_ROWS]
+    return Table("Numbers", ("what", "number"), [(at, f"{value:.6g}") for at, value in rows])

@@ -1,0 +1,52 @@
+"""The page "Open": a file that was saved, as the page it is of, and what was asked before."""
+
+import streamlit as st
+
+from core.errors import UserError
+from core.report.notebook import Report
+from core.views import opening
+from core.views.opening import Opened
+from pages.parts import history, html, notebook, opened
+
+_FILE, _CAME, _SAYS = "file_to_open", "file_came", "file_says"
+
+
+def page() -> None:
+    if (came := st.session_state.pop(_CAME, None)) is not None:
+        opened.go(came)
+    html.show(html.title("Go on where you were"))
+    st.file_uploader(
+        "Drop a file that Patchboard wrote: any JSON, or a PNG or SVG picture",
+        key=_FILE,
+        on_change=_take,
+        help="It opens as the page it is of, with the numbers as stored beside those of now.",
+    )
+    if says := st.session_state.get(_SAYS):
+        html.show(says)
+    history.show()
+
+
+def _take() -> None:
+    """What was dropped, as a callback: nothing of it is kept but what it says."""
+    st.session_state[_SAYS] = ""
+    if (file := st.session_state[_FILE]) is None:
+        return
+    try:
+        of = opening.read(file.getvalue(), file.name)
+        st.session_state[_SAYS] = _opened(of)
+    except UserError as error:
+        st.session_state[_SAYS] = html.problem(str(error))
+
+
+def _opened(of: Opened) -> str:
+    """What is said of it on this page, if it is not of another."""
+    if of.kind == "history":
+        return html.note(f"{history.take(of.data)} questions were put behind those below.")
+    if of.kind == "report":
+        report = Report.from_dict(of.data)
+        notebook.change(lambda before: report, undone=True)
+    st.session_state[_CAME] = of
+    return ""
+
+
+page()

@@ -1,0 +1,130 @@
+"""A finding says all that its figure is of, and shows the numbers it was made from."""
+
+import json
+
+import numpy as np
+import pytest
+
+from core import models
+from core.errors import UserError
+from core.presets import PRESETS
+from core.report import findings
+from core.report.figures import data_files, figures
+from core.report.programs import program
+from core.views import exports
+from core.views.exports import read_grid_csv
+from tests.builders import answer, finished
+
+
+def said(finding) -> str:
+    return "\n".join(" ".join(word for word, _ in line) for line in findings.caption(finding))
+
+
+def marked(finding) -> list[str]:
+    runs = (findings.runs(line) for line in findings.caption(finding))
+    return [text for line in runs for text, is_marked in line if is_marked]
+
+
+def test_a_caption_says_the_model_the_texts_the_pair_the_metric_and_the_baselines(kinds, result):
+    text = said(kinds["map"])
+    baseline = result.baselines["logit_diff"]
+    for part in (
+        "tiny (3 layers, float32, weights 0123456789ab)",
+        "Clean text: Anna Lee met Bob Ray. Anna",
+        "Corrupted text: Anna Poe met Bob Ray. Anna",
+        'Target " Lee", foil " Poe"',
+        'Logit difference = logit(" Poe") - logit(" Lee"). Negative where the target wins',
+        "resid_post: clean into the corrupted run (denoise)",
+        f"clean run {baseline.clean:.4f}, corrupted run {baseline.corrupted:.4f}",
+        "the resid_post of layer 1 at position 2 replaced",
+    ):
+        assert part in text
+    assert {"Lee", "Poe"} < {*marked(kinds["map"])}
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("heads", ["at position 6", "LD clean", "0 is the corrupted run"]),
+        ("paths", ["2.1.q", "all heads and MLPs between them frozen", 'foil " Poe"']),
+        ("many", ["9 used of 9 given", "95% intervals of a bootstrap", "Crossed out"]),
+        ("compare", ["clean into the corrupted run", "Beside it", "corrupted into the clean run"]),
+        ("lens", ["final LayerNorm", "weights 0123456789ab", 'Target " Lee"', "Anna Poe met"]),
+    ],
+)
+def test_every_kind_says_what_it_is_of(kinds, kind, parts):
+    for part in parts:
+        assert part in said(kinds[kind])
+
+
+def test_a_figure_has_the_stored_values_and_the_framed_cell(kinds, loaded):
+    (figure,) = figures(kinds["map"])
+    heat = figure.plotly.data[0]
+    np.testing.assert_allclose(np.array(heat.z) * heat.meta, answer(loaded).values, atol=1e-6)
+    assert {(shape.y0 + 0.5, shape.x0 + 0.5) for shape in figure.plotly.layout.shapes} == {(1, 2)}
+    assert len(figures(kinds["compare"])) == 2
+
+
+@pytest.mark.parametrize("format", ["pdf", "png", "svg"])
+def test_every_kind_has_a_picture(kinds, format):
+    begins = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}[format]
+    for kind in ("map", "many", "lens") if format != "png" else kinds:
+        for figure in figures(kinds[kind]):
+            assert figure.picture(format).startswith(begins)
+
+
+def test_the_top_20_are_as_in_the_assignment(kinds, result):
+    clean, corrupted, patched = findings.tables(kinds["map"])
+    assert clean.heads == ("position", "token index", "token", "probability")
+    assert [row[0] for row in clean.rows] == [str(n) for n in range(1, 21)]
+    for table, run in ((clean, "clean"), (corrupted, "corrupted")):
+        assert [int(row[1]) for row in table.rows] == [of.token.id for of in result.top[run]]
+    assert "layer 1 at position 2" in patched.title and len(patched.rows) == 20
+
+
+def test_the_data_of_a_finding_are_the_stored_ones(kinds, result):
+    files = data_files(kinds["map"])
+    assert files["result.json"]() == kinds["map"].content
+    np.testing.assert_array_equal(read_grid_csv(files["grid.csv"]())["kl"], result.grids["kl"])
+    named = {kind: [*data_files(of)][1:] for kind, of in kinds.items()}
+    assert named["paths"] == ["paths.csv"] and named["lens"] == ["lens.csv"]
+    assert named["many"] == ["summary.csv"]
+    assert {"grid-denoise.csv", "top20-noise.csv"} <= {*named["compare"]}
+    for of in kinds.values():
+        assert all(make() for make in data_files(of).values())
+
+
+def test_a_map_has_its_program_and_other_findings_have_none(kinds):
+    model = models.load(models.TEACHING)
+    asked = PRESETS[0].experiment("teaching")
+    result = finished(asked, model).read(asked)
+    both = exports.maps_json("compare", {"denoise": result, "noise": result})
+    for content in (exports.to_json(result), both):
+        assert asked.corrupted in program(findings.finding(content), model)
+    for kind in ("many", "paths", "lens"):
+        assert program(kinds[kind], model) == ""
+
+
+def test_what_shows_nothing_is_no_finding():
+    for content in ('{"patchboard": "history", "asked": []}', "[]", "{", '{"a": 1}'):
+        with pytest.raises(UserError):
+            findings.finding(content)
+
+
+def test_a_file_of_a_page_that_is_not_known_here_is_told_by_its_numbers(result):
+    data = json.loads(exports.to_json(result))
+    asked = {name: data[name] for name in ("experiment", "model", "metric")}
+    of = findings.finding(json.dumps(asked | {"strength": [0.25, 0.5]}))
+    assert figures(of) == [] and "weights 0123456789ab" in said(of)
+    (table,) = findings.tables(of)
+    assert table.rows == [("strength[0]", "0.25"), ("strength[1]", "0.5")]
+
+
+def test_a_set_is_told_by_what_was_asked_of_it(result):
+    data = {"experiment": result.experiment.to_dict(), "components": ["1.0", "mlp2"]}
+    data |= {"joint": {"value": 1.5, "share": 0.25}, "sufficient": None, "necessary": 0.5}
+    data |= {"in_words": {"metric": "LD", "sufficient": "only S: does it come back?"}}
+    of = findings.finding(json.dumps(data | {"shares": {"necessary": 0.75}}))
+    (table,) = findings.tables(of)
+    assert table.rows == [("necessary", "0.5000", "75%"), ("joint", "1.5000", "25%")]
+    assert "Only S: does it come back?" in said(of) and "1.0 mlp2" in said(of)

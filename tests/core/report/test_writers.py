@@ -1,0 +1,166 @@
+"""Whatever a report is written in shows every character and every token as it was typed."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import zipfile
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from core.report import archive, document, html, latex, markdown
+from core.report.findings import finding
+from core.report.notebook import Report
+from core.views import exports
+from tests.builders import HOSTILE, answer, with_tokens
+
+NASTY = (
+    "\\end{document} \\input{/etc/passwd} $x_1^2$ & 50 % #1 ~ {a} `` '' -- ,, ?` <b>b</b> </script>"
+    " ![i](http://evil.example/x.png) [a](javascript:alert(1)) *em* _em_ `code` | - + > 1. &amp;"
+    " <https://evil.example> www.evil.example ~~x~~ \\ “q” é ß 日本 שלום 🙂"
+)
+
+
+@pytest.fixture(scope="module")
+def report(loaded, kinds) -> Report:
+    """Hostile texts, a hostile title, and tokens that are as hostile."""
+    tokens = with_tokens(answer(loaded), [*HOSTILE[:6], NASTY[:40]])
+    texts = dict.fromkeys(("introduction", "method", "discussion", "conclusion"), NASTY)
+    report = Report(NASTY, NASTY, NASTY, **texts, findings=tuple(kinds.values()))
+    report = report.with_finding(finding(exports.to_json(tokens)))
+    for of in report.findings:
+        report = report.with_words(of.id, title=NASTY, words=f"{NASTY}\n\n- {NASTY}")
+    return report
+
+
+@pytest.fixture(scope="module")
+def written(report) -> document.Document:
+    return document.document(report, {report.findings[0].id: f"print('</pre>{NASTY}')\n"})
+
+
+class Page(HTMLParser):
+    """What a browser sees of a file: its elements, and its texts apart from scripts and styles."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._inside = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self._inside = tag
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            self.scripts.append(data)
+        elif self._inside != "style":
+            self.text += data
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+
+def test_the_html_file_asks_nothing_of_any_host(written):
+    page = Page(html.html(written))
+    for tag, attributes in page.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert attributes.get(name, "data:").startswith("data:"), (tag, attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    policy = next(of["content"] for tag, of in page.elements if "http-equiv" in of)
+    assert policy.startswith("default-src 'none'") and "http" not in policy
+    assert sum("plotly.js v" in script for script in page.scripts) == 1
+
+
+def test_the_html_file_shows_what_was_typed(written, report):
+    page = Page(html.html(written))
+    assert page.text.count(NASTY) >= 5 + 3 * len(report.findings)
+    tags = {tag for tag, _ in page.elements}
+    assert "img" not in tags and "a" in tags
+    assert len(re.findall(r"Plotly\.newPlot\(", "".join(page.scripts))) >= len(report.findings)
+    for _, token, *_ in (("", *row[2:3]) for of in written.findings for t in of.tables[:1]
+                         for row in t.rows if len(row) == 4):  # fmt: skip
+        assert token in page.text
+
+
+def test_figures_look_alike_whatever_made_them(written, monkeypatch, kinds):
+    """Streamlit makes a template of its own the usual one."""
+    from plotly import io as plotly
+
+    monkeypatch.setattr(plotly.templates, "default", "plotly_dark")
+    report = Report(findings=(replace(kinds["map"], view="assignment"),))
+    made = html.html(document.document(report))
+    assert '"paper_bgcolor":"rgb(17,17,17)"' not in made and '"automargin":true' in made
+
+
+def test_markdown_shows_what_was_typed(written):
+    reader = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"linkify": False})
+    page = Page(reader.render(markdown.markdown(written)))
+    text = re.sub(r"\s+", " ", page.text)
+    assert text.count(NASTY) >= 5 + 3 * len(written.findings)
+    links = [of for tag, of in page.elements if tag in ("a", "img")]
+    assert all(next(iter(of.values())).startswith("finding-") for of in links)
+    assert not {"script", "em", "code", "del", "ul", "ol"} & {tag for tag, _ in page.elements}
+    for token in ("  ", " a  b ", "|", "a\nb"):
+        (cell,) = re.findall(
+            r"<td>(.*?)</td>", reader.render(f"| a |\n|---|\n| {markdown.escaped(token)} |")
+        )
+        assert Page(cell).text.replace("\u00a0", " ") == token.replace("\n", " ")
+
+
+def test_latex_has_no_command_that_somebody_typed(written):
+    text = latex.latex(written)
+    assert text.count("\\end{document}") == 1 and "\\input" not in text
+    body = text.partition("\\begin{document}")[2]
+    for char in "#~^%":
+        assert not re.search(rf"(?<!\\)\{char}", body.replace("~", "") if char == "~" else
+                             re.sub(r"%$", "", body, flags=re.MULTILINE))  # fmt: skip
+    assert latex.escaped("``--''") == (
+        r"\textasciigrave{}\textasciigrave{}{-}{-}\textquotesingle{}\textquotesingle{}"
+    )
+    assert (
+        latex.escaped("日") == "\\uni{65E5}{日}"
+        and latex.escaped("\x07") == "\\uni{0007}{[U+0007]}"
+    )
+    assert latex.escaped(" a ", spaces=True) == "~a~"
+
+
+@pytest.fixture(scope="module")
+def latex_zip(written, report) -> bytes:
+    return archive.zipped(written, "latex", report.to_json())
+
+
+def test_a_zip_has_the_text_the_pictures_the_data_and_the_code(written, report, latex_zip):
+    made = archive.zipped(written, "markdown", report.to_json())
+    for content, name, format in ((made, "report.md", "png"), (latex_zip, "report.tex", "pdf")):
+        files = zipfile.ZipFile(io.BytesIO(content))
+        names = files.namelist()
+        text = files.read(name).decode()
+        for path in re.findall(rf"finding-\d+/figure-\d+\.{format}", text):
+            assert path in names
+        assert names.count("finding-1/program.py") == 1 and "finding-3/paths.csv" in names
+        assert {"finding-1/grid.csv", "finding-1/top20.csv", "finding-1/result.json"} <= {*names}
+        saved = Report.from_dict(json.loads(files.read("report.json")))
+        assert replace(saved, findings=()) == replace(report, findings=())
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no TeX here to compile it with")
+def test_latex_compiles_with_a_plain_tex(latex_zip, tmp_path):
+    zipfile.ZipFile(io.BytesIO(latex_zip)).extractall(tmp_path)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:].decode("latin-1")
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_an_empty_report_is_written_too():
+    written = document.document(Report())
+    assert document.NAMED in Page(html.html(written)).text
+    assert markdown.markdown(written).startswith("# A report")
+    assert "\\section{Method}" in latex.latex(written)
