@@ -131,7 +131,13 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
     """Side by side on one scale; a click on a sender goes on from there. Gives what is beside a
     single one."""
     within = max(map(path_maps.reach, maps))
-    html.show(html.text(f"{' '.join(map(sends, maps))} Click a sender to ask what feeds it."))
+    says = " ".join(map(sends, maps))
+    if not any(np.isfinite(path_map.values).any() for path_map in maps):
+        html.show(html.text(f"{says} No head and no MLP comes before it: here the trail ends."))
+        for path_map in maps:
+            html.show(html.caption(f"The {embedding_sends(path_map)}."))
+        return st.container()
+    html.show(html.text(f"{says} Click a sender to ask what feeds it."))
     columns = st.columns([6, 4] if len(maps) == 1 else len(maps))
     for column, path_map in zip(columns, maps, strict=False):
         with column:

@@ -113,7 +113,7 @@ def test_a_link_to_a_worksheet_shows_its_pages_alone_from_the_first_run_on(open_
     offered, navigation = [], st.navigation
 
     def recorded(pages, **how):
-        offered.append([page.title for page in pages])
+        offered.append([page.title for menu in pages.values() for page in menu])
         return navigation(pages, **how)
 
     monkeypatch.setattr(st, "navigation", recorded)
