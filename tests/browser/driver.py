@@ -177,14 +177,16 @@ class Visit:
         """Where the middle of a cell is in the window, scrolled into view and at rest."""
         self.settle().page.wait_for_function(f"({MAP})({number})")
         place = f"""([row, position]) => {{
-          const plot = ({MAP})({number}), {{xaxis, yaxis}} = plot._fullLayout;
+          const plot = ({MAP})({number});
+          if (!plot) return null;  // it gives way to another just now
+          const {{xaxis, yaxis}} = plot._fullLayout;
           plot.scrollIntoView({{block: 'center'}});
           const box = plot.getBoundingClientRect();
           return [box.x + xaxis._offset + xaxis.d2p(position),
                   box.y + yaxis._offset + yaxis.d2p(row)];
         }}"""
         before, now = None, self.page.evaluate(place, [row, position])
-        while now != before:  # what stands above it may still be growing
+        while now is None or now != before:  # what stands above it may still be growing
             self.page.wait_for_timeout(100)
             before, now = now, self.page.evaluate(place, [row, position])
         return tuple(now)

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from core.guess import Guess
 from core.views import exports
 from core.views.words import probability
-from tests.browser.driver import DEFAULT
+from tests.browser.driver import DEFAULT, MAP
 
 
 @pytest.fixture
@@ -151,6 +151,7 @@ def test_a_guess_is_painted_by_clicks_on_cells_and_on_corners_of_blocks(visit):
     expect(visit.page.get_by_text("Where will the patch matter?")).to_be_visible()
     visit.page.get_by_text("a block, by two corners", exact=True).click()
     visit.click(3, 4)
+    visit.page.wait_for_function(f"({MAP})()?.layout.shapes?.length")  # the corner is framed
     visit.settle().click(1, 2)
     visit.page.wait_for_url("**guess=**")
     visit.page.get_by_text("one cell", exact=True).click()
