@@ -43,7 +43,8 @@ def begin(page: str) -> None:
         look.forget()
     opens = st.session_state.pop(OPENS, None)
     address = address if opens is None else opens
-    walked = st.session_state.is_first_run or opens is not None or _walked_to(address)
+    is_called = st.session_state.is_first_run or opens is not None
+    walked = is_called or _walked_to(address, is_another_page)
     st.session_state.came_by = "address" if walked else "page" * is_another_page
     if walked:
         asked, st.session_state.notes = _first_that_holds(address)
@@ -53,6 +54,7 @@ def begin(page: str) -> None:
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
+    continuing.begin()
 
 
 def go(page: str, query: dict[str, str]) -> None:
@@ -71,13 +73,12 @@ def publish() -> dict[str, str]:
     """
     if "address" not in st.session_state:  # a part of a page that is run by itself
         return {}
-    if st.session_state.is_first_run and not _nothing_was_entered():
+    if st.session_state.is_first_run and _is_entered():
         st.rerun()
     if training.plays():
         return {}
-    query = experiment.current().to_query()
-    for part in _BESIDE:
-        query |= part.to_query()
+    st.session_state.beside = _beside()
+    query = experiment.current().to_query() | st.session_state.beside
     too_long = len(urlencode(query)) > _LONGEST
     last, _ = st.session_state.address  # which may not have come to the browser yet
     if not st.query_params.to_dict() == last == query and not too_long:
@@ -86,17 +87,23 @@ def publish() -> dict[str, str]:
     return query
 
 
-def _walked_to(address: dict[str, str]) -> bool:
+def _walked_to(address: dict[str, str], is_another_page: bool) -> bool:
     """Whether a person has gone back or forward to `address`. It is not the last one then; but nor
-    is it while that is still on its way to the browser, or where something was entered before it
-    came there. Another page has none at first."""
+    is it while that is still on its way to the browser, or where something was entered or clicked
+    before it came there. Another page has none at first."""
     last, since = st.session_state.address
     on_its_way = time.monotonic() - since < _ON_ITS_WAY
-    return address not in ({}, last) and not on_its_way and _nothing_was_entered()
+    # What a callback has just changed; on another page all else than the experiment may differ.
+    is_edited = not is_another_page and _beside() != st.session_state.get("beside")
+    return not (address in ({}, last) or on_its_way or _is_entered() or is_edited)
 
 
-def _nothing_was_entered() -> bool:
-    return experiment.entered() == experiment.current().to_dict()
+def _is_entered() -> bool:
+    return experiment.entered() != experiment.current().to_dict()
+
+
+def _beside() -> dict[str, str]:
+    return {name: value for part in _BESIDE for name, value in part.to_query().items()}
 
 
 def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:

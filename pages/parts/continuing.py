@@ -42,10 +42,15 @@ def take(query: Mapping[str, str]) -> None:
             st.session_state[_key(name)] = value
 
 
+def begin() -> None:
+    """At the start of a run of a page: nothing is shown yet."""
+    st.session_state[_SHOWN] = False
+
+
 def to_query() -> dict[str, str]:
     """The inverse of `take`, at the end of a run of a page that shows what is written, or has yet
     to."""
-    if not (st.session_state.pop(_SHOWN, False) or st.session_state.get(_ASKED)):
+    if not (st.session_state.get(_SHOWN) or st.session_state.get(_ASKED)):
         return {}
     numbers = st.session_state[_NUMBERS]
     query = {"write": str(numbers["tokens"])}

@@ -14,8 +14,8 @@ from core.question.experiment import Experiment
 from core.sets import Sets
 from core.steps import finish
 from core.views import exports
+from pages.parts import address, members
 from pages.parts import answer as answers
-from pages.parts import members
 from tests.pages.conftest import values
 
 ASKED = Experiment(
@@ -80,6 +80,20 @@ def test_typing_the_strongest_and_the_smallest_that_is_enough_edit_one_set(open_
     assert app.widget("set_text").value == components.write(order[:size])
     app.press("Clear")
     assert "set" not in app.query
+
+
+def test_a_click_before_the_browser_has_the_new_address_is_not_undone(open_app, monkeypatch):
+    monkeypatch.setattr(address, "_ON_ITS_WAY", 0)  # as on a slow network
+    app = opened(open_app, set="4.3")
+    former = app.query
+    app.widget("set_text").set_value("4.3 9")
+    assert app.run().problems
+    app.at.query_params.clear()
+    for name, value in former.items():  # which the browser still shows when a button is clicked
+        app.at.query_params[name] = value
+    app.press("Take the 3 strongest")
+    assert app.query["set"] == app.widget("set_text").value
+    assert len(app.query["set"].split()) == 3 and not app.problems
 
 
 @pytest.mark.parametrize(
