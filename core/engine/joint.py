@@ -21,6 +21,7 @@ import torch
 from core.engine import plan, suffix
 from core.engine.runs import Run, check_ready, layer_of, not_finite
 from core.engine.sweep import sizes_of
+from core.engine.tiles import Extent, Tiles, divided
 from core.engine.work import block_work
 from core.question.components import Component
 from mingpt.model import GPT
@@ -85,15 +86,15 @@ class Joint:
     def _chunks(self) -> list["_Tree"]:
         """The sets in parts that take up WORKING_MEMORY at the most, but one at least; neighbours
         are alike for as many layers as can be."""
-        own = sum(self._bytes(1, self.T - self.differ, self.differ))
+        own = sum(self._bytes(divided(self.T, [self.differ])[1]))
         some, sets = max(1, plan.WORKING_MEMORY // own), sorted(self._sets)
         return [_Tree(sets[i : i + some], self.T, self.differ) for i in range(0, len(sets), some)]
 
-    def _bytes(self, N: int, R: int, first: int) -> tuple[int, int]:
-        """What N runs of R rows take: the two streams and the largest tensors, and a step."""
-        (_, C, M, H, itemsize), T = self.sizes, self.T
-        kept = itemsize * (2 * (T + R) * C + suffix.buffer_size(R, N, T, C, M))
-        return kept, suffix.step_bytes(R, N, first, T, C, H, itemsize) + 2 * itemsize * R * C
+    def _bytes(self, extent: Extent) -> tuple[int, int]:
+        """What runs take: the two streams and the largest tensors, and a step."""
+        (_, C, M, _, itemsize), T, R = self.sizes, self.T, extent.R
+        kept = itemsize * (2 * (T + R) * C + suffix.buffer_size(extent, T, C, M))
+        return kept, suffix.step_bytes(extent, C, M, itemsize) + 2 * itemsize * R * C
 
     @property
     def rows(self) -> int:
@@ -116,24 +117,26 @@ class Joint:
         """What the tensors take above the weights and the plain runs, in bytes: what stays to the
         end, and what is made in one step."""
         (_, C, _, H, itemsize), T = self.sizes, self.T
-        kept, step = self._bytes(*self._largest, self.differ) if self._sets else (0, 0)
+        sizes = [self._bytes(extent) for extent in self._extents]
+        kept, step = (max(of) for of in zip((0, 0), *sizes, strict=True))
         inside = 2 * itemsize * T * C + 4 * 3 * H * T * T
         return self.states.nbytes + kept, max(step, inside)
 
-    @property
-    def _largest(self) -> tuple[int, int]:
-        """The most runs, and the most rows, of any part."""
-        ends = [tree.levels[-1] for tree in self._chunks]
-        return max(len(end.p) for end in ends), max(len(end.run) for end in ends)
+    @cached_property
+    def _extents(self) -> list[Extent]:
+        """What the runs of each level come to."""
+        levels = [level for tree in self._chunks for level in tree.levels]
+        return [divided(self.T, level.p.tolist())[1] for level in levels]
 
     def __iter__(self) -> Iterator[float]:
         done, total = 0, self.rows
         if self._sets:
-            (_, C, M, _, _), T, (N, R) = self.sizes, self.T, self._largest
+            (_, C, M, _, _), T = self.sizes, self.T
             new = self.base.state.new_empty
             # What goes through a block is written beside what came out of the one before.
+            R = max(extent.R for extent in self._extents)
             streams = [new(T + R, C) for _ in range(2)]
-            buffer = new(suffix.buffer_size(R, N, T, C, M))
+            buffer = new(max(suffix.buffer_size(extent, T, C, M) for extent in self._extents))
         for tree in self._chunks:
             for layer, level in enumerate(tree.levels, start=-1):
                 yield done / total
@@ -175,10 +178,11 @@ class Joint:
         if not N:
             return rows
         under_way = level.rows_under_way
-        at = run, position, None, N, level.under_way, int(level.p.min()), slice(under_way), wanted
-        bases = self.base.qkv[layer][:, None]
+        p = torch.from_numpy(level.p).to(device)
+        tiles = Tiles.of(T, divided(T, level.p.tolist())[0], p, torch.zeros_like(p), 1)
+        at = suffix.Rows(run, position, position, slice(under_way), wanted, tiles)
         block = self.model.transformer.h[layer]
-        return suffix.step(block, rows, suffix.Rows(*at), bases, buffer, edit)
+        return suffix.step(block, rows, at, [self.base.qkv[layer]], buffer, edit)
 
     def _edit(
         self,

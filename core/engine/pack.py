@@ -22,6 +22,7 @@ import torch
 
 from core.engine import suffix
 from core.engine.plan import Chunk, Plan
+from core.engine.tiles import Tiles
 
 
 class Pack:
@@ -29,15 +30,18 @@ class Pack:
 
     def __init__(self, chunk: Chunk, plans: list[Plan], device: torch.device):
         # Of each sweep the runs that begin together lie together, as they do in the chunk.
-        runs = sorted(chunk.runs, key=lambda run: run[1].start)
+        together = sorted(zip(chunk.runs, chunk.tiles, strict=True), key=lambda of: of[0][1].start)
+        runs = [run for run, _ in together]
         self.cells = [cell for _, cell in runs]
-        self.sweeps = sorted({sweep for sweep, _ in runs})  # the numbers of those in the chunk
         self.start = self.cells[0].start  # the block before which the first run begins
         self._sweep = [sweep for sweep, _ in runs]
         self._starts = [cell.start for cell in self.cells]
+        moving = self.runs_until(plans[0].sizes.L - 1)  # the others go through no block
+        self.sweeps = sorted(set(self._sweep[:moving]))  # the numbers of those whose runs do
         self._everywhere = ["position" not in plans[sweep].site.axes for sweep in self._sweep]
         T = plans[0].T
-        base = [self.sweeps.index(sweep) for sweep in self._sweep]
+        of_sweep = {sweep: n for n, sweep in enumerate(self.sweeps)}
+        base = [of_sweep.get(sweep, -1) for sweep in self._sweep]
         self.p, self.lane, self.until, self.base = torch.tensor(
             [(cell.p, cell.lane, cell.until, b) for cell, b in zip(self.cells, base, strict=True)],
             device=device,
@@ -49,7 +53,11 @@ class Pack:
         self.run = torch.arange(len(runs), device=device).repeat_interleave(sizes)  # (R,)
         within = torch.arange(len(self.run), device=device) - self._begins[self.run]
         self.position = self.p[self.run] + within  # (R,)
-        self._first = min(cell.p for cell in self.cells)
+        self._base_row = self.base[self.run] * T + self.position  # (R,) the base's in its place
+        tiles = [tile for _, tile in together[:moving]]
+        in_order = {tile: n for n, tile in enumerate(dict.fromkeys(tiles))}
+        self._tile = [in_order[tile] for tile in tiles]  # (N,) in which each attends
+        self._tiles = Tiles.of(T, self._tile, self.p[:moving], self.base, len(self.sweeps))
 
     def runs_until(self, block: int) -> int:
         """How many runs begin before `block` or an earlier one."""
@@ -72,9 +80,8 @@ class Pack:
             new = torch.cat(parts)
         if is_last:
             wanted = self.ends[:N]
-        base = self.base[:N] if len(self.sweeps) > 1 else None
-        rows = self.run[:R], self.position[:R]
-        return suffix.Rows(*rows, base, N, before, self._first, new, wanted)
+        tiles = self._tiles.first(self._tile[N - 1] + 1 if N else 0, R)
+        return suffix.Rows(self.run[:R], self.position[:R], self._base_row[:R], new, wanted, tiles)
 
     def joining(self, block: int) -> Iterator[tuple[int, slice]]:
         """The runs that begin before `block`, as a slice of them for each sweep."""
@@ -91,7 +98,7 @@ class Pack:
 
     def by_sweep(self) -> dict[int, list[int]]:
         """Which of the runs are of each sweep."""
-        found: dict[int, list[int]] = {sweep: [] for sweep in self.sweeps}
+        found: dict[int, list[int]] = {}
         for n, sweep in enumerate(self._sweep):
-            found[sweep].append(n)
+            found.setdefault(sweep, []).append(n)
         return found

@@ -27,6 +27,7 @@ from core.engine import plan, suffix
 from core.engine.layer import Ablated, Layer
 from core.engine.runs import Run, check_ready, not_finite
 from core.engine.sweep import sizes_of
+from core.engine.tiles import Extent, Tiles
 from core.engine.work import run_work
 from core.question.receivers import Receiver
 from mingpt.model import GPT, Block, merge_heads, split_heads
@@ -146,7 +147,7 @@ class Paths:
         if not W:
             return self.states.nbytes, 0
         N = len(self.chunks(plan.WORKING_MEMORY)[0])
-        mlp = 3 * itemsize * N * W * C + 8 * self.sizes.M * min(suffix.ROWS_IN_CACHE, N * W)
+        mlp = 3 * itemsize * N * W * C + suffix.activation_bytes(N * W, self.sizes.M, itemsize)
         changes = itemsize * W * C * (3 if self.frozen == "heads" else 2) * self.layer
         stays = self.states.nbytes + changes + itemsize * N * (self.buffer_size + W * C)
         inside = 4 * itemsize * T * C + (4 + 3 * itemsize) * H * T**2  # of base and source
@@ -156,7 +157,7 @@ class Paths:
     def buffer_size(self) -> int:
         """How many numbers the largest tensors hold for each sender (see `core.engine.suffix`)."""
         S = self.T - self.positions.start
-        return suffix.buffer_size(S, 1, self.T, self.sizes.C, self.sizes.M)
+        return suffix.buffer_size(_alone(self.T, S), self.T, self.sizes.C, self.sizes.M)
 
     @property
     def _step_bytes(self) -> int:
@@ -168,7 +169,7 @@ class Paths:
         here = 3 * itemsize * S * C + (4 * itemsize * D + 8 * S) * self.T
         if self.layer >= self.sizes.L - 1:  # there is no later block
             return here
-        later = itemsize * S * C + suffix.step_bytes(S, 1, first, self.T, C, H, itemsize)
+        later = itemsize * S * C + suffix.step_bytes(_alone(self.T, S), C, 0, itemsize)
         return max(here, later)
 
     def chunks(self, budget: int) -> list[range]:
@@ -324,12 +325,16 @@ def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer) -> torch.Tensor:
     D = inside.q.shape[-1]
     parts = [part[head][None, None] for part in (inside.q, inside.k, inside.v)]  # (1, 1, T, D)
 
-    def z() -> torch.Tensor:
+    later = inside.q.new_full((len(reach), reach.stop), -torch.inf).triu(reach.start + 1)
+
+    def mixed() -> torch.Tensor:
         N = max(map(len, parts))
         q, k, v = (part[:, :, : reach.stop].expand(N, -1, -1, -1) for part in parts)
-        return suffix.mix(q[:, :, reach.start :], k, v, attn.scale)[:, 0]  # (N, reach, D)
+        q = q[:, :, reach.start :]
+        z = F.scaled_dot_product_attention(q, k, v, later, scale=attn.scale)
+        return z[:, 0]  # (N, reach, D)
 
-    before = z()
+    before = mixed()
     x = inside.block.ln_1(inside.resid_pre[at] + arrived)
     for kind in of.receiver.kind:
         number = "qkv".index(kind)
@@ -337,7 +342,7 @@ def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer) -> torch.Tensor:
         new = F.linear(x, attn.c_attn.weight[row : row + D], attn.c_attn.bias[row : row + D])
         parts[number] = parts[number].repeat(len(x), 1, 1, 1)
         parts[number][:, 0, at] = new
-    change = (z() - before) @ attn.c_proj.weight[:, head * D : (head + 1) * D].T
+    change = (mixed() - before) @ attn.c_proj.weight[:, head * D : (head + 1) * D].T
     return change.add_(inside.resid_mid[reach.start : reach.stop])
 
 
@@ -347,18 +352,25 @@ def _step(
 ) -> torch.Tensor:
     """The stream (N, S, C) after a block, of the last one that of the last position."""
     N, S, C = x.shape
-    device, R = x.device, N * S
+    device, R, p = x.device, N * S, of.T - S
     run = torch.arange(N, device=device).repeat_interleave(S)
-    position = torch.arange(of.T - S, of.T, device=device).repeat(N)
-    new, before = slice(R), N
+    position = torch.arange(p, of.T, device=device).repeat(N)
+    new = slice(R)
     if changed < S:  # the queries of the others are the base's
-        new, before = (position < of.T - S + changed).nonzero()[:, 0], 0
+        new = (position < p + changed).nonzero()[:, 0]
     is_last = layer == of.sizes.L - 1
     wanted = torch.arange(1, N + 1, device=device) * S - 1 if is_last else slice(R)
-    rows = suffix.Rows(run, position, None, N, before, of.T - S, new, wanted)
-    bases = of.base.qkv[layer][:, None]
+    ps = torch.full((N,), p, device=device)
+    tiles = Tiles.of(of.T, list(range(N)), ps, torch.zeros_like(ps), 1)
+    rows = suffix.Rows(run, position, position, new, wanted, tiles)
+    bases = [of.base.qkv[layer]]
     x = suffix.step(of.model.transformer.h[layer], x.view(R, C), rows, bases, buffer)
     return x.view(N, -1, C)
+
+
+def _alone(T: int, S: int) -> Extent:
+    """One run from the last S positions on, in a tile of its own."""
+    return Extent(N=1, R=S, P=1, n=1, W=S, K=T)
 
 
 def _after_mlp(block: Block, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from core.engine import layer, suffix
+from core.engine.tiles import Extent
 from core.engine.work import run_work
 from core.question.sites import SITES, Site
 
@@ -155,9 +156,8 @@ class Chunk(NamedTuple):
     """Runs that go through the blocks together, each with the number of its sweep."""
 
     runs: list[tuple[int, Cell]]
-    R: int  # rows of those that go through a block at all
-    N: int  # how many do
-    first: int  # none of them begins before this position
+    tiles: list[int]  # of each run, in which tile it attends; of those that go through no block, 0
+    extent: Extent  # of the runs that do
     bytes: tuple[int, int, int]  # of its stream, its largest tensors, and the rest of a step
 
 
@@ -167,26 +167,32 @@ def chunks(plans: Iterable[Plan], budget: int | None = None) -> list[Chunk]:
     budget = WORKING_MEMORY if budget is None else budget
     found: list[Chunk] = []
     runs: list[tuple[int, Cell]] = []
-    R = N = first = 0
-    taken = 0, 0, 0
+    tiles: list[int] = []
+    extent, taken = Extent(), (0, 0, 0)
+    before = -1, -1  # of the run before, the sweep and the block before which it begins
     for number, plan in enumerate(plans):
         for cell in plan.cells:
             if cell.start < plan.sizes.L:
-                grown = (R + plan.T - cell.p, N + 1, min(first, cell.p) if N else cell.p)
-                takes = _bytes(plan, *grown)
-                if N and sum(takes) > budget:
-                    found.append(Chunk(runs, R, N, first, taken))
-                    runs, grown = [], (plan.T - cell.p, 1, cell.p)
-                    takes = _bytes(plan, *grown)
-                (R, N, first), taken = grown, takes
+                run, begins = (plan.T, cell.p, plan.T - plan.differ), (number, cell.start)
+                grown = extent.grown(
+                    *run, joins=before == begins, new_base=not extent.N or before[0] != number
+                )
+                takes = _bytes(plan, grown)
+                if extent.N and sum(takes) > budget:
+                    found.append(Chunk(runs, tiles, extent, taken))
+                    runs, tiles = [], []
+                    grown = Extent().grown(*run, joins=False, new_base=True)
+                    takes = _bytes(plan, grown)
+                extent, taken, before = grown, takes, begins
             runs.append((number, cell))
-    return [*found, Chunk(runs, R, N, first, taken)] if runs else found
+            tiles.append(max(0, extent.n - 1))
+    return [*found, Chunk(runs, tiles, extent, taken)] if runs else found
 
 
-def _bytes(plan: Plan, R: int, N: int, first: int) -> tuple[int, int, int]:
-    (_, C, M, H, itemsize), T = plan.sizes, plan.T
-    buffer = itemsize * suffix.buffer_size(R, N, T, C, M)
-    return itemsize * R * C, buffer, suffix.step_bytes(R, N, first, T, C, H, itemsize)
+def _bytes(plan: Plan, extent: Extent) -> tuple[int, int, int]:
+    (_, C, M, _, itemsize), T = plan.sizes, plan.T
+    buffer = itemsize * suffix.buffer_size(extent, T, C, M)
+    return itemsize * extent.R * C, buffer, suffix.step_bytes(extent, C, M, itemsize)
 
 
 def largest(parts: list[Chunk]) -> tuple[int, int, int]:

@@ -181,8 +181,10 @@ def together(sweeps: Sequence[Sweep], budget: int | None = None) -> Iterator[flo
                     begun = pack.rows_of(runs)
                     x[begun] = sweeps[number].joining_stream(r, pack, begun)
                 rows = pack.rows(r, is_last=r == L - 1)
-                bases = _side_by_side([sweeps[number].base.qkv[r] for number in pack.sweeps])
-                edit = partial(_patch_windows, sweeps, r, pack, rows)
+                bases = [sweeps[number].base.qkv[r] for number in pack.sweeps]
+                edit = suffix.no_edit
+                if any(sweeps[number].plan.window for number in pack.sweeps):
+                    edit = partial(_patch_windows, sweeps, r, pack, rows)
                 block = model.transformer.h[r]
                 read = suffix.step(block, x[: pack.size(r)], rows, bases, buffer, edit)
                 done += pack.size(r)
@@ -215,11 +217,6 @@ def _patch_windows(
     for number in pack.sweeps:
         if sweeps[number].plan.window and sweeps[number].plan.site_name == site:
             sweeps[number].patch_again(block, pack, number, rows, activation)
-
-
-def _side_by_side(bases: list[torch.Tensor]) -> torch.Tensor:
-    """Queries, keys and values of P bases, (3, H, T, D) each, as (3, P, H, T, D)."""
-    return bases[0][:, None] if len(bases) == 1 else torch.stack(bases, dim=1)
 
 
 @lru_cache(maxsize=64)

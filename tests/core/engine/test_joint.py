@@ -5,7 +5,6 @@ from itertools import product
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from core.engine import plan
 from core.engine.joint import Joint
@@ -16,6 +15,7 @@ from core.question.components import Component, all_but, everything, parse
 from tests.builders import random_gpt, swept
 from tests.hooked_gpt2 import both_kinds, close, hooked_set, texts, twins
 from tests.live_bytes import LiveBytes
+from tests.operations import counted
 
 # layers, heads, channels, tokens, first differing position
 CASES = [
@@ -151,9 +151,8 @@ def test_what_sets_share_is_run_once(case, monkeypatch):
     # A run that begins has the base's queries, keys and values.
     alone = Joint(model, base, source, [(of,) for of in heads])
     for joint in (curve, alone):
-        with FlopCounterMode(display=False) as counter:
-            done(joint)
-        assert joint.work < counter.get_total_flops() < 1.2 * joint.work
+        operations = counted(lambda joint=joint: done(joint), attention=False)
+        assert 0.9 * joint.work < operations < 1.05 * joint.work
     # What goes together is what is alike, in whatever order it is asked for.
     monkeypatch.setattr(plan, "WORKING_MEMORY", 70_000)
     sets = [heads[: k + 1] for k in range(12)]

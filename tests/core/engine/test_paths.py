@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from core.engine import plan
 from core.engine.paths import FROZEN, Paths, together
@@ -16,6 +15,7 @@ from tests.builders import random_gpt
 from tests.hooked_gpt2 import both_kinds, close, texts, twins
 from tests.hooked_paths import by_sender, hooked_paths
 from tests.live_bytes import LiveBytes
+from tests.operations import counted
 
 # layers, heads, channels, tokens, first differing position
 CASES = [
@@ -147,10 +147,7 @@ def test_paths_take_the_work_and_the_memory_they_say(wide, name, frozen):
         found = done(Paths(*wide, paths.receiver, frozen))
         assert live.now == found.states.nbytes
     assert 0.7 * sum(paths.memory) < live.peak < 1.1 * sum(paths.memory)
-    with FlopCounterMode(display=False) as counter:
-        done(paths)
-    counted = counter.get_total_flops()
-    assert paths.work <= counted < 1.2 * paths.work
+    assert paths.work <= counted(lambda: done(paths)) < 1.2 * paths.work
 
 
 # --- What cannot be --------------------------------------------------------------------------

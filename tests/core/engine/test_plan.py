@@ -57,9 +57,9 @@ def test_chunks_hold_all_runs_in_turn_and_no_more_than_the_budget(budget):
     ]
     for part in parts:
         moving = [cell for _, cell in part.runs if cell.start < L]
-        assert (part.R, part.N) == (sum(T - cell.p for cell in moving), len(moving))
-        assert part.first == min(cell.p for cell in moving)
-        assert sum(part.bytes) <= budget or part.N == 1
+        extent = part.extent
+        assert (extent.R, extent.N) == (sum(T - cell.p for cell in moving), len(moving))
+        assert sum(part.bytes) <= budget or extent.N == 1
     if budget < 10**9:  # and the budget is made use of
         assert len(parts) > 1
         assert budget == 0 or min(sum(part.bytes) for part in parts[:-1]) > budget / 2
@@ -72,7 +72,7 @@ def test_bytes_are_those_of_the_models_numbers():
     assert whole.states_bytes == 2 * half.states_bytes == 4 * L * T * C
     (of_whole,), (of_half,) = chunks([whole]), chunks([half])
     assert of_whole.bytes[:2] == tuple(2 * size for size in of_half.bytes[:2])
-    assert of_whole.bytes[0] == 4 * of_whole.R * C
+    assert of_whole.bytes[0] == 4 * of_whole.extent.R * C
 
 
 def test_texts_differ_from_the_first_other_token_on():

@@ -11,7 +11,8 @@ from mingpt.settings import ACTIVATIONS, activation
 @pytest.mark.parametrize("dtype", [torch.float, torch.bfloat16, torch.half])
 def test_an_activation_is_the_models_own_to_the_precision_of_its_numbers(name, dtype):
     act = activation(name)
-    x = torch.linspace(-8, 8, 4 * 999).view(999, 4).to(dtype)
-    found = x.clone()
-    suffix.activate_(act, found)
-    torch.testing.assert_close(found, act(x))
+    x, bias = torch.linspace(-8, 8, 4 * 999).view(999, 4).to(dtype), torch.arange(4).to(dtype)
+    found = x - bias
+    expected = act(found + bias)
+    suffix.activate_(act, found, bias)
+    torch.testing.assert_close(found, expected)

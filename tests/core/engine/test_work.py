@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from core.engine import plan, work
 from core.engine.runs import record
@@ -10,6 +9,7 @@ from core.engine.sweep import Sweep
 from core.question.sites import SITES
 from tests.builders import random_gpt
 from tests.hooked_gpt2 import texts
+from tests.operations import counted
 
 # layers, heads, channels, those inside an MLP, tokens, first differing position
 CASES = [(3, 2, 8, 32, 6, 2), (3, 2, 8, 11, 6, 0), (2, 2, 8, 32, 6, 5), (2, 5, 15, 60, 7, 1)]
@@ -18,11 +18,10 @@ OPTIONS = [*({"site": site} for site in SITES), {"window": 1, "embedding": True}
 OPTIONS += [{"site": site, "window": 1} for site in ("attn_out", "mlp_out")]
 
 
-def by_hand(sweep: Sweep, *, at_least: bool, first: int | None = None) -> int:
+def by_hand(sweep: Sweep, *, at_least: bool) -> int:
     """The operations of all runs: those that no way of computing them can do without, or those that
-    this one does. It has a query for every row that differs from the base, also for those of the
-    last block that are not read, and runs attend from `first` on (by default from their own p) to
-    all T positions and mask what they may not see."""
+    this one does without the attention. It has a query for every row that differs from the base,
+    also for those of the last block that are not read."""
     (L, C, M, _, _), T = sweep.plan.sizes, sweep.plan.T
     total = 0
     for cell in sweep.plan.cells:
@@ -34,15 +33,7 @@ def by_hand(sweep: Sweep, *, at_least: bool, first: int | None = None) -> int:
                 total += is_own * 2 * C**2 * (2 + (is_read or not at_least))  # key, value; query
                 total += is_read * (2 * C**2 + 4 * C * M)  # output projection and MLP
                 total += at_least * is_read * 4 * C * (position + 1)  # scores, and mix of values
-            if not at_least:
-                total += 4 * C * T * (T - (cell.p if first is None else first))
     return total
-
-
-def counted(compute) -> int:
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        compute()
-    return counter.get_total_flops()
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])
@@ -63,14 +54,13 @@ def test_the_work_of_a_sweep_is_that_of_its_runs(
         sources = [sweep.source_of_window(layer) for layer in range(L) if sweep.plan.site.window]
     monkeypatch.setattr(sweep, "patched_stream", streams.__getitem__)
     monkeypatch.setattr(sweep, "source_of_window", sources.__getitem__)
-    done = counted(lambda: list(sweep))
-    assert done == by_hand(sweep, at_least=False, first=None if one_by_one else first)
+    assert counted(lambda: list(sweep), attention=False) == by_hand(sweep, at_least=False)
 
 
 @pytest.mark.parametrize("L, H, C, M, T, first", CASES)
 def test_a_plain_run_is_a_run_of_all_positions_from_block_0_on(L, H, C, M, T, first):
     model = random_gpt(L, H, C, n_inner=M)
-    products = counted(lambda: record(model, texts(T, 0)[0]))  # torch does not count its attention
+    products = counted(lambda: record(model, texts(T, 0)[0]), attention=False)
     attention = 4 * C * ((L - 1) * T * (T + 1) // 2 + T)
     unread = (4 * C**2 + 4 * C * M) * (T - 1)  # of the last block
     assert work.run_work(L, C, M, T, 0, 0, T) == products + attention - unread

@@ -1,0 +1,102 @@
+"""Runs that attend together. A run's rows attend to the base's keys before its p and to their own:
+few of them, for each of a hundred runs. So some neighbouring runs of one base share a tile, which
+has the base's keys once. That of two runs of a text of five tokens, from positions 1 and 3 on:
+
+    keys            the base's 0 1 2    run 0's 1 2 3 4    run 1's 3 4
+    run 0, 1                   x . .            x . . .            . .
+    run 0, 2                   x . .            x x . .            . .
+    run 0, 3                   x . .            x x x .            . .     x  seen
+    run 0, 4                   x . .            x x x x            . .     .  not seen
+    run 1, 3                   x x x            . . . .            x .
+    run 1, 4                   x x x            . . . .            x x
+
+Tiles that are computed together have equally many keys and rows: in those that are smaller, the
+base's keys are the first, their own rows the last, and nobody looks at what is between.
+
+Shapes: T tokens, N runs with R rows in all, P bases; n tiles of W rows and K keys.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import torch
+
+# How many rows the runs that share a tile may have in all, if none by itself has more. In larger
+# tiles more is computed that nobody sees, with smaller ones the products are too small.
+_ROWS = 32
+
+
+class Extent(NamedTuple):
+    """What some runs come to, counted one after another."""
+
+    N: int = 0
+    R: int = 0
+    P: int = 0
+    n: int = 0
+    W: int = 0
+    K: int = 0
+    last: tuple[int, int] = (0, 0)  # of the last tile, the rows and the largest p
+
+    def grown(self, T: int, p: int, most: int, *, joins: bool, new_base: bool = False) -> Self:
+        """With one run more, from position p on. It shares the last tile, if it `joins` the run
+        before and the tile has no more rows than it may have, or `most`."""
+        S, (rows, deepest) = T - p, self.last
+        if joins and rows + S <= max(_ROWS, most):
+            n, rows, deepest = self.n, rows + S, max(deepest, p)
+        else:
+            n, rows, deepest = self.n + 1, S, p
+        W, K = max(self.W, rows), max(self.K, deepest + rows)
+        return Extent(self.N + 1, self.R + S, self.P + new_base, n, W, K, (rows, deepest))
+
+
+def divided(T: int, ps: Sequence[int]) -> tuple[list[int], Extent]:
+    """In which tile each run of one base is, from positions `ps` on, and what they come to."""
+    found, tile, most = Extent(P=1), [], T - min(ps, default=T)
+    for p in ps:
+        found = found.grown(T, p, most, joins=found.N > 0)
+        tile.append(found.n - 1)
+    return tile, found
+
+
+class Tiles(NamedTuple):
+    """Where the keys of each tile are among the rows of all bases, T of each, followed by the rows
+    of the runs; what they see; and where each row is among the tiles'."""
+
+    keys: torch.Tensor  # (n, K)
+    mask: torch.Tensor  # (n, W, K), 0 where a key is seen and -inf elsewhere
+    place: torch.Tensor  # (R,) of n W
+
+    @classmethod
+    def of(
+        cls, T: int, tile: Sequence[int], p: torch.Tensor, base: torch.Tensor, bases: int
+    ) -> Self:
+        """Of runs (N,), in which `tile`, from which position on, and of which of the bases."""
+        if not tile:
+            none = p.new_zeros(0)
+            return cls(none, none, none)
+        n, tile = tile[-1] + 1, p.new_tensor(tile)
+        rows = T - p
+        run = torch.arange(len(p), device=p.device).repeat_interleave(rows)  # (R,)
+        row = torch.arange(len(run), device=p.device)
+        size = p.new_zeros(n).index_add_(0, tile, rows)
+        deepest = p.new_zeros(n).scatter_reduce_(0, tile, p, "amax")
+        W, K = int(size.max()), int((size + deepest).max())
+        at = tile[run]
+        before_end = size.cumsum(0)[at] - row
+        column = torch.arange(K, device=p.device)
+        keys = p.new_zeros(n).index_copy_(0, tile, base[: len(p)])[:, None] * T
+        keys = keys + column.clamp(max=T - 1)
+        keys[at, K - before_end] = bases * T + row
+        owner = p.new_full((n, K), -1)  # which run's row a key is, or -1
+        owner[at, K - before_end] = run
+        own_p = p.new_zeros(n, K)
+        own_p[at, K - before_end] = p[run]
+        # A row is as far from the end of the rows as the key that it makes from that of the keys.
+        is_own = (owner[:, K - W :, None] == owner[:, None]) & (column <= column[K - W :, None])
+        seen = torch.where(owner[:, None] >= 0, is_own, column < own_p[:, K - W :, None])
+        mask = torch.zeros(seen.shape, device=p.device).masked_fill_(~seen, -torch.inf)
+        return cls(keys, mask, at * W + W - before_end)
+
+    def first(self, n: int, R: int) -> Self:
+        """The first tiles, and their rows."""
+        return type(self)(self.keys[:n], self.mask[:n], self.place[:R])
