@@ -102,6 +102,23 @@
   };
   setInterval(playOn, 10);
 
+  // --- on a phone -------------------------------------------------------------------------------
+
+  // Plotly takes the cell that a tap is on for the one of the tap before: it learns where a mouse is
+  // while it moves, which no finger does before its tap.
+  document.addEventListener("pointerdown", ({pointerType, target, clientX, clientY}) => {
+    if (pointerType === "mouse" || !target.closest?.(".js-plotly-plot .nsewdrag")) return;
+    target.dispatchEvent(new MouseEvent("mousemove", {clientX, clientY, bubbles: true}));
+  }, true);
+
+  // Of texts that are scrolled, a place where they differ is in sight.
+  const showDifference = (texts) => {
+    const differs = texts.querySelector(".pb-differs");
+    if (texts.dataset.shown || !differs || !texts.clientWidth) return;
+    texts.dataset.shown = true;
+    texts.scrollLeft = Math.max(0, differs.offsetLeft - texts.offsetLeft + differs.offsetWidth - texts.clientWidth + 60);
+  };
+
   // --- another task of a worksheet begins where it can be read ----------------------------------
 
   let task = null;
@@ -115,6 +132,7 @@
     holdAgainstInputs();
     goToTheTask();
     document.querySelectorAll(PLACES).forEach(keepTheMap);
+    document.querySelectorAll(".pb-texts").forEach(showDifference);
     const page = document.querySelector(".stApp"); // for what lies over something else
     if (page) document.documentElement.style.setProperty("--pb-page", getComputedStyle(page).backgroundColor);
   };
