@@ -126,6 +126,12 @@ def _further(report: Report) -> Iterable[str]:
             "The logit lens applies the final LayerNorm and the unembedding to the residual stream"
             " after each layer of a plain run."
         )
+    guessed = sum(len(of.guesses) for of in report.findings)
+    if guessed:
+        yield (
+            f"Of {guessed} map{'s' * (guessed > 1)} a guess was written down before the map was"
+            " seen: which cells move the metric, and why."
+        )
     pairs = {
         (of.experiment.clean, of.experiment.corrupted) for of in found if isinstance(of, Result)
     }

@@ -45,7 +45,9 @@ _PAIR = {
     **{"target": _TOKEN, "foil": _TOKEN},
 }
 _RANKED = {"rank": int, "id": int, "token": str, "logit": float, "prob": float}
+_GUESS = Maybe({"cells": [[int]], "why": str})
 _MAP = _PAIR | {
+    "guess": _GUESS,
     **{"axes": [str], "at_position": Maybe(int), "seconds": Maybe(Each(float))},
     "metrics": Each({"clean": float, "corrupted": float, "values": [list]}),
     "top": {"clean": [_RANKED], "corrupted": [_RANKED]},
@@ -69,6 +71,7 @@ _MANY = {
     "dropped": [{"line": int, "id": str, "reason": str}],
     "taken_from": Maybe({"pairs": int, "digest": str, "by_role": bool, "seed": Maybe(int)}),
     **{"pairs": Maybe(str), "address": Maybe(Each(str))},  # which they are, and how they are used
+    "guess": _GUESS,
 }
 
 
