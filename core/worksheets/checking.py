@@ -130,7 +130,7 @@ def _read(content: Content) -> HandedIn | dict | UserError:
         if "answers" in said:
             return HandedIn.read(written)
         if not {"experiment", "values", "clean_value", "corrupted_value"} <= said.keys():
-            raise UserError("The file is neither answers to a worksheet nor a result.")
+            raise UserError("The file holds neither answers to a worksheet nor a result.")
         return said | {"experiment": experiment_of(said["experiment"])}
     except UserError as error:
         return error

@@ -55,7 +55,7 @@ def test_a_number_that_was_changed_is_found(open_app, result):
     assert any("with other weights, ffff" in text for text in app.texts)
     app.enter(metric="logit_diff")
     assert any("another question" in note for note in app.notes)
-    assert app.press("Back to that of the file").experiment == ASKED
+    assert app.press("Back to the file’s question").experiment == ASKED
     assert "difference is 0.5" in compared(app)
     assert not any("0.5, at" in note for note in app.press("Put it away").notes)
 

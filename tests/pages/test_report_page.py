@@ -123,7 +123,7 @@ def test_the_method_follows_the_findings_until_it_is_edited(open_app):
     write(app, method="My own.")
     added(app, "follow").go_to("report")
     assert app.widget("report_method").value == "My own."
-    app.press("Write it anew from the findings")
+    app.press("Generate it again from the findings")
     assert "path patching" in app.widget("report_method").value
 
 
@@ -146,11 +146,11 @@ def test_findings_are_moved_and_removed_and_that_is_undone(open_app):
 def test_the_words_are_counted_against_limits_that_can_be_set(open_app):
     app = write(open_app().go_to("report"), introduction="one two three")
     assert any("3 words of your own, of 1,000 to 1,500" in text for text in app.texts)
-    assert "997 words more" in told(app)[0]
+    assert "997 words too few" in told(app)[0]
     app.widget("report_most").set_value(2)
     app.run()
     assert (report_of(app).least, report_of(app).most) == (2, 2)
-    assert "1 word fewer" in told(app)[0]
+    assert "1 word too many" in told(app)[0]
 
 
 def test_a_saved_report_opens_in_the_place_of_the_other_which_is_not_lost(open_app):

@@ -161,7 +161,7 @@ def test_a_guess_of_another_map_is_refused(result, guess):
         of = json.loads(exports.to_json(result)) | {"guess": {"cells": cells, "why": ""}}
         with pytest.raises(UserError, match="is not one of a map of 3 rows and 7 columns"):
             findings.finding(json.dumps(of))
-    with pytest.raises(UserError, match="has no “guess.why”"):
+    with pytest.raises(UserError, match=r"has no “guess\.why”"):
         findings.finding(json.dumps(of | {"guess": {"cells": []}}))
 
 

@@ -122,13 +122,13 @@ def test_texts_that_repeat_each_other_or_the_worksheet_are_named(tmp_path, check
     ("content", "says"),
     [
         (b"", "cannot be read as JSON"),
-        (b"\xff\xfe\x00", "is no text in UTF-8"),
+        (b"\xff\xfe\x00", "is not text in UTF-8"),
         (b"[" * 200_000, "cannot be read as JSON"),
-        (b"{}", "neither answers to a worksheet nor a result"),
+        (b"{}", "holds neither answers to a worksheet nor a result"),
         (b'{"answers": 1}', "holds no answers to a worksheet"),
-        (b'{"answers":[' + b"[" * 90 + b"NaN" + b"]" * 90 + b"]}", "NaN is no number"),
+        (b'{"answers":[' + b"[" * 90 + b"NaN" + b"]" * 90 + b"]}", "NaN is not a number"),
         (b"1" * 20_000_001, "The file is larger than 20 MB."),
-        (b'{"experiment":1,"values":1,"clean_value":1,"corrupted_value":1}', "no JSON object"),
+        (b'{"experiment":1,"values":1,"clean_value":1,"corrupted_value":1}', "not a JSON object"),
     ],
 )
 def test_a_hostile_file_is_one_line_and_the_others_are_checked(
