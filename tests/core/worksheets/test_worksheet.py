@@ -53,18 +53,14 @@ REFUSED = {
     changed(tasks=[]): "needs at least one task",
     changed(tasks=json.loads(SHEET.to_json())["tasks"] * 20): "at most 60 tasks, and this one 80",
     changed(pages=[1]): "pages are not a list of titles",
-    task(
-        kind="dance"
-    ): f"no kind of task 'dance': choose one of {', '.join(KINDS)}.",
+    task(kind="dance"): f"no kind of task 'dance': choose one of {', '.join(KINDS)}.",
     task(experiment=None): "Task 1: The task “Two” (find) lacks its experiment.",
     task(find="gold"): "Task 1: 'gold' is not one of strongest, away, last position.",
     task(find=""): "Task 1: The task “Two” (find) lacks what is to be found",
     task(wrong="no flip"): "or has it and should not",
     task(experiment=PAIR.to_dict() | {"site": "head_z_position"}): "a site with three axes",
     task(experiment=[]): "Task 1: The experiment is not a JSON object.",
-    task(
-        experiment=PAIR.to_dict() | {"window": True}
-    ): "window should be a whole number.",
+    task(experiment=PAIR.to_dict() | {"window": True}): "window should be a whole number.",
     task(experiment=PAIR.to_dict() | {"site": "nowhere"}): "There is no site 'nowhere'",
     task(experiment={"clean": "a"}): "The experiment has no text for “corrupted”.",
 }
