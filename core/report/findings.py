@@ -255,7 +255,7 @@ def _guessed(of: Finding) -> Iterable[Words]:
         ]
         if found.surprises:
             said.append("The largest surprises, in broken frames:")
-            said.append(" ".join(guesses.surprised(shown, one) for one in found.surprises))
+            said.append("; ".join(guesses.surprised(shown, one) for one in found.surprises) + ".")
         yield [word for sentence in _said(*said) for word in sentence]
 
 

@@ -116,7 +116,7 @@ def surprised(result: Map, surprise: Surprise) -> str:
     else:
         went = f"it {'rose' if share > 0 else 'fell'}"
         went += f" by {abs(share):.0%} of what the strongest cell did"
-    return f"{where}: the guess was “{expects(result, expected)}”; {went}."
+    return f"{where}: guessed “{expects(result, expected)}”, {went}"
 
 
 def said(result: Map, guess: Guess, why: str) -> dict:

@@ -44,6 +44,7 @@ from core.views.words import (
     sign,
     summary,
     tick_labels,
+    within_a_sentence,
 )
 
 # Texts stay texts, to be searched and edited; and the same result gives the same file.
@@ -150,7 +151,7 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     result, experiment = painting.result, painting.result.experiment
     metric = METRICS[experiment.metric]
     asks = DIRECTIONS[experiment.direction].asks.split(": ")[1]
-    after = f"after patching the {SITES[experiment.site].title.lower()}"
+    after = f"after patching the {within_a_sentence(SITES[experiment.site].title)}"
     if experiment.window:
         after += " in windows of layers"
     if isinstance(result, PathMap):

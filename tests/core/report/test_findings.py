@@ -152,7 +152,7 @@ def test_a_guess_stands_beside_its_map_with_why_and_how_it_came_out(guessed, kin
     told = said(of).partition("made before the map was seen, because: “$x$ <b>is\nread</b>.”")[2]
     assert f"right for {found.share:.0%} of the cells" in told
     assert f"correlation with the map is {found.correlation:.2f}" in told
-    assert told.count("the guess was “") == len(found.surprises)
+    assert told.count("guessed “") == len(found.surprises)
     assert expected.picture("pdf").startswith(b"%PDF") != shown.picture("png").startswith(b"%PDF")
 
 
