@@ -81,6 +81,7 @@ def _written(char: str) -> str:
 def latex(document: Document) -> str:
     """The text; its pictures are `finding-N/figure-1.pdf` and so on."""
     by = r" \\ ".join(escaped(name) for name in (document.authors, document.course) if name)
+    by = f"\\parbox{{\\textwidth}}{{\\centering {by}}}"  # many authors take several lines
     head = [_PREAMBLE, f"\\title{{{escaped(document.title)}}}", f"\\author{{{by}}}"]
     lines = [*head, "\\date{}", "\\begin{document}", "\\maketitle"]
     for section in document.sections:
