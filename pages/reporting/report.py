@@ -176,9 +176,9 @@ def _side(report: Report) -> None:
     _downloads(report)
     markup.show(
         markup.caption(
-            "Any browser prints the HTML file to PDF. The report survives a reload and is the same"
-            " in every tab of this browser, but it is gone when this server stops: save it to keep"
-            " it, and open it again on the page Open."
+            "Any browser prints the HTML file to PDF. The report is kept on this server for this"
+            " browser, through reloads and in every tab; to keep it for good, save it. The page"
+            " Open opens it again."
         )
     )
     with st.container(horizontal=True):

@@ -114,6 +114,33 @@ def test_what_was_typed_before_the_server_was_restarted_is_taken_over(open_app):
     assert report_of(app).introduction == "Typed on the page that stayed open."
 
 
+def test_a_report_outlives_the_server_with_what_was_typed_since(open_app, same_browser):
+    app = added(open_app()).go_to("report")
+    (found,) = report_of(app).findings
+    write(app, introduction="Before.", **{f"words_{found.id}": "It shows."})
+    same_browser(app)
+    notebook._all.clear()  # as if it had been started anew, while the page stayed open
+    again = open_app()
+    again.at.session_state[f"report_words_{found.id}"] = "It shows. Typed meanwhile."
+    again.go_to("report")
+    assert again.widget("report_introduction").value == "Before." and again.maps
+    assert report_of(again).findings[0].words == "It shows. Typed meanwhile."
+
+
+def test_what_was_typed_is_there_after_an_error_in_the_middle_of_the_page(open_app, monkeypatch):
+    app = added(open_app()).go_to("report")
+    (found,) = report_of(app).findings
+    with monkeypatch.context() as broken:
+        broken.setattr("core.report.method.method", lambda of: 1 / 0)
+        app.widget("report_introduction").set_value("Why?")
+        app.widget(f"report_words_{found.id}").set_value("It shows.")
+        app.at.run()
+        assert app.at.exception
+    app.run()
+    assert app.widget("report_introduction").value == "Why?"
+    assert app.widget(f"report_words_{found.id}").value == "It shows."
+
+
 def test_the_method_follows_the_findings_until_it_is_edited(open_app):
     app = added(open_app()).go_to("report")
     assert "residual stream (resid_post)" in app.widget("report_method").value
