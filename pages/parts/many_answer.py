@@ -16,7 +16,7 @@ from core.question.tokens import token
 from core.views import many_figures, many_files, many_maps, names
 from core.views.many_sentences import differ_in
 from core.views.words import caption, effects_differ, marks_mean, number
-from pages.parts import answer, experiment, html, look, pairs, screening
+from pages.parts import answer, experiment, html, look, pairs, predict, screening
 from pages.parts.brought import Given
 from pages.parts.keeping import Shelf
 
@@ -69,6 +69,8 @@ def downloads(found: Answer, given: Given) -> None:
     offered = {kind: f"map.{kind}" for kind in ("png", "svg", "pdf")}
     offered |= {"csv": "summary.csv", "json": "answer.json"}
     about = {"pairs": given.digest, "address": pairs.to_query()}
+    if guessed := predict.said(found):
+        about["guess"] = guessed
     made = many_files.files(found, about)
     answer.file_row(
         answer.File(
