@@ -65,12 +65,11 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     surprises = predict.came_out(heads)
     with chart:
         answer.heatmap(heads, surprises)
+    if at := answer.selected(heads):
+        onward.from_cell(heads, at, heads.experiment, places.of_cell(heads.experiment, at))
     html.show(html.baselines(heads))
     answer.chosen(heads)
-    if at := answer.selected(heads):
-        html.show(html.cell(heads, *at))
-        asked = heads.experiment
-        onward.from_place(asked, places.of_cell(asked, at), heads.model.layers)
+    if at:
         _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
