@@ -139,7 +139,7 @@ class Paths:
                 after += last.work(C, M, H, T, S)
             before += inside
         if self.receiver.head is not None:
-            before += 2 * C * M * (C // H + new)
+            before += 2 * C * M * (C // H + new + 1)
         return before + 4 * C * M * self.passing + self.senders * after
 
     def group(self) -> tuple:
@@ -224,9 +224,8 @@ def _group(group: list[Paths], budget: int) -> Iterator[float]:
     for layer in range(len(changes.z)):
         changes.gather(layer)
         yield 0.0
-    hidden = {
-        _head_of(each): _hidden(each) for each in group if each.receiver.head is not None
-    }
+    heads = {_head_of(each): each for each in group if each.receiver.head is not None}
+    hidden = {key: _hidden(each) for key, each in heads.items()}
     for chunk in chunks:
         arriving = changes.embedding(chunk)
         for layer in range(len(changes.z)):
@@ -362,13 +361,16 @@ def _head_of(of: Paths) -> tuple:
 
 @torch.inference_mode()
 def _hidden(of: Paths) -> torch.Tensor:
-    """What the MLP's hidden layer gets, up to LayerNorm's division and what it adds, from each of a
-    head's D directions, and from the base's stream in each position of the reach: (D + reach, M).
-    """
+    """What the MLP's hidden layer gets, (D + reach + 1, M): up to LayerNorm's division from each of
+    a head's D directions, and from the base's stream in each position of the reach; and what is
+    added after it."""
     block, inside = of.model.transformer.h[of.layer], of.base.layer(of.model, of.layer)
+    ln, fc = block.ln_2, block.mlp.c_fc
     x = torch.cat([_written_by(of, block).T, inside.resid_mid[of.reach.start : of.reach.stop]])
-    x = x.sub_(x.mean(-1, keepdim=True)).mul_(block.ln_2.weight)
-    return F.linear(x, block.mlp.c_fc.weight)
+    x = x.sub_(x.mean(-1, keepdim=True)).mul_(ln.weight)
+    made = F.linear(torch.cat([x, ln.bias[None]]), fc.weight)
+    made[-1] += fc.bias
+    return made
 
 
 def _written_by(of: Paths, block: Block) -> torch.Tensor:
@@ -383,12 +385,12 @@ def _after_head(
     """The stream after the layer where one head's output has a `change` (N, reach, D):
     (N, reach, C)."""
     block, (N, S, D) = inside.block, change.shape
-    ln, fc = block.ln_2, block.mlp.c_fc
+    M, eps = hidden.shape[1], block.ln_2.eps
     x = (change @ _written_by(of, block).T).add_(inside.resid_mid[of.reach.start : of.reach.stop])
-    scale = x.float().var(-1, correction=0, keepdim=True).add_(ln.eps).rsqrt_().to(x.dtype)
-    out = buffer[: N * S * len(fc.bias)].view(N * S, -1)
-    torch.addmm(fc(ln.bias), (change * scale).flatten(0, 1), hidden[:D], out=out)
-    out.view(N, S, -1).addcmul_(hidden[D:], scale)
+    scale = torch.native_layer_norm(x, x.shape[2:], None, None, eps)[2].to(x.dtype)  # (N, reach, 1)
+    out = buffer[: N * S * M].view(N * S, M)
+    torch.addmm(hidden[-1], (change * scale).flatten(0, 1), hidden[:D], out=out)
+    out.view(N, S, M).addcmul_(hidden[D:-1], scale)
     suffix.activate_(block.mlp.act, out)
     return x.add_(block.mlp.c_proj(out).view_as(x))
 
