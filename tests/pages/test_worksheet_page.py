@@ -172,6 +172,23 @@ def test_the_file_that_is_handed_in_is_opened_again(open_app):
     assert json.loads(one.to_json())["digest"] == STEPS.digest
 
 
+FILES = {
+    b"\xff\xfe": "The file is not text in UTF-8.",
+    b"[" * 50_000_000: "The worksheet is too long: 50,000,000 characters.",
+    b'{"is": ' * 5000: "The worksheet cannot be read as JSON",
+    b'{"answers": NaN}': "NaN is not a number",
+    b'{"is": "<script>alert(1)</script>"}': "The file is not a Patchboard worksheet.",
+}
+
+
+def test_a_file_that_is_none_is_refused_in_a_sentence(open_app):
+    app = on_page(open_app)
+    for content, says in FILES.items():
+        app.at.file_uploader[0].upload("sheet.json", content, "application/json")
+        (problem,) = app.run().problems
+        assert says in problem and len(problem) < 300 and app.has("begin_assignment")
+
+
 def test_the_file_is_made_by_a_click_that_takes_along_what_was_typed_just_before(open_app):
     app = on_page(open_app, sheet="first-steps")
     assert not app.at.get("download_button")
