@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Map
-from core.views import links, saved
+from core.views import guesses, links, saved
 from core.views.checked import check_size, parse
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -149,11 +149,20 @@ def _of_data(data: dict, name: str, kind: str) -> Opened:
     page = data["page"] if kind == "maps" else of.page
     if page not in _PAGES:
         raise UserError("It belongs to a page that does not exist.")
-    query = asked.to_query() | of.query(data)
+    query = asked.to_query() | of.query(data) | _guessed(data, found)
     for name in _TEXTS:  # of many pairs there are none: those in the inputs stay
         if name not in first["experiment"]:
             del query[name]
     return Opened(name, kind, page, query, data, found)
+
+
+def _guessed(data: dict, found: Any) -> dict[str, str]:
+    """What was expected of a map before it was seen, as the address of its page says it."""
+    if not (said := data.get("guess")) or not isinstance(found, Map) or len(found.axes) != 2:
+        return {}
+    guess, why = guesses.told(said, found)
+    written = {} if guess.is_blank else {"guess": guess.written()}
+    return {"predict": "1", "why": why, "seen": "1"} | written
 
 
 _TEXTS = ("clean", "corrupted", "target", "foil")
