@@ -11,8 +11,18 @@ import plotly.graph_objects as go
 from core.guess import score
 from core.report.findings import Finding, cell
 from core.result import Map, PathMap, Result
-from core.views import exports, guesses, heatmaps, many_maps, opening, path_maps
+from core.views import (
+    exports,
+    guesses,
+    heatmaps,
+    many_maps,
+    opening,
+    path_files,
+    path_maps,
+    run_files,
+)
 from core.views.colour_bar import layers_alone
+from core.views.formats import csv_of, named
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
 
@@ -116,14 +126,16 @@ def data_files(of: Finding) -> dict[str, Callable[[], str]]:
     found, data = of.opened.found, of.opened.data
     files: dict[str, Callable[[], str]] = {"result.json": lambda: of.content}
     if isinstance(found, PathMap):
-        files["paths.csv"] = partial(exports.paths_csv, found)
+        files["paths.csv"] = partial(path_files.paths_csv, found)
     elif isinstance(found, StoredAnswer):
         files["summary.csv"] = partial(_summary_csv, found)
     elif isinstance(found, Lenses):
         tops = {run: lens.tops for run, lens in found.lenses.items()}
         tokens = {"clean": found.clean, "corrupted": found.corrupted}
         pair = found.target, found.foil
-        files["lens.csv"] = partial(exports.lens_csv, found.lenses, found.rows, tokens, tops, pair)
+        files["lens.csv"] = partial(
+            run_files.lens_csv, found.lenses, found.rows, tokens, tops, pair
+        )
     for name, shown in of.opened.maps.items():
         if isinstance(shown, Result):
             of_which = f"-{name}" if name and name.isidentifier() else ""
@@ -132,8 +144,8 @@ def data_files(of: Finding) -> dict[str, Callable[[], str]]:
             files[f"grid{of_which}.csv"] = partial(exports.grid_csv, shown)
             files[f"top20{of_which}.csv"] = partial(exports.top_csv, shown)
     if len(files) == 1:
-        files["numbers.csv"] = lambda: exports.csv_of(
-            [("what", "number"), *((exports.named(at), n) for at, n in opening.measured(data))]
+        files["numbers.csv"] = lambda: csv_of(
+            [("what", "number"), *((named(at), n) for at, n in opening.measured(data))]
         )
     return files
 
@@ -144,6 +156,6 @@ def _summary_csv(found: StoredAnswer) -> str:
     lines = [("layer", found.axes[1], "mean", "low", "high", "agreement")]
     for row, column in np.ndindex(s.mean.shape):
         values = (grid[row, column].item() for grid in (s.mean, s.low, s.high, s.agreement))
-        place = map(exports.named, (found.rows[row], found.columns[column]))
+        place = map(named, (found.rows[row], found.columns[column]))
         lines.append((*place, *("" if value != value else value for value in values)))
-    return exports.csv_of(lines)
+    return csv_of(lines)

@@ -1,6 +1,6 @@
 """Our JSON files -> the results they are of, as far as they can be drawn without the model.
 
-The inverse of the functions of `core.views.exports` that write them. What is read here has been
+The inverse of the functions of `core.views` that write them. What is read here has been
 parsed by `core.views.checked`; each function raises UserError for what is of another shape.
 """
 
@@ -129,7 +129,7 @@ def several(data: dict) -> dict[str, Result]:
 
 
 def paths(data: dict) -> PathMap:
-    """Of `exports.paths_json`, with one metric."""
+    """Of `path_files.paths_json`, with one metric."""
     check(data, _PATHS)
     _check_pair(data)
     asked = experiment(data)
@@ -162,7 +162,7 @@ class StoredAnswer(Answer):
 
 
 def many(data: dict) -> StoredAnswer:
-    """Of `exports.many_json`."""
+    """Of `many_files.many_json`."""
     check(data, _MANY)
     asked = experiment(data)
     rows, columns, n = data["rows"], data["columns"], data["n_used"]
@@ -227,7 +227,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class Lenses:
-    """What `exports.lens_json` wrote."""
+    """What `run_files.lens_json` wrote."""
 
     experiment: Experiment
     model: ModelCard
@@ -240,7 +240,7 @@ class Lenses:
 
 
 def lenses(data: dict) -> Lenses:
-    """Of `exports.lens_json`."""
+    """Of `run_files.lens_json`."""
     check(data, _LENS)
     _check_pair(data)
     rows, T = data["rows"], len(data["tokens"]["clean"])

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import EMBEDDING, Result
 from core.steps import Steps, within
-from core.views.exports import csv_of, named
+from core.views.formats import csv_of, named
 from core.worksheets.computing import Computed, Load, computed, estimate, load, read
 from core.worksheets.handed_in import SEEN, HandedIn, Said, differs, how_guessed, is_right
 from core.worksheets.worksheet import Task, Worksheet, decoded, experiment_of, mapping

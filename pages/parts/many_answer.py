@@ -49,7 +49,7 @@ def show(found: Answer, surprises: tuple[Surprise, ...] = ()) -> None:
     st.plotly_chart(
         many_maps.heatmap(found, answer.selected(found), surprises=cells),
         key=answer.CHART,
-        on_select=lambda: answer.take_click(found.rows),
+        on_select=partial(answer.take_click, found.rows),
         selection_mode="points",
         config=answer.MODEBAR,
         alt="Heatmap of the mean over pairs by what was patched; its numbers are in the files.",
@@ -117,11 +117,12 @@ def _every_pair(found: Answer, on: Shelf) -> None:
         if at is None:
             html.show(html.note("Click a cell of the map to see what every pair says there."))
             return
+        lines = [of.pair.pair.line for of in found.pairs]
         html.show(html.text(many_figures.strip_says(found, *at)))
         st.plotly_chart(
             many_figures.strip(found, *at),
             key=_STRIP,
-            on_select=lambda: _take_dot(found),
+            on_select=partial(_take_dot, lines),
             selection_mode="points",
             config=answer.MODEBAR,
         )
@@ -131,7 +132,7 @@ def _every_pair(found: Answer, on: Shelf) -> None:
         pairs.table(
             [_row(found, at, i, shares[i]) for i in order],
             key=_TABLE,
-            on_select=lambda: _take_row(found, order),
+            on_select=partial(_take_row, [lines[i] for i in order]),
             selection_mode="single-row",
         )
     line = st.session_state.get(_CHOSEN)
@@ -155,18 +156,14 @@ def _row(found: Answer, at: tuple[int, int], i: int, share: float) -> dict:
     }
 
 
-def _take_dot(found: Answer) -> None:
+def _take_dot(lines: list[int]) -> None:
     if points := st.session_state[_STRIP].selection.points:
-        _choose(found, int(points[0]["customdata"][0]))
+        st.session_state[_CHOSEN] = lines[int(points[0]["customdata"][0])]
 
 
-def _take_row(found: Answer, order: list[int]) -> None:
+def _take_row(lines: list[int]) -> None:
     if rows := st.session_state[_TABLE].selection.rows:
-        _choose(found, order[rows[0]])
-
-
-def _choose(found: Answer, i: int) -> None:
-    st.session_state[_CHOSEN] = found.pairs[i].pair.pair.line
+        st.session_state[_CHOSEN] = lines[rows[0]]
 
 
 def _one_pair(found: Answer, at: tuple[int, int], of: Swept, on: Shelf) -> None:

@@ -12,7 +12,7 @@ from core.question.sites import SITES
 from core.result import Result
 from core.steps import once
 from core.study import Study
-from core.views import exports, names
+from core.views import exports, names, run_files
 from core.views.run_figures import attention_map
 from pages.parts import answer, frame, html, inputs, onward, predict, running, training
 from pages.parts.jobs import Job
@@ -65,12 +65,11 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     surprises = predict.came_out(heads)
     with chart:
         answer.heatmap(heads, surprises)
+    if at := answer.selected(heads):
+        onward.from_cell(heads, at, heads.experiment, places.of_cell(heads.experiment, at))
     html.show(html.baselines(heads))
     answer.chosen(heads)
-    if at := answer.selected(heads):
-        html.show(html.cell(heads, *at))
-        asked = heads.experiment
-        onward.from_place(asked, places.of_cell(asked, at), heads.model.layers)
+    if at:
         _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
@@ -124,7 +123,7 @@ def _downloads(study: Study, results: list[Result]) -> None:
         for side, tokens in study.plain.tokens.items():
             name = names.stem(results[-1], "attention", f"layer{layer}", f"head{head}", side)
             pattern = study.plain.attention(side, layer, head)
-            make = partial(exports.attention_csv, pattern, tokens)
+            make = partial(run_files.attention_csv, pattern, tokens)
             files.append(answer.File(f"CSV: attention, {side} run", f"{name}.csv", make))
         answer.file_row(*files)
 

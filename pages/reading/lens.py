@@ -7,7 +7,7 @@ import streamlit as st
 from core.question.experiment import Experiment
 from core.result import EMBEDDING
 from core.study import SIDES, PlainRuns, draft_for
-from core.views import exports, names
+from core.views import names, run_files
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
 from core.views.sentences import lens_says
 from pages.parts import frame, html, keeping, running
@@ -46,7 +46,7 @@ def _answer(wanted: Experiment, on: Shelf) -> None:
 def _all_of_it(asked: Experiment, plain: PlainRuns, pair: tuple, lenses: dict) -> File:
     def make() -> str:
         ids = tuple(token.id for token in pair)
-        return exports.lens_json(
+        return run_files.lens_json(
             asked,
             plain.model.card,
             lenses,
@@ -111,7 +111,7 @@ def _lens(asked: Experiment, plain: PlainRuns, pair: tuple, lenses: dict) -> Fil
     return File(
         "CSV: logit lens",
         f"{names.stem_of(asked, 'lens')}.csv",
-        partial(exports.lens_csv, lenses, rows, plain.tokens, tops, pair),
+        partial(run_files.lens_csv, lenses, rows, plain.tokens, tops, pair),
     )
 
 
@@ -135,7 +135,7 @@ def _attribution(asked: Experiment, plain: PlainRuns, pair: tuple) -> File:
     return File(
         "CSV: attribution",
         f"{names.stem_of(asked, 'attribution')}.csv",
-        partial(exports.attribution_csv, attributions),
+        partial(run_files.attribution_csv, attributions),
     )
 
 

@@ -106,7 +106,7 @@ def _results() -> None:
 
 def _finding(number: int, of: Finding, count: int) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input(f"Finding {number}", **notebook.widget(*_of_finding(of, "title")))
+        st.text_input(f"Finding {number}", **notebook.widget(*_of_finding(of.id, "title")))
         for label, by, icon in (("Up", -1, "arrow_upward"), ("Down", 1, "arrow_downward")):
             st.button(
                 label,
@@ -135,20 +135,20 @@ def _finding(number: int, of: Finding, count: int) -> None:
     markup.show(markup.long_caption([runs(line) for line in caption(of)]))
     st.text_area(
         "What it shows, in your words",
-        **notebook.widget(*_of_finding(of, "words")),
+        **notebook.widget(*_of_finding(of.id, "words")),
         height=120,
         placeholder="What does it show? What would you have expected? What else could explain it?",
     )
     _problem(f"words_{of.id}")
 
 
-def _of_finding(of: Finding, name: str) -> tuple[str, notebook.Read, notebook.Write]:
+def _of_finding(id: str, name: str) -> tuple[str, notebook.Read, notebook.Write]:
     """A text of a finding, which another tab may have removed meanwhile."""
 
     def read(report: Report) -> str:
-        return next((getattr(one, name) for one in report.findings if one.id == of.id), "")
+        return next((getattr(of, name) for of in report.findings if of.id == id), "")
 
-    return f"{name}_{of.id}", read, lambda report, text: report.with_words(of.id, **{name: text})
+    return f"{name}_{id}", read, lambda report, text: report.with_words(id, **{name: text})
 
 
 def _move(id: str, by: int) -> None:

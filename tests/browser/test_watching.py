@@ -13,13 +13,18 @@ MAP_SINCE = """() => {
   window.seen = [];
   if (window.looks) return;
   window.looks = true;
+  let since = null;
   const look = () => {
     const place = document.querySelector(".st-key-answer_map");
     const maps = place?.querySelectorAll(".js-plotly-plot, .pb-picture") ?? [];
     const answered = document.querySelector(".pb-answered");
     const model = answered && new URLSearchParams(answered.dataset.experiment).get("model");
     const has = [...maps].some(map => map.checkVisibility());
-    window.seen.push([model, has, document.documentElement.className.includes("pb-former")]);
+    const asked = new URLSearchParams(document.querySelector(".pb-asked")?.dataset.experiment);
+    since = asked.get("model") === model ? null : since ?? performance.now();
+    const isFormer = document.documentElement.className.includes("pb-former");
+    const isSlow = since !== null && performance.now() - since > 1400;  // a machine with other work
+    window.seen.push([model, has, isFormer && !isSlow]);
     requestAnimationFrame(look);
   };
   look();

@@ -20,7 +20,7 @@ from core.result import FROZEN
 from core.sets import Sets
 from core.steps import finish
 from core.study import SIDES, sides
-from core.views import exports, path_maps
+from core.views import path_files, path_maps
 from core.views.names import stem
 from core.views.pictures import picture
 from core.views.sentences import sends
@@ -88,8 +88,8 @@ def test_at_the_end_of_a_trail_the_embedding_is_what_is_left(model, into):
     assert ("embedding (-" in sends(found)) == (into != "mlp0")
     within = path_maps.reach(found)
     assert within > 0 and path_maps.heatmap(found, within)
-    assert picture(found, "svg") and exports.paths_csv(found)
-    assert json.loads(exports.paths_json(found))["embedding"] == found.embedding["logit_diff"]
+    assert picture(found, "svg") and path_files.paths_csv(found)
+    assert json.loads(path_files.paths_json(found))["embedding"] == found.embedding["logit_diff"]
 
 
 def test_what_is_no_receiver_and_no_way_to_freeze_says_so(model):
@@ -102,11 +102,11 @@ def test_what_is_no_receiver_and_no_way_to_freeze_says_so(model):
 
 def test_files_and_pictures_say_receiver_frozen_parts_direction_and_sign(model):
     found = followed(model)["6.3.q"]
-    said = json.loads(exports.paths_json(found))
+    said = json.loads(path_files.paths_json(found))
     assert (said["receiver"], said["frozen"], said["metric"]) == ("6.3.q", "all", "logit_diff")
     np.testing.assert_allclose(np.array(said["heads"][:6]), found.values[:6, :4], rtol=1e-6)
     assert said["heads"][6] == [None] * 4 and said["mlps"][7] is None and len(said["mlps"]) == 8
-    lines = list(csv.DictReader(io.StringIO(exports.paths_csv(found).lstrip("\ufeff"))))
+    lines = list(csv.DictReader(io.StringIO(path_files.paths_csv(found).lstrip("\ufeff"))))
     by_sender = {line["sender"]: line for line in lines}
     assert float(by_sender["4.3"]["logit_diff"]) == pytest.approx(float(found.values[4, 3]))
     assert by_sender["mlp7"]["logit_diff"] == "" and len(lines) == 8 * 5 + 1

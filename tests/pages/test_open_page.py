@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.following import Follow
-from core.views import exports, opening, pictures
+from core.views import exports, opening, path_files, pictures
 from pages.parts import answer as answer_part
 from pages.parts import opened as opened_part
 from tests.builders import HOSTILE
@@ -66,7 +66,7 @@ def paths_json(teaching) -> str:
     follow = Follow(asked, teaching, ["6.3.q"], "heads")
     for _ in follow:
         pass
-    return exports.paths_json(follow.read(asked)["6.3.q"])
+    return path_files.paths_json(follow.read(asked)["6.3.q"])
 
 
 def test_paths_open_where_they_were_followed_to(open_app, teaching):

@@ -22,6 +22,7 @@ from core.question.experiment import Experiment
 from tests import builders, dask_processes
 
 pytest.importorskip("distributed")
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module")
