@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.checks import plain_loop
 from core.presets import PRESETS
 from core.question.metrics import METRICS
@@ -11,7 +11,7 @@ from core.views.sentences import where_it_is
 from pages.parts import answer, html, keeping, running
 from pages.parts.keeping import Shelf
 
-EXAMPLE = PRESETS[0].experiment(models.TEACHING.name)
+EXAMPLE = PRESETS[0].experiment(catalogue.TEACHING.name)
 
 
 def page() -> None:

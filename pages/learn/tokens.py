@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from core.catalogue import named
 from core.errors import UserError
-from core.models import load_tokenizer, named
+from core.models import load_tokenizer
 from core.presets import word_groups
 from core.question import tokens
 from pages.parts import download, experiment, html, keeping

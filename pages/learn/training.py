@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core import models, presets
+from core import catalogue, presets
 from core.teaching import growth
 from core.teaching.growth import Growth, since
 from core.teaching.history import Checkpoint
@@ -68,7 +68,7 @@ def _links(preset: presets.Preset, seed: int, step: int, steps: list[int]) -> No
         shown[steps[-1]] = "in the end"
     with st.container(horizontal=True):
         for at, when in shown.items():
-            name = models.at_checkpoint(models.TEACHING.name, at, seed)
+            name = catalogue.at_checkpoint(catalogue.TEACHING.name, at, seed)
             st.page_link(
                 _PATCH,
                 label=f"“{preset.title}” {when}, at step {at:,}",

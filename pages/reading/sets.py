@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from core import models, presets
+from core import catalogue, presets
 from core.errors import UserError
 from core.many.grades import ManyGrades
 from core.many.grading import Grading
@@ -319,7 +319,7 @@ def _over_pairs(asked: _Asked) -> None:
     left, right = st.columns((3, 7), gap="medium")
     with left:
         example = presets.of(asked.wanted)
-        pairs.source(models.named(asked.wanted.model), example.title if example else "")
+        pairs.source(catalogue.named(asked.wanted.model), example.title if example else "")
     with right:
         given = pairs.given()
         if given is None:
