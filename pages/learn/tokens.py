@@ -9,7 +9,7 @@ from core.errors import UserError
 from core.models import load_tokenizer
 from core.presets import word_groups
 from core.question import tokens
-from pages.parts import download, experiment, html, keeping
+from pages.parts import chips, download, experiment, html, keeping
 
 _MOST_CHARACTERS = 20_000
 _MOST_WORDS = 200
@@ -148,7 +148,7 @@ def _pieces(encoder) -> None:
         html.show(html.problem(str(error)))
         return
     st.markdown(f"{len(pieces):,} tokens")
-    html.show(html.chips(pieces))
+    html.show(chips.row(pieces))
     with st.expander("As a table"):
         st.dataframe(
             {

@@ -8,7 +8,7 @@ from core.catalogue import Entry
 from core.errors import UserError
 from core.teaching import growth
 from core.teaching.history import Checkpoint, end
-from pages.parts import experiment, html, keeping
+from pages.parts import experiment, html, keeping, tables
 
 _WATCHES, _STEP, _SEED = "watches_training", "training_step", "training_seed"  # widgets
 _REVISION = "training_revision"
@@ -41,7 +41,7 @@ def panel(wide: bool = False) -> None:
     there = catalogue.checkpoints(entry)
     if there and _is_watched(entry):
         at = entry.checkpoint or end(there)
-        could = html.growth(growth.shipped().behaviours, at)
+        could = tables.growth(growth.shipped().behaviours, at)
         if not wide:
             with st.container(key="training"):
                 _slider(entry, at, there)

@@ -14,7 +14,7 @@ from core.steps import once
 from core.study import Study
 from core.views import exports, names, run_files
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, inputs, onward, predict, running, training
+from pages.parts import answer, frame, html, inputs, onward, predict, running, tables, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -59,16 +59,16 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     if predict.hides(heads.experiment):
         predict.explain()
         predict.ask(heads, answer.narrowest())
-        html.show(html.baselines(heads))
+        html.show(tables.baselines(heads))
         return
     chart = st.container(key="keeps_heads")
     surprises = predict.came_out(heads)
     with chart:
         answer.heatmap(heads, surprises)
-    html.show(html.baselines(heads))
+    html.show(tables.baselines(heads))
     answer.chosen(heads)
     if at := answer.selected(heads):
-        html.show(html.cell(heads, *at))
+        html.show(tables.cell(heads, *at))
         asked = heads.experiment
         onward.from_place(asked, places.of_cell(asked, at), heads.model.layers)
         _attention(study, *at)
