@@ -1,16 +1,26 @@
 """A finding -> its figures, for a browser to hover and as pictures to print; and its data files."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
 import plotly.graph_objects as go
 
+from core.guess import score
 from core.report.findings import Finding, cell
 from core.result import Map, PathMap, Result
-from core.views import exports, heatmaps, many_maps, opening, path_files, path_maps, run_files
+from core.views import (
+    exports,
+    guesses,
+    heatmaps,
+    many_maps,
+    opening,
+    path_files,
+    path_maps,
+    run_files,
+)
 from core.views.colour_bar import layers_alone
 from core.views.formats import csv_of, named
 from core.views.run_figures import lens_lines
@@ -40,16 +50,30 @@ def _figures(of: Finding) -> list[Figure]:
     if isinstance(found, Lenses):
         lines = lens_lines(found.lenses, found.rows, (found.target, found.foil))
         return [Figure("", lines, partial(_lens_picture, found))]
-    at = cell(of)
-    room = _ROOM if len(of.maps) == 1 else heatmaps.NARROWEST
-    return [
-        Figure(name, _plotly(shown, of.view, at, room), partial(_map_picture, shown, of.view, at))
-        for name, shown in of.maps.items()
-    ]
+    at, guessed, made = cell(of), of.guesses, []
+    room = _ROOM if len(of.maps) == 1 and not guessed else heatmaps.NARROWEST
+    for name, shown in of.maps.items():
+        called, surprises = name, ()
+        if name in guessed:
+            guess, _ = guessed[name]
+            surprises = [(one.row, one.column) for one in score(guess, shown).surprises]
+            drawn = guesses.figure(shown, guess, room, clickable=False)
+            expected = partial(_guess_picture, guesses.as_map(shown, guess))
+            made.append(Figure(f"{name}: the guess" if name else "The guess", drawn, expected))
+            called = f"{name}: the map" if name else "The map"
+        how = {"view": of.view, "at": at, "surprises": surprises}
+        drawn = _plotly(shown, room=room, **how)
+        made.append(Figure(called, drawn, partial(_map_picture, shown, **how)))
+    return made
 
 
-def _plotly(shown: Map, view: str, at: tuple[int, int] | None, room: int) -> go.Figure:
-    options = {"clickable": False, "narrowest": room}
+Cells = Sequence[tuple[int, int]]
+
+
+def _plotly(
+    shown: Map, view: str, at: tuple[int, int] | None, surprises: Cells, room: int
+) -> go.Figure:
+    options = {"clickable": False, "narrowest": room, "surprises": surprises}
     if isinstance(shown, StoredAnswer):
         return many_maps.heatmap(shown, **options)
     if isinstance(shown, PathMap):
@@ -57,10 +81,18 @@ def _plotly(shown: Map, view: str, at: tuple[int, int] | None, room: int) -> go.
     return heatmaps.heatmap(shown, at, view=view, **options)
 
 
-def _map_picture(shown: Map, view: str, at: tuple[int, int] | None, format: str) -> bytes:
+def _map_picture(
+    shown: Map, format: str, view: str, at: tuple[int, int] | None, surprises: Cells
+) -> bytes:
     from core.views.pictures import picture  # only here: it takes half a second to import
 
-    return picture(shown, format, view, bare=True, framed=at)
+    return picture(shown, format, view, bare=True, framed=at, surprises=surprises)
+
+
+def _guess_picture(expected: Map, format: str) -> bytes:
+    from core.views.pictures import picture  # only here: it takes half a second to import
+
+    return picture(expected, format, bare=True, sure=False)
 
 
 def _lens_picture(found: Lenses, format: str) -> bytes:

@@ -46,60 +46,57 @@ def plain(
     `position`, by default the last. It leaves the map in `values`, a tensor by the site's axes,
     with the embedding's row, if the experiment has one, first."""
     e, axes = experiment, SITES[experiment.site].axes
-    by_forward = e.site == "resid_post" and not e.window
     base, other = ("corrupted", "clean") if e.direction == "denoise" else ("clean", "corrupted")
-    ablates = e.direction in _ABLATIONS
-    heads = axes[1] == "head"
-    metric = METRICS[e.metric]
-    formula = metric.formula.format(target="target", foil="foil")
-    words = {
+    put_in, ablated = _ABLATIONS.get(e.direction, (f"that of the {other} run", ""))
+    if (e.site, e.direction) == ("head_pattern", "position_mean"):
+        ablated = _MEAN_PATTERN
+    by_forward = e.site == "resid_post" and not e.window and not (ablated and e.embedding)
+    kept = f'activations["{base if ablated else other}"][{"" if by_forward else "name, "}layer]'
+    shows, measure = METRICS[e.metric], _MEASURES[e.metric]
+    formula = shows.formula.format(target="target", foil="foil")
+    heads, three = axes[1] == "head", len(axes) == 3
+    begins = e.bos and not model.encoder.extras.begins
+    words = _loading(model) | {
         "base": base,
         "other": other,
-        "put_in": _ABLATIONS[e.direction][0] if ablates else f"that of the {other} run",
+        "put_in": put_in,
         "what": "the output of a layer" if by_forward else f"`{e.site}`",
         "where": " and ".join(f"each {axis}" for axis in axes),
-        "formula": formula,
-        "shows": "" if e.metric == "logit_diff" else f" The map shows {formula}. {metric.says}",
-        "measure": _MEASURES[e.metric],
-        "clean_text": repr(e.clean),
-        "corrupted_text": repr(e.corrupted),
-        "target_text": repr(e.target),
-        "foil_text": repr(e.foil),
-        "tokenize": _BOS if e.bos and not model.encoder.extras.begins else _TOKENIZE,
-        "load": _load(model),
-        "stdlib": _imports(model.entry)[0],
-        "imports": _imports(model.entry)[1],
         "from_model": "GPT, PatchParams" if by_forward else "GPT, merge_heads",
+        "start": _BOS if begins else "",
+        "clean": (_AFTER_BOS if begins else _ALONE).format(repr(e.clean)),
+        "corrupted": (_AFTER_BOS if begins else _ALONE).format(repr(e.corrupted)),
+        "target": repr(e.target),
+        "foil": repr(e.foil),
+        "sizes": _SIZES if heads else _SIZES.replace("H, ", "").replace(_HEADS, ""),
         "spell": _SPELL_SOME if _has_unused(model) else _SPELL,
+        "float": "" if model.card.dtype == "float32" else ".float()",
+        "shows": f" The map shows {formula}: `measure`. {shows.says}" if measure else "",
+        "difference": "difference" if measure else "measure",
+        "measure": f"\n\n\ndef measure(logits):\n    return {measure}" if measure else "",
+        "on_map": ", on the map {measure(logits):.4f}" if measure else "",
+        "ablated": f"\n\n\ndef ablated(activation):\n    {ablated}" if ablated else "",
+        "put": f"ablated({kept})" if ablated else kept,
         "site": repr(e.site.removesuffix("_position")),
-        "window": e.window,
-        "place": ", ".join(axes[1:]),
+        "layers": f"range(layer - {e.window}, layer + {e.window + 1})" if e.window else "[layer]",
+        "windowed": f", and with it {e.window} layers on either side" if e.window else "",
+        "shape": ", ".join(axis[0].upper() for axis in axes).replace("P", "T"),
         "names": ", ".join(axes),
-        "shape": ", ".join({"layer": "L", "head": "H", "position": "T"}[axis] for axis in axes),
-        "index": ", ".join(("0", *axes[1:])),
+        "place": ", ".join(axes[1:]),
         "loops": "\n".join(_loops(axes)),
         "inside": "    " * len(axes),
-        "run_put_in": f'activations["{base if ablates else other}"]',
-        "embedded": f"ablated(model.embed({base}))" if ablates else f"model.embed({other})",
-        "title": f"{e.site}, {e.direction}",
-        "ablate": _ABLATIONS[e.direction][1] if ablates else "",
-        "sizes": "L, H, T = model.config.n_layer, model.config.n_head, clean.shape[1]"
-        if heads
-        else "L, T = model.config.n_layer, clean.shape[1]",
-        "shown": "values"
-        if len(axes) == 2
-        else f"values[:, :, {-1 if position is None else position}]",
-        "columns": "range(H)" if heads else _TOKEN_LABELS,
+        "shown": f"values[:, :, {-1 if position is None else position}]" if three else "values",
+        "columns": "columns = range(H)" if heads else _TOKENS,
         "across": "head" if heads else "token",
         "rows": '["embedding", *range(L)]' if e.embedding else "range(L)",
+        "formula": formula,
+        "title": f"{e.site}, {e.direction}",
     }
-    if e.site == "head_pattern" and e.direction == "position_mean":
-        words["ablate"] = _MEAN_PATTERN
-    parts = [_BEGIN, _TEXTS, _TOP]
-    parts += [_RUNS if by_forward else _WRITTEN_OUT, _METRIC]
-    parts += [_ABLATED] if ablates else [_PUT_IN]
-    parts += [_LOOPS if by_forward else _PATCHED]
-    parts += [_EMBEDDING] if e.embedding else []
+    parts = [_BEGIN, _TEXTS, _FUNCTIONS]
+    if by_forward:
+        parts += [_RUNS, _LOOPS, *[_SWAPPED] * e.embedding]
+    else:
+        parts += [_FORWARD, _KEPT, _PATCHED, *[_INPUT] * e.embedding]
     return tuple(_cell(part, words) for part in (*parts, _PICTURE))
 
 
@@ -124,8 +121,13 @@ def fast(
 def script(cells: tuple[Cell, ...]) -> str:
     """The program as one file of Python, what it says as comments."""
     comment = {"initial_indent": "# ", "subsequent_indent": "# "}
-    said = (f"{textwrap.fill(cell.says, _WIDTH, **comment)}\n{cell.code}\n" for cell in cells)
-    return "\n\n".join(said)
+    source, before = "", ""
+    for cell in cells:
+        defines = "def" in (before[:3], cell.code[:3])  # of which others stand two lines apart
+        source += "\n" * bool(before) + "\n" * defines
+        source += f"{textwrap.fill(cell.says, _WIDTH, **comment)}\n{cell.code}\n"
+        before = cell.code
+    return source
 
 
 def notebook(cells: tuple[Cell, ...]) -> str:
@@ -170,34 +172,29 @@ def _name(entry: Entry) -> str:
     return entry.name
 
 
-def _imports(entry: Entry) -> tuple[str, str]:
-    """What finding the weights takes, of Python's own and of ours."""
-    if entry.checkpoint:
-        return "import sys\n\n", "from core.teaching import WEIGHTS, history\n"
-    if entry.base == "teaching":
-        return "import sys\n\n", "from core.teaching import WEIGHTS\n"
-    if entry.folder is None:
-        return "import sys\n\n", "from mingpt import hub\n"
-    return "import os\n" * _is_offered(entry) + "import sys\nfrom pathlib import Path\n\n", ""
-
-
-def _load(model: LoadedModel) -> str:
-    """Two names, `folder` and `model`, for every kind of model in the catalogue."""
+def _loading(model: LoadedModel) -> dict[str, str]:
+    """What it takes to load any model of the catalogue, and its tokenizer from its folder: what is
+    imported, of Python's own and of ours, and where the weights are found."""
     entry, dtype = model.entry, model.card.dtype
     kind = "" if dtype == "float32" else f"torch.{dtype}"
+    stdlib, ours, folder = "import sys\n", "", "WEIGHTS"
+    load = f"GPT.from_pretrained(folder{', ' * bool(kind)}{kind})"
     if entry.checkpoint:
+        ours = "from core.teaching import WEIGHTS, history\n"
         at = f"{entry.checkpoint.seed}, {entry.checkpoint.step}"
-        to = f".to({kind})" if kind else ""
-        return f"folder = WEIGHTS\nmodel = history.load(history.Checkpoint({at})){to}"
-    if entry.base == "teaching":
-        folder = "WEIGHTS"
+        load = f"history.load(history.Checkpoint({at})){f'.to({kind})' if kind else ''}"
+    elif entry.base == "teaching":
+        ours = "from core.teaching import WEIGHTS\n"
     elif entry.folder is None:
+        ours = "from mingpt import hub\n"
         folder = f"hub.fetch({_name(entry)!r})  # downloaded once"
-    elif _is_offered(entry):
-        folder = f'Path(os.environ["PATCHBOARD_MODELS"], {entry.folder.name!r})'
     else:
+        stdlib += "from pathlib import Path\n"
         folder = f"Path({entry.name!r})"
-    return f"folder = {folder}\nmodel = GPT.from_pretrained(folder{', ' * bool(kind)}{kind})"
+        if _is_offered(entry):
+            stdlib = f"import os\n{stdlib}"
+            folder = f'Path(os.environ["PATCHBOARD_MODELS"], {entry.folder.name!r})'
+    return {"stdlib": stdlib, "ours": ours, "folder": folder, "load": load}
 
 
 def _is_offered(entry: Entry) -> bool:
@@ -217,9 +214,10 @@ def _loops(axes: tuple[str, ...]) -> list[str]:
     ]
 
 
-# What each metric of `core.question.metrics` is, of the `logits` of a patched run.
+# What each metric of `core.question.metrics` is, of the `logits` of a patched run; of the logit
+# difference itself nothing more.
 _MEASURES = {
-    "logit_diff": "difference(logits)",
+    "logit_diff": "",
     "recovery": "(difference(logits) - difference(plain['corrupted'])) / (\n"
     "        difference(plain['clean']) - difference(plain['corrupted'])\n    )",
     "target_logit_change": "logits[target] - plain['clean'][target]",
@@ -242,89 +240,87 @@ _MEAN_PATTERN = """\
 seen = activation.mean(dim=-2, keepdim=True).expand_as(activation).tril()  # never a later one
     return seen / seen.sum(dim=-1, keepdim=True)"""
 
-_TOKENIZE = "clean, corrupted = tokenizer(CLEAN), tokenizer(CORRUPTED)  # token ids, (1, T)"
-_BOS = """\
-start = torch.tensor([[tokenizer.encoder.bos]])  # both texts begin with <|endoftext|>
-clean, corrupted = (torch.cat((start, tokenizer(text)), 1) for text in (CLEAN, CORRUPTED))"""
-_SPELL = "    return repr(tokenizer.decode(torch.tensor([int(index)])))"
+_BOS = "start = torch.tensor([[tokenizer.encoder.bos]])  # both texts begin with <|endoftext|>\n"
+_AFTER_BOS, _ALONE = "torch.cat((start, tokenizer({})), dim=1)", "tokenizer({})"
+_HEADS = "model.config.n_head, "
+_SIZES = f"L, H, T = model.config.n_layer, {_HEADS}clean.shape[1]"
+_SPELL = "return repr(tokenizer.decode(index[None]))"
 _SPELL_SOME = f"""\
-    if int(index) not in tokenizer.encoder.decoder:
+if index.item() not in tokenizer.encoder.decoder:
         return "(no token)"
-{_SPELL}"""
-_TOKEN_LABELS = """[
-    spelled(a) if a == b else f"{spelled(a)} / {spelled(b)}"
-    for a, b in zip(clean[0], corrupted[0])
-]"""
+    {_SPELL}"""
+_TOKENS = """\
+pairs = zip(clean[0], corrupted[0])
+columns = [spelled(a) if a == b else f"{spelled(a)} / {spelled(b)}" for a, b in pairs]"""
+_TOP = """
+    print(f"\\n{run} run: position, token index, token, probability")
+    for position, (p, index) in enumerate(zip(*plain[run].softmax(dim=0).topk(20)), start=1):
+        print(f"{position:3}  {index:6}  {spelled(index):20}  {p:.4f}")
+for run, logits in plain.items():
+    print(f"{run} run: LD {$difference(logits):.4f}$on_map")
+"""
 
 # The pieces of both programs: what is said, and the code with names to be filled in.
 _BEGIN = (
     """Activation patching, one run for each cell. Two texts differ in a word, and two tokens
     compete to come next. In the $base run we replace, for $where, $what by $put_in, and measure
-    what the model then predicts. Run this in Patchboard's folder, wherever the file lies. First the
-    model, GPT-2 as it is written in mingpt/model.py, and its tokenizer.""",
+    what the model then predicts. Run this in Patchboard's folder, wherever the file lies.""",
     """
-    ${stdlib}import matplotlib.pyplot as plt
+    ${stdlib}
+    import matplotlib.pyplot as plt
     import torch
 
     sys.path.insert(0, ".")  # Patchboard's folder, in which this is run
-    ${imports}from mingpt.bpe import BPETokenizer
-    from mingpt.model import $from_model
+    ${ours}from mingpt.bpe import BPETokenizer
+    from mingpt.model import $from_model  # GPT-2, to be read
 
     torch.set_grad_enabled(False)  # nothing is trained here
-    $load
-    tokenizer = BPETokenizer(folder)
+    folder = $folder
+    model, tokenizer = $load, BPETokenizer(folder)
     """,
 )
 _TEXTS = (
     """Both texts need the same number of tokens, so that a position of one is a position of the
-    other. Target and foil are one token each, with the space before it: within a text a word's
-    token begins with its space.""",
+    other. Target and foil are one token each, which within a text begins with its space.""",
     """
-    CLEAN = $clean_text
-    CORRUPTED = $corrupted_text
-    TARGET = $target_text
-    FOIL = $foil_text
-
-    $tokenize
-    [target], [foil] = tokenizer.encoder.encode(TARGET), tokenizer.encoder.encode(FOIL)
-    assert clean.shape == corrupted.shape, (clean.shape, corrupted.shape)
+    ${start}clean = $clean
+    corrupted = $corrupted
+    [target] = tokenizer.encoder.encode($target)
+    [foil] = tokenizer.encoder.encode($foil)
+    assert clean.shape == corrupted.shape, (clean.shape, corrupted.shape)  # (1, T) each
     $sizes
     """,
 )
-_TOP = (
-    """What a model expects next are its logits at the last position; softmax makes probabilities
-    of them. This prints the 20 likeliest tokens.""",
+_FUNCTIONS = (
+    """A token as it is written, and the logit difference LD = logit(foil) - logit(target) of what a
+    run says at its last position: below 0 the target is ahead, above 0 the foil.$shows""",
     """
     def spelled(index):
-    $spell
+        $spell
 
 
-    def show_top(run, logits):
-        print(f"\\n{run} run: position, token index, token, probability")
-        top = logits.softmax(dim=0).topk(20)
-        for position, (index, p) in enumerate(zip(top.indices, top.values), start=1):
-            print(f"{position:3}  {int(index):6}  {spelled(index):20}  {p:.4f}")
+    def $difference(logits):
+        return logits[foil] - logits[target]$measure$ablated
     """,
 )
 _RUNS = (
     """Both texts once without a patch. With `store_activations` the model keeps the output of every
-    layer: layer -> a tensor of one text, T positions and C channels.""",
-    """
-    activations, plain = {}, {}
-    for name, ids in (("clean", clean), ("corrupted", corrupted)):
+    layer: layer -> (1, T, C), C numbers for each of T positions. Softmax makes probabilities of the
+    logits: these are the 20 tokens that are likeliest to come next.""",
+    f"""
+    activations, plain = {{}}, {{}}
+    for run, ids in {{"clean": clean, "corrupted": corrupted}}.items():
         model(ids, store_activations=True)
-        activations[name] = model.layer_activations
-        plain[name] = model.last_token_logits[0].float()
-        show_top(name, plain[name])
+        activations[run] = model.layer_activations
+        plain[run] = model.last_token_logits[0]$float{textwrap.indent(_TOP, "    ")}
     """,
 )
-_WRITTEN_OUT = (
+_FORWARD = (
     """`patch_params` of the model replaces the output of one layer at one position, and nothing
     else. So here is the forward pass of mingpt/model.py line by line, in which `put` is handed
-    every activation under its name and gives back what goes on in its place. Both texts are run
-    once with a `put` that changes nothing and keeps what it is handed.""",
+    every activation under its name and gives back what goes on in its place.""",
     """
-    def run(ids, put):
+    def forward(ids, put):
         x = model.embed(ids)  # (1, T, C)
         later = torch.ones(T, T, dtype=torch.bool).triu(1)  # what a position may not see
         for layer, block in enumerate(model.transformer.h):
@@ -338,51 +334,21 @@ _WRITTEN_OUT = (
             x = put("resid_mid", layer, x)
             x = x + put("mlp_out", layer, block.mlp(block.ln_2(x)))
             x = put("resid_post", layer, x)
-        return model.lm_head(model.transformer.ln_f(x))[0, -1].float()
+        return model.lm_head(model.transformer.ln_f(x))[0, -1]$float
+    """,
+)
+_KEPT = (
+    """Both texts once, with a `put` that changes nothing and keeps what it is handed. Softmax makes
+    probabilities of the logits: these are the 20 tokens that are likeliest to come next.""",
+    f"""
+    activations, plain = {{"clean": {{}}, "corrupted": {{}}}}, {{}}
+    for run, ids in {{"clean": clean, "corrupted": corrupted}}.items():
 
-
-    activations, plain = {"clean": {}, "corrupted": {}}, {}
-    for name, ids in (("clean", clean), ("corrupted", corrupted)):
-
-        def keep(site, layer, activation):
-            activations[name][site, layer] = activation.clone()
+        def keep(name, layer, activation):
+            activations[run][name, layer] = activation
             return activation
 
-        plain[name] = run(ids, keep)
-        show_top(name, plain[name])
-    """,
-)
-_METRIC = (
-    """The logit difference LD is logit(foil) - logit(target): below 0 the target is ahead, above 0
-    the foil.$shows""",
-    """
-    def difference(logits):
-        return logits[foil] - logits[target]
-
-
-    def measure(logits):
-        return $measure
-
-
-    for name in plain:
-        print(f"{name}: {difference(plain[name]):.4f}, on the map {measure(plain[name]):.4f}")
-    """,
-)
-_PUT_IN = (
-    """We patch into the $base run what the $other run has in the same place.""",
-    """
-    base, source = $base, $run_put_in
-    """,
-)
-_ABLATED = (
-    """We patch into the $base run itself: in place of each activation it gets $put_in.""",
-    """
-    def ablated(activation):
-        $ablate
-
-
-    base = $base
-    source = {place: ablated(activation) for place, activation in $run_put_in.items()}
+        plain[run] = forward(ids, keep){textwrap.indent(_TOP, "    ")}
     """,
 )
 _LOOPS = (
@@ -392,65 +358,62 @@ _LOOPS = (
     values = torch.zeros(L, T)
     for layer in range(L):
         for position in range(T):
-            patch = PatchParams(layer, position, source[layer][0, position])
-            model(base, patch_params=patch)
-            values[layer, position] = measure(model.last_token_logits[0].float())
+            patch = PatchParams(layer, position, $put[0, position])
+            model($base, patch_params=patch)
+            values[layer, position] = measure(model.last_token_logits[0]$float)
+    """,
+)
+_SWAPPED = (
+    """The map has one row more, before all layers: the embedding, which is what the first layer
+    reads. At a position it is of that token alone, so that to patch it is to swap the token.""",
+    """
+    first = torch.zeros(1, T)
+    for position in range(T):
+        swapped = $base.clone()
+        swapped[0, position] = $other[0, position]
+        first[0, position] = measure(model(swapped)[0][0, -1]$float)
+    values = torch.cat((first, values))
     """,
 )
 _PATCHED = (
-    """Each cell of the map is one run of the $base text, with a `put` that replaces the one
-    activation the cell is of; with a WINDOW, also those of so many layers on either side, all in
-    the same run.""",
+    """Each cell of the map is one run of the $base text, with a `put` that replaces the activation
+    that the cell is of$windowed.""",
     """
-    SITE, WINDOW = $site, $window
-
-
-    def patched($names):
-        def put(site, at, activation):
-            if site == SITE and abs(at - layer) <= WINDOW:
+    def patched(site, layers, *place):
+        def put(name, layer, activation):
+            if name == site and layer in layers:
                 activation = activation.clone()
-                activation[$index] = source[site, at][$index]
+                activation[0][place] = $put[0][place]
             return activation
 
-        return measure(run(base, put))
+        return measure(forward($base, put))
 
 
     values = torch.zeros($shape)
     $loops
-    ${inside}values[$names] = patched($names)
+    ${inside}values[$names] = patched($site, $layers, $place)
     """,
 )
-_EMBEDDING = (
-    """The map has one row more, before all layers: what is patched there is the input of the first
-    one, the sum of token and position embedding. No layer puts that out, so the layers are run one
-    by one.""",
+_INPUT = (
+    """The map has one row more, before all layers: the embedding, which is what the first layer
+    reads.""",
     """
-    embedding = $embedded
-    first = torch.zeros(1, T)
-    for position in range(T):
-        x = model.embed(base).clone()
-        x[0, position] = embedding[0, position]
-        for block in model.transformer.h:
-            x = block(x)
-        first[0, position] = measure(model.lm_head(model.transformer.ln_f(x))[0, -1].float())
-    values = torch.cat((first, values))
+    first = [patched("resid_pre", [0], position) for position in range(T)]
+    values = torch.cat((torch.tensor([first]), values))
     """,
 )
 _PICTURE = (
     """The map, layers by ${across}s, as a picture in map.png.""",
     """
-    shown = $shown
+    $columns
     rows = $rows
-    columns = $columns
-    size = min(40, 2 + 0.6 * len(columns)), min(40, 2 + 0.35 * len(rows))  # inches
-    figure, axes = plt.subplots(figsize=size)
-    picture = axes.matshow(shown, aspect="auto")
-    figure.colorbar(picture, label="$formula")
-    axes.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.xaxis.set_ticks_position("bottom")
-    axes.set(xlabel="$across", ylabel="layer", title="$title")
-    figure.savefig("map.png", dpi=150, bbox_inches="tight")
+    plt.figure(figsize=(3 + 0.4 * len(columns), 2 + 0.3 * len(rows)))  # inches
+    plt.matshow($shown, fignum=0, aspect="auto")
+    plt.colorbar(label="$formula")
+    plt.xticks(range(len(columns)), columns, rotation=90, parse_math=False)
+    plt.yticks(range(len(rows)), rows)
+    plt.gca().set(xlabel="$across", ylabel="layer", title="$title")
+    plt.savefig("map.png", bbox_inches="tight")
     """,
 )
 _FAST = (

@@ -64,9 +64,16 @@ def to_json(
     return json_of(_to_dict(result) | besides)
 
 
-def maps_json(page: str, results: dict[str, Result]) -> str:
-    """Several results of one page, each by a name and as in `to_json`."""
-    return json_of({"page": page, "maps": {name: _to_dict(of) for name, of in results.items()}})
+def maps_json(
+    page: str, results: dict[str, Result], guessed: dict[str, dict | None] | None = None
+) -> str:
+    """Several results of one page, each by a name and as in `to_json`, with what was `guessed` of
+    some of them."""
+    made = {
+        name: _to_dict(of) | ({"guess": guess} if (guess := (guessed or {}).get(name)) else {})
+        for name, of in results.items()
+    }
+    return json_of({"page": page, "maps": made})
 
 
 def _to_dict(result: Result) -> dict:

@@ -83,7 +83,8 @@ def heatmap(
         narrowest,
     )
     for row, column in surprises:
-        outline(figure, row - skipped, column, dash="dot")
+        if row >= skipped:
+            outline(figure, row - skipped, column, dash="dot")
     if selected is not None and selected[0] >= skipped:
         outline(figure, selected[0] - skipped, selected[1])
     return figure

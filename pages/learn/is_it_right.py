@@ -70,7 +70,7 @@ def _checks(on: Shelf) -> list[Check]:
             run = [check for check in last.checks if not check.skipped]
             passed = f"{sum(check.passed for check in run)} of {len(run)} checks passed"
             st.markdown(f"**{passed}** on this server, {last.at:%d %B %Y, %H:%M %Z}.")
-            st.button("Check again", on_click=job.go, icon=":material/refresh:")
+            running.button("Check again", "go", job, icon=":material/refresh:")
         _own(last.checks)
         return [check for check in last.checks if check.published]
     place = st.empty()

@@ -40,7 +40,6 @@ def begin(page: str) -> None:
     is_another_page = st.session_state.get("page") != page
     if is_another_page:
         st.session_state.page = page
-        look.forget()
     opens = st.session_state.pop(OPENS, None)
     address = address if opens is None else opens
     is_called = st.session_state.is_first_run or opens is not None
@@ -54,6 +53,8 @@ def begin(page: str) -> None:
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
+        if is_another_page:
+            look.take_up(page, experiment.current().sweep)
     continuing.begin()
 
 
@@ -77,6 +78,7 @@ def publish() -> dict[str, str]:
         st.rerun()
     if training.plays():
         return {}
+    look.keep(st.session_state.page, experiment.current().sweep)
     st.session_state.beside = _beside()
     query = experiment.current().to_query() | st.session_state.beside
     too_long = len(urlencode(query)) > _LONGEST

@@ -43,7 +43,7 @@ def heatmap(result: Result, surprises: tuple[Surprise, ...] = ()) -> None:
             surprises=[surprise[:2] for surprise in surprises],
         ),
         key=CHART,
-        on_select=lambda: take_click(result.rows),
+        on_select=partial(take_click, result.rows),
         selection_mode="points",
         config=MODEBAR,
         alt="Heatmap of the metric by what was patched; its numbers are in the CSV file.",

@@ -145,25 +145,35 @@ def _want_top(field: str, side: str) -> None:
     st.session_state[_WANTED] = (field, side)
 
 
+def other_foil() -> None:
+    """A foil that is not the target."""
+    st.button("Take what the corrupted run expects", on_click=_want_top, args=("foil", "corrupted"))
+
+
 def fill_in(asked: Experiment, on: Shelf) -> None:
-    """Put in the token that a person has asked for, before its field is drawn."""
+    """Put in the token that a person has asked for, before its field is drawn: the likeliest that
+    can be typed, and is not what it competes with."""
     field, side = st.session_state.get(_WANTED, (None, None))
     if field is None or not running.drive(keeping.plain_job(asked, on)):
         return
     del st.session_state[_WANTED]
     plain = keeping.plain_runs(asked, on)
+    (other,) = CONTENDERS.keys() - {field}
     likeliest, *others = (row.token for row in plain.top(plain.state(side).states))
-    fitting = (token for token in (likeliest, *others) if can_be_typed(token, on.model.encoder))
-    chosen = next(fitting, None)
+    typed = [t for t in (likeliest, *others) if can_be_typed(t, on.model.encoder)]
+    chosen = next((token for token in typed if token.text != getattr(asked, other)), None)
     if chosen is not likeliest:
-        html.show(html.note(_cannot_be_typed(likeliest, side, chosen)))
+        why = (
+            f"is the {other}" if likeliest in typed else "cannot be typed, being no text of its own"
+        )
+        html.show(html.note(_instead(likeliest, side, why, chosen)))
     if chosen:
         experiment.fill(field, chosen.text)
 
 
-def _cannot_be_typed(likeliest: Token, side: str, chosen: Token | None) -> str:
-    instead = f"the next that can, {chosen.label}, is put in" if chosen else "nothing is put in"
+def _instead(likeliest: Token, side: str, why: str, chosen: Token | None) -> str:
+    instead = f"the next that can be, {chosen.label}, is put in" if chosen else "nothing is put in"
     return (
-        f"The likeliest token after the {side} text, {likeliest.label} (id {likeliest.id}), cannot"
-        f" be typed, being no text of its own: {instead}."
+        f"The likeliest token after the {side} text, {likeliest.label} (id {likeliest.id}), {why}:"
+        f" {instead}."
     )

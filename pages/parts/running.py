@@ -8,6 +8,7 @@ longer than was thought stops there.
 import time
 from collections.abc import Callable
 from functools import partial
+from weakref import WeakValueDictionary
 
 import streamlit as st
 
@@ -21,6 +22,7 @@ _SAY_EVERY = 0.2  # seconds; a click on Cancel takes that long at the most, and 
 _LARGE = 64e6  # bytes, of memory
 _MAP_EVERY = 4.0  # seconds, at the least, and before the whole one is there
 _queue = Queue()  # of all sessions
+_jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()  # by the keys of their buttons
 # A browser takes some ten times as long to draw a map as we do to say what, and where it is on the
 # same machine, it takes processors from the work: so that drawing takes a tenth of the time.
 _DRAWING_PAUSE = 100  # times as long as we took
@@ -99,7 +101,7 @@ def _more_than_there_is(job: Job) -> str:
 def _offer(place, job: Job, message: str, label: str) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
         st.markdown(message)
-        st.button(label, _key("go", job), on_click=job.go, type="primary")
+        button(label, "go", job, type="primary")
 
 
 class _Line:
@@ -123,7 +125,7 @@ class _Line:
             address.publish()  # else what was entered would be lost by a reload meanwhile
             with self._place.container(horizontal=True, vertical_alignment="center"):
                 self._says = st.empty()
-                st.button("Cancel", _key("cancel", self._job), on_click=self._job.stop)
+                button("Cancel", "stop", self._job)
         self._due = time.monotonic() + _SAY_EVERY
         return self._says
 
@@ -180,9 +182,16 @@ def _pause(took: float) -> float:
     return max(_MAP_EVERY, _DRAWING_PAUSE * took)
 
 
-def _key(name: str, job: Job) -> str:
-    """A page may run several jobs, each with its own buttons."""
-    return f"{name}_{id(job)}"
+def button(label: str, does: str, job: Job, **options) -> None:
+    """One that has a job `go` or `stop`. What its callback holds Streamlit keeps for as long as the
+    session lasts, which must not be the job, and with it a model."""
+    _jobs[key := f"{does}_{id(job)}"] = job  # a page may run several, each with its own buttons
+    st.button(label, key, on_click=_press, args=(does, key), **options)
+
+
+def _press(does: str, key: str) -> None:
+    if job := _jobs.get(key):
+        getattr(job, does)()
 
 
 def in_queue() -> int:

@@ -95,7 +95,8 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         surprises = predict.came_out(result) if finished else ()
     with above:
         if at := answer.selected(result):
-            html.show(tables.cell(result, *at))
+            place = places.of_cell(wanted, (*at, *beyond)) if finished else None
+            onward.from_cell(result, at, wanted, place)
         elif not doubts.show(study, result):
             seen = colour_bar.paint(result, look.view()).result
             html.show(tables.reading(seen, presets.of(wanted)))
@@ -107,15 +108,11 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         html.show(tables.baselines(result))
     with frame.answer_part("rest"):
         answer.chosen(result)
-        at = answer.selected(result)
-        place = at and places.of_cell(wanted, (*at, *beyond))
-        if place:
-            onward.from_place(wanted, place, result.model.layers)
         answer.downloads(study, wanted, result)
         st.subheader("What comes next?")
         answer.next_tokens(study, result, beyond)
         answer.followed(on, study, wanted, result)
-        if place:
+        if at:
             continuing.show(wanted, on, place)
 
 

@@ -65,12 +65,11 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     surprises = predict.came_out(heads)
     with chart:
         answer.heatmap(heads, surprises)
+    if at := answer.selected(heads):
+        onward.from_cell(heads, at, heads.experiment, places.of_cell(heads.experiment, at))
     html.show(tables.baselines(heads))
     answer.chosen(heads)
-    if at := answer.selected(heads):
-        html.show(tables.cell(heads, *at))
-        asked = heads.experiment
-        onward.from_place(asked, places.of_cell(asked, at), heads.model.layers)
+    if at:
         _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
@@ -105,7 +104,9 @@ def _all_of_it(results: list[Result]) -> None:
     """Every map in one file."""
     by_site = {result.experiment.site: result for result in results}
     name = f"{names.stem(results[0], 'components')}.json"
-    answer.file_row(answer.File("JSON", name, partial(exports.maps_json, "components", by_site)))
+    guessed = {"head_z": predict.said(by_site["head_z"])}
+    make = partial(exports.maps_json, "components", by_site, guessed)
+    answer.file_row(answer.File("JSON", name, make))
 
 
 def _downloads(study: Study, results: list[Result]) -> None:

@@ -144,13 +144,14 @@ def _edit(asked: _Asked, order: Set) -> Set | None:
 
 def _maps(asked: _Asked, singles: ComponentMap, chosen: Set) -> None:
     left, right = st.columns(2, gap="medium")
+    sizes = asked.sizes  # a callback that holds more would keep the model for as long as a session
     with left:
         st.markdown("**Heads and MLPs**, at all positions")
         with st.container(key="keeps_set_singles"):
             _clickable(
                 "singles",
                 set_figures.singles(singles, chosen),
-                lambda *at: members.toggle(set_figures.single_of(singles, *at), asked.sizes),
+                lambda *at: members.toggle(set_figures.single_of(singles, *at), sizes),
             )
     with right:
         st.markdown("**Residual stream**, after each layer at one position")
@@ -160,7 +161,7 @@ def _maps(asked: _Asked, singles: ComponentMap, chosen: Set) -> None:
                 _clickable(
                     "stream",
                     set_figures.stream(stream, chosen),
-                    lambda *at: members.toggle(set_figures.cell_of(stream, *at), asked.sizes),
+                    lambda *at: members.toggle(set_figures.cell_of(stream, *at), sizes),
                 )
 
 

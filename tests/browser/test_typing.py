@@ -175,6 +175,21 @@ def test_a_space_is_put_before_what_was_just_typed(visit, answer):
     visit.asks(replace(DEFAULT, target=" Michelle"))
 
 
+def test_a_click_counts_even_if_the_page_is_drawn_anew_under_the_pressed_mouse(visit):
+    page = visit.open(corrupted=DEFAULT.corrupted.replace(" Smith", " Smith Cook")).settle().page
+    fix = page.get_by_role("button", name="·Smith·Cook → ·Smith")
+    expect(fix).to_be_visible()
+    visit.keys("Target token", " Jonesx")
+    before = fix.bounding_box()
+    page.mouse.move(before["x"] + 9, before["y"] + 9)
+    page.mouse.down()
+    expect(page.get_by_text("must be one token")).to_be_visible()
+    assert fix.bounding_box()["y"] > before["y"] + 9  # another thing is under the mouse now
+    page.mouse.up()
+    expect(page.get_by_role("textbox", name="Corrupted text")).to_have_value(DEFAULT.corrupted)
+    expect(page.get_by_role("textbox", name="Target token")).to_have_value(" Jonesx")
+
+
 def test_two_edits_in_quick_succession_both_count(visit, answer, another):
     visit.open().shows(answer(DEFAULT).values)
     visit.type("Corrupted text", another)

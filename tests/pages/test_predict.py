@@ -30,7 +30,7 @@ def test_nothing_of_the_map_is_on_the_page_before_a_reason_is_given(open_app, gu
     app.widget("guess_why").set_value(WHY)
     app.press("Show me the map")
     np.testing.assert_array_equal(app.map, values)
-    assert any("Your guess is right for" in text for text in app.texts)
+    assert any("The guess is right for" in text for text in app.texts)
     assert f"You wrote: {WHY}" in app.texts
     assert len(app.outlined) == 3
     assert (app.query["why"], app.query["seen"]) == (WHY, "1")
@@ -40,7 +40,7 @@ def test_nothing_of_the_map_is_on_the_page_before_a_reason_is_given(open_app, gu
 
 def test_a_link_opens_what_was_guessed_and_another_question_begins_anew(open_app, guess):
     app = open_app(predict="1", guess=guess.written(), why=WHY, seen="1")
-    assert any("Your guess is right for" in text for text in app.texts)
+    assert any("The guess is right for" in text for text in app.texts)
     app.enter(direction="noise")
     assert len(np.unique(app.map)) == 1
     assert app.query["predict"] == "1"

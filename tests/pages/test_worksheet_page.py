@@ -85,7 +85,7 @@ def test_a_prediction_shows_its_map_only_after_a_reason(open_app):
     (shown,) = app.maps
     expected = answer_to(STEPS.tasks[2].experiment).values
     np.testing.assert_allclose(values(shown), expected, atol=1e-3)
-    assert any("Your guess is right for" in text for text in app.texts)
+    assert any("The guess is right for" in text for text in app.texts)
     assert file_of(app).said[2].guess == guess.written()
 
 

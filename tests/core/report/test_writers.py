@@ -162,5 +162,5 @@ def test_latex_compiles_with_a_plain_tex(latex_zip, tmp_path):
 def test_an_empty_report_is_written_too():
     written = document.document(Report())
     assert document.NAMED in Page(html.html(written)).text
-    assert markdown.markdown(written).startswith("# A report")
+    assert markdown.markdown(written).startswith(f"# {document.NAMED}")
     assert "\\section{Method}" in latex.latex(written)

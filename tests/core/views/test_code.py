@@ -127,6 +127,12 @@ def test_every_program_computes_every_cell_of_the_map(tmp_path, folders, offered
         np.testing.assert_allclose(computed[name], values, rtol=1e-5, atol=limit, err_msg=name)
 
 
+def test_the_program_of_an_assignment_is_short_enough_to_be_read_at_once(here):
+    lines = code.script(code.plain(CAPITALS, here)).splitlines()
+    assert sum(bool(line) for line in lines) <= 64
+    assert max(map(len, lines)) < 100
+
+
 def test_the_sites_and_metrics_are_all_known():
     assert code._MEASURES.keys() == METRICS.keys()
 
