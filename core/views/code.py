@@ -22,7 +22,8 @@ from core.question.metrics import METRICS
 from core.question.sites import SITES
 
 if TYPE_CHECKING:  # these need torch, and a program is text
-    from core.models import Entry, LoadedModel
+    from core.catalogue import Entry
+    from core.models import LoadedModel
 
 # The functions that write a program, and what each is like.
 WAYS = {"plain": "Plain, explained", "fast": "The fast way"}
@@ -422,7 +423,7 @@ _FAST = (
     import sys
 
     sys.path.insert(0, ".")
-    from core import models
+    from core import catalogue, models
     from core.question.experiment import Experiment
     from core.study import Study
     from core.views.pictures import picture
@@ -430,7 +431,7 @@ _FAST = (
     asked = Experiment(
     $asked
     )
-    study = Study(asked, models.load(models.find($model)$dtype))
+    study = Study(asked, models.load(catalogue.find($model)$dtype))
     for fraction in study:  # both plain runs, then every cell
         print(f"{fraction:.0%}", end="\\r")
     print()

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.worksheets.checking import Checking, stands_out, to_csv
 from pages.parts import answer, html, keeping, making, running
 from pages.parts.jobs import Job
@@ -38,7 +38,7 @@ def show() -> None:
         return Job(lambda: checking.check(making.load), *checking.estimate(making.load))
 
     which = tuple(file.file_id for file in given)
-    job = keeping.shelf(models.TEACHING.name).keep(None, ("handed in", which), make)
+    job = keeping.shelf(catalogue.TEACHING.name).keep(None, ("handed in", which), make)
     if not running.drive(job, label="Check them"):
         return
     rows = sorted(job.result, key=lambda row: not stands_out(row))
