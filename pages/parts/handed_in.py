@@ -15,7 +15,7 @@ _MOST = 200  # files
 def show() -> None:
     """All of it."""
     given = st.file_uploader(
-        "Files that were handed in, of answers or of single maps",
+        "Files that were handed in: answers to a worksheet, or single maps",
         "json",
         accept_multiple_files=True,
         key="handed_in",
