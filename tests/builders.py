@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from core.catalogue import Entry
 from core.engine.sweep import Sweep
-from core.models import Entry, LoadedModel
+from core.errors import UserError
+from core.models import LoadedModel
 from core.question.experiment import Experiment
 from core.question.tokens import Token
 from core.result import ModelCard, Result
@@ -184,3 +187,9 @@ def rows_of(text: str) -> list[dict]:
     """The lines of a CSV file of ours, by column."""
     assert text.startswith("\ufeff")  # so that spreadsheets read UTF-8
     return list(csv.DictReader(io.StringIO(text[1:], newline=""), strict=True))
+
+
+def refused(action, *arguments, **options) -> UserError:
+    with pytest.raises(UserError) as refusal:
+        action(*arguments, **options)
+    return refusal.value

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
@@ -111,8 +111,8 @@ def _beside() -> dict[str, str]:
 def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
     """The experiment of an address. What it leaves out is that of the first example; what it names
     that does not exist is too, and a note says so."""
-    preferred = models.preferred()
-    begins_with = preferred if keeping.is_offered(preferred) else models.TEACHING
+    preferred = catalogue.preferred()
+    begins_with = preferred if keeping.is_offered(preferred) else catalogue.TEACHING
     default = PRESETS[0].experiment(begins_with.name).to_query()
     if address.get("site", default["site"]) != default["site"]:
         del default["embedding"]
@@ -120,7 +120,7 @@ def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
     while True:
         try:
             asked = Experiment.from_query(query)
-            keeping.require_offered(models.named(asked.model))
+            keeping.require_offered(catalogue.named(asked.model))
             return asked, notes
         except UserError as error:
             notes.append(f"{error} The address was opened without it.")

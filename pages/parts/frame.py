@@ -7,8 +7,8 @@ was typed into them comes with the click on its link.
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.catalogue import Entry, named
 from core.errors import UserError
-from core.models import Entry, named
 from core.question.experiment import Experiment
 from core.question.pair import Draft, draft
 from core.result import Result

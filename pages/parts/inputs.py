@@ -8,7 +8,7 @@ from core.question.pair import Draft
 from core.question.sites import SITES
 from core.question.tokens import Token, can_be_typed, count_before, with_leading_space
 from core.views.colour_bar import VIEWS
-from pages.parts import experiment, html, keeping, look, running, suggestions
+from pages.parts import chips, experiment, html, keeping, look, running, suggestions
 from pages.parts.keeping import Shelf
 
 TEXTS = {"clean": "Clean text", "corrupted": "Corrupted text"}
@@ -32,7 +32,7 @@ def typed(draft: Draft, on: Shelf | None) -> None:
                 _contender(field, side, draft, on)
     if draft.clean or draft.corrupted:
         first = count_before(on.model.encoder, experiment.current().bos) if on else None
-        html.show(html.ribbon(draft.clean or (), draft.corrupted or (), first))
+        html.show(chips.ribbon(draft.clean or (), draft.corrupted or (), first))
     suggestions.swaps(draft, on)
 
 
@@ -55,7 +55,7 @@ def _contender(field: str, side: str, draft: Draft, on: Shelf | None) -> None:
     st.text_input(f"{field.title()} token", **experiment.widget(field))
     with st.container(horizontal=True, vertical_alignment="center", key=f"read_{field}"):
         if token := getattr(draft, field):
-            html.show(html.token(token, side), width="content")
+            html.show(chips.token(token, side), width="content")
         if on and with_leading_space(getattr(experiment.current(), field), on.model.encoder):
             st.button(
                 "Put a space before it",

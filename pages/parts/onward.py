@@ -10,7 +10,7 @@ from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.places import Place
 from core.result import Result
-from pages.parts import experiment, html, members, trail
+from pages.parts import experiment, html, members, tables, trail
 
 _FOLLOW, _SETS = "pages/reading/follow.py", "pages/reading/sets.py"
 
@@ -18,7 +18,7 @@ _FOLLOW, _SETS = "pages/reading/follow.py", "pages/reading/sets.py"
 def from_cell(result: Result, at: tuple[int, int], asked: Experiment, place: Place | None) -> None:
     """What a chosen cell says and, once its place is given, the ways on from there beside it."""
     with st.container(horizontal=True, key="chosen_cell"):
-        html.show(html.cell(result, *at))
+        html.show(tables.cell(result, *at))
         if place:
             with st.container(key="onward"):
                 _from_place(asked, place, result.model.layers)

@@ -15,7 +15,7 @@ from core.question.tokens import Token, count_before, visible
 from core.result import Result
 from core.study import Study
 from core.views.words import probability, short
-from pages.parts import experiment, html, running
+from pages.parts import chips, experiment, html, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -46,7 +46,7 @@ def of_tokens(study: Study, result: Result) -> None:
     apart = doctor.told_apart(study.plain)
     for place, (field, (side, other)) in enumerate(_WINS.items()):
         with slots[field, "standing"]:
-            html.show(html.standing({run: rows[place] for run, rows in own.items()}))
+            html.show(chips.standing({run: rows[place] for run, rows in own.items()}))
         with (
             slots[field, "instead"],
             st.popover(f"Suggest a {field}", type="tertiary", icon=":material/lightbulb:"),

@@ -21,6 +21,7 @@ from pages.parts import (
     predict,
     running,
     suggestions,
+    tables,
     training,
 )
 from pages.parts.keeping import Shelf
@@ -88,7 +89,7 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
             with chart:
                 predict.ask(result, answer.narrowest())
             with right, frame.answer_part("baselines"):
-                html.show(html.baselines(result))
+                html.show(tables.baselines(result))
         return
     with right:
         surprises = predict.came_out(result) if finished else ()
@@ -98,13 +99,13 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
             onward.from_cell(result, at, wanted, place)
         elif not doubts.show(study, result):
             seen = colour_bar.paint(result, look.view()).result
-            html.show(html.reading(seen, presets.of(wanted)))
+            html.show(tables.reading(seen, presets.of(wanted)))
     with slots[0] if slots else chart:
         answer.heatmap(result, surprises)
     if not finished:
         return
     with right, frame.answer_part("baselines"):
-        html.show(html.baselines(result))
+        html.show(tables.baselines(result))
     with frame.answer_part("rest"):
         answer.chosen(result)
         answer.downloads(study, wanted, result)

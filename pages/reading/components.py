@@ -14,7 +14,7 @@ from core.steps import once
 from core.study import Study
 from core.views import exports, names, run_files
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, inputs, onward, predict, running, training
+from pages.parts import answer, frame, html, inputs, onward, predict, running, tables, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -59,7 +59,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     if predict.hides(heads.experiment):
         predict.explain()
         predict.ask(heads, answer.narrowest())
-        html.show(html.baselines(heads))
+        html.show(tables.baselines(heads))
         return
     chart = st.container(key="keeps_heads")
     surprises = predict.came_out(heads)
@@ -67,7 +67,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         answer.heatmap(heads, surprises)
     if at := answer.selected(heads):
         onward.from_cell(heads, at, heads.experiment, places.of_cell(heads.experiment, at))
-    html.show(html.baselines(heads))
+    html.show(tables.baselines(heads))
     answer.chosen(heads)
     if at:
         _attention(study, *at)

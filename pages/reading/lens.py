@@ -10,7 +10,7 @@ from core.study import SIDES, PlainRuns, draft_for
 from core.views import names, run_files
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
 from core.views.sentences import lens_says
-from pages.parts import frame, html, keeping, running
+from pages.parts import chips, frame, html, keeping, running
 from pages.parts.answer import File, file_row
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
@@ -124,7 +124,7 @@ def _attribution(asked: Experiment, plain: PlainRuns, pair: tuple) -> File:
         help="The final LayerNorm’s scale is held at its value in the run. A part that works"
         " through later parts shows there, not here: that is what patching is for.",
     )
-    html.show(html.signed_by(*pair))
+    html.show(chips.signed_by(*pair))
     ids = tuple(token.id for token in pair)
     attributions = {side: plain.attribution(side, *ids) for side in SIDES}
     for column, (side, parts) in zip(st.columns(2), attributions.items(), strict=True):

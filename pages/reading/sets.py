@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from core import models, presets
+from core import catalogue, presets
 from core.errors import UserError
 from core.many.grades import ManyGrades
 from core.many.grading import Grading
@@ -18,7 +18,18 @@ from core.steps import Steps
 from core.views import names, set_figures, set_files
 from core.views.set_sentences import caption, grown, many_caption, many_mean, means, share, spare
 from core.views.words import number
-from pages.parts import answer, continuing, frame, html, inputs, keeping, members, pairs, running
+from pages.parts import (
+    answer,
+    continuing,
+    frame,
+    html,
+    inputs,
+    keeping,
+    members,
+    pairs,
+    running,
+    tables,
+)
 from pages.parts.jobs import Job, State
 from pages.parts.keeping import Shelf
 
@@ -189,7 +200,7 @@ def _grade(asked: _Asked, chosen: Set) -> Grade | None:
     html.show(html.text(means(grade)))
     left, right = st.columns((6, 5), gap="medium")
     with left:
-        html.show(html.grades(grade))
+        html.show(tables.grades(grade))
     with right:
         html.show(html.text(spare(grade)))
         figure = set_figures.members(grade)
@@ -320,7 +331,7 @@ def _over_pairs(asked: _Asked) -> None:
     left, right = st.columns((3, 7), gap="medium")
     with left:
         example = presets.of(asked.wanted)
-        pairs.source(models.named(asked.wanted.model), example.title if example else "")
+        pairs.source(catalogue.named(asked.wanted.model), example.title if example else "")
     with right:
         given = pairs.given()
         if given is None:
@@ -343,7 +354,7 @@ def _over_pairs(asked: _Asked) -> None:
             return
         found: ManyGrades = job.result
         html.show(html.text(many_mean(found)))
-        html.show(html.many_grades(found))
+        html.show(tables.many_grades(found))
         html.show(html.caption(many_caption(found)))
         name = names.stem_of(
             question,

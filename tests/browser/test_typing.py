@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
-from core import models
+from core import catalogue, models
 from core.question.tokens import whole_words
 from core.views import exports
 from tests import builders
@@ -17,7 +17,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> $x$ **b** æ¼¢å­
 @pytest.fixture(scope="module")
 def another() -> str:
     """The corrupted text with a word in it that the examples have not."""
-    words = (word.text for word in whole_words(models.load_tokenizer(models.TEACHING)))
+    words = (word.text for word in whole_words(models.load_tokenizer(catalogue.TEACHING)))
     return DEFAULT.corrupted.replace(" Smith", next(word for word in words if word[1:].istitle()))
 
 

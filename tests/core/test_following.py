@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.__main__ import main
 from core.engine import paths
 from core.errors import UserError
@@ -39,7 +39,7 @@ ASKED = Experiment(
 
 @pytest.fixture(scope="module")
 def model():
-    return models.load(models.TEACHING, device="cpu")
+    return models.load(catalogue.TEACHING, device="cpu")
 
 
 def followed(model, asked=ASKED, into=("6.3.q",), frozen="all", **options):

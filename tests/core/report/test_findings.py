@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.errors import UserError
 from core.guess import TOWARDS, Guess, score
 from core.presets import PRESETS
@@ -97,7 +97,7 @@ def test_the_data_of_a_finding_are_the_stored_ones(kinds):
 
 
 def test_a_map_has_its_program_and_other_findings_have_none(kinds):
-    model = models.load(models.TEACHING)
+    model = models.load(catalogue.TEACHING)
     asked = PRESETS[0].experiment("teaching")
     result = finished(asked, model).read(asked)
     both = exports.maps_json("compare", {"denoise": result, "noise": result})
