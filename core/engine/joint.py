@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from core.engine import last, plan, suffix
+from core.engine.layer import Ablated, Layer
 from core.engine.plan import Sizes
 from core.engine.runs import Run, check_ready, layer_of, not_finite
 from core.engine.sweep import sizes_of
@@ -31,9 +32,9 @@ from core.engine.work import block_work
 from core.question.components import Component
 from mingpt.model import GPT
 
-# A kind of component -> the activation that it is; the embedding is that of layer -1.
+# A kind of component -> the activation that it is.
 ACTIVATIONS = {"head": "z", "attn": "attn_out", "mlp": "mlp_out"}
-ACTIVATIONS |= {"resid": "resid_post", "embedding": "resid_post"}
+ACTIVATIONS |= {"resid": "resid_post", "embedding": "resid_pre"}
 _EVERYWHERE = -1  # as a position
 
 Edit = tuple[str, int, int]  # a site, its head or 0, and a position
@@ -177,9 +178,9 @@ def taken(sizes: Sizes, T: int, most: Most, first: int) -> Taken:
     (_, C, M, H, itemsize), (N, R, (before, rows), P) = sizes, most
     attention = suffix.step_bytes(rows, before, first, T, C, H, itemsize)
     attention = max(attention, last.step_bytes(R, N, T, C, H))
-    # The bases' queries, keys and values side by side, their z and the runs' own.
     step = max(attention + itemsize * rows * C, 3 * itemsize * R * C)
-    of_bases = itemsize * P * T * C * 4
+    # The bases' queries, keys and values side by side and their z; and inside the sources' layer.
+    of_bases = itemsize * P * (8 * T * C + H * T**2)
     return Taken(itemsize * (2 * (P * T + R) * C + most.buffer_size(T, C, M)), of_bases + step)
 
 
@@ -189,7 +190,7 @@ def memory(joints: Sequence[Joint], budget: int | None = None) -> tuple[int, int
     if not trees:
         return states, 0
     sizes, T = joints[0].sizes, joints[0].T
-    inside = 2 * sizes.itemsize * T * sizes.C + 4 * 3 * sizes.H * T**2  # of a source's layer
+    inside = 4 * 3 * sizes.H * T**2  # what makes a pattern
     kept, step = zip(*(taken(sizes, T, tree.most, tree.first) for tree in trees), strict=True)
     return states + max(kept), max(step) + inside
 
@@ -339,9 +340,11 @@ class _Tree:
         if is_last:
             comes_from = comes_from[torch.from_numpy(level.stops - 1).to(device)]
         rows = torch.index_select(after, 0, comes_from, out=x[P * T :][: len(comes_from)])
-        edit = partial(self._edit, layer, level)
+        # What several activations of a source need is computed once.
+        sources = [layer_of(of.model, of.base, of.source, max(layer, 0)) for of in self.joints]
+        edit = partial(_edit, level, sources)
         if layer < 0:
-            edit("resid_post", rows)
+            edit("resid_pre", rows)
             return rows
         block, before = model.transformer.h[layer], self.levels[layer]
         qkv = torch.stack([base.qkv[layer] for base in bases], 1)  # (3, P, H, T, D)
@@ -360,18 +363,18 @@ class _Tree:
             comes_from = torch.from_numpy(of).to(device)
         return suffix.after(block, rows, z[comes_from], buffer, edit)
 
-    def _edit(self, layer: int, level: _Level, site: str, activation: torch.Tensor) -> None:
-        """Put the sources into an activation (R'', C), or (R'', H, D), of the runs."""
-        if site not in level.places or not len(level.places[site].row):
-            return
-        sources, name = [], "resid_pre" if layer < 0 else site
-        for of in self.joints:
-            source = getattr(layer_of(of.model, of.base, of.source, max(layer, 0)), name)
-            sources.append(source.transpose(0, 1) if site == "z" else source)
-        row, head, base, position = (
-            torch.from_numpy(of).to(activation.device) for of in level.places[site]
-        )
-        if site == "z":
-            activation[row, head] = torch.stack(sources)[base, position, head]
-        else:
-            activation[row] = torch.stack(sources)[base, position]
+
+def _edit(
+    level: _Level, sources: Sequence[Layer | Ablated], site: str, activation: torch.Tensor
+) -> None:
+    """Put the sources of all bases into an activation (R'', C), or (R'', H, D), of the runs."""
+    if site not in level.places or not len(level.places[site].row):
+        return
+    row, head, base, position = (
+        torch.from_numpy(of).to(activation.device) for of in level.places[site]
+    )
+    source = torch.stack([getattr(of, site) for of in sources])  # (P, T, C), or (P, H, T, D)
+    if site == "z":
+        activation[row, head] = source[base, head, position]
+    else:
+        activation[row] = source[base, position]

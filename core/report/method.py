@@ -130,8 +130,8 @@ def _further(report: Report) -> Iterable[str]:
     guessed = sum(len(of.guesses) for of in report.findings)
     if guessed:
         yield (
-            f"Of {guessed} map{'s' * (guessed > 1)} a guess was written down before the map was"
-            " seen: which cells move the metric, and why."
+            f"For {guessed} map{'s' * (guessed > 1)}, a guess of which cells move the metric, and"
+            " why, was written down before the map was seen."
         )
     pairs = {
         (of.experiment.clean, of.experiment.corrupted) for of in found if isinstance(of, Result)

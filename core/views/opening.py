@@ -8,14 +8,16 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import unescape
 from typing import Any, NamedTuple
 
 from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import Map
-from core.views import links, saved
+from core.views import guesses, links, saved
 from core.views.checked import check_size, parse
+from core.weight import weigh
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SVG_SOURCE = re.compile(rb"<dc:source>([^<]{1,200000})</dc:source>")
@@ -35,6 +37,11 @@ class Opened:
     query: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     found: Any = None  # what can be made of that without the model: see `core.views.saved`
+
+    @cached_property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return weigh(self.data, self.found)
 
     @property
     def maps(self) -> dict[str, Map]:
@@ -149,11 +156,20 @@ def _of_data(data: dict, name: str, kind: str) -> Opened:
     page = data["page"] if kind == "maps" else of.page
     if page not in _PAGES:
         raise UserError("It belongs to a page that does not exist.")
-    query = asked.to_query() | of.query(data)
+    query = asked.to_query() | of.query(data) | _guessed(data, found)
     for name in _TEXTS:  # of many pairs there are none: those in the inputs stay
         if name not in first["experiment"]:
             del query[name]
     return Opened(name, kind, page, query, data, found)
+
+
+def _guessed(data: dict, found: Any) -> dict[str, str]:
+    """What was expected of a map before it was seen, as the address of its page says it."""
+    if not (said := data.get("guess")) or not isinstance(found, Map) or len(found.axes) != 2:
+        return {}
+    guess, why = guesses.told(said, found)
+    written = {} if guess.is_blank else {"guess": guess.written()}
+    return {"predict": "1", "why": why, "seen": "1"} | written
 
 
 _TEXTS = ("clean", "corrupted", "target", "foil")

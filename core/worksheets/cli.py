@@ -102,7 +102,7 @@ def _in_all(answers: list[Checked]) -> str:
     said = f"{len(answers) - len(unanswered)} of {len(answers)} tasks answered"
     if unanswered:
         said += f", not {'; '.join(unanswered)}"
-    return said + (f"; {bare} without the numbers that were seen" if bare else "")
+    return said + (f"; {bare} without the numbers of a map" if bare else "")
 
 
 def _says(row: Checked) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from reprlib import repr as brief
 from typing import Any, Self
 
 import numpy as np
@@ -55,7 +56,7 @@ class Said:
         text(words, *words, what="answer")
         if words["choice"] not in ("", SEEN, *WRONG):
             raise UserError(
-                f"An answer chooses {words['choice']!r}, which is not one of the choices.",
+                f"An answer chooses {brief(words['choice'])}, which is not one of the choices.",
                 "answers",
             )
         if len(words["words"]) > _LONGEST:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from reprlib import repr as brief
 from typing import Any, Self
 
 from core.errors import UserError
@@ -66,7 +67,7 @@ class Task:
     def __post_init__(self):
         if self.kind not in KINDS:
             raise UserError(
-                f"There is no kind of task {self.kind!r}: choose one of {', '.join(KINDS)}."
+                f"There is no kind of task {brief(self.kind)}: choose one of {', '.join(KINDS)}."
             )
         if self.kind in WITH_EXPERIMENT and self.experiment is None:
             raise UserError(f"The task “{self.title}” ({self.kind}) lacks its experiment.")
@@ -76,7 +77,7 @@ class Task:
             )
         for value, known in ((self.find, FINDS), (self.wrong, WRONG)):
             if value and value not in known:
-                raise UserError(f"{value!r} is not one of {', '.join(known)}.")
+                raise UserError(f"{brief(value)} is not one of {', '.join(known)}.")
         if (self.kind == "find") != bool(self.find) or (self.kind == "diagnose") != bool(
             self.wrong
         ):

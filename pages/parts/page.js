@@ -112,11 +112,12 @@
   }, true);
 
   // Of texts that are scrolled, a place where they differ is in sight.
+  const AFTER = 60; // pixels of what comes after it
   const showDifference = (texts) => {
     const differs = texts.querySelector(".pb-differs");
-    if (texts.dataset.shown || !differs || !texts.clientWidth) return;
+    if (texts.dataset.shown || !differs || texts.scrollWidth <= texts.clientWidth) return;
     texts.dataset.shown = true;
-    texts.scrollLeft = Math.max(0, differs.offsetLeft - texts.offsetLeft + differs.offsetWidth - texts.clientWidth + 60);
+    texts.scrollLeft = differs.offsetLeft + differs.offsetWidth + AFTER - texts.offsetLeft - texts.clientWidth;
   };
 
   // --- another task of a worksheet begins where it can be read ----------------------------------

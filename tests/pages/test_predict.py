@@ -8,6 +8,7 @@ import pytest
 from core.guess import TOWARDS, Guess
 from core.views import exports, guesses
 from tests.pages.conftest import values
+from tests.pages.test_open_page import opened
 
 WHY = "The name must come from <b>there</b>."
 
@@ -70,6 +71,8 @@ def test_the_json_file_holds_the_guess_and_how_it_came_out(open_app, guess):
     assert said["why"] == WHY and said["cells"] == [list(row) for row in guess.cells]
     share = f"right for {said['share_right']:.0%} of the cells"
     assert any(share in text for text in app.texts)
+    again = opened(open_app, written)  # and it is there again with the map
+    assert any(share in text for text in again.texts) and f"You wrote: {WHY}" in again.texts
 
 
 def test_the_map_of_heads_is_predicted_by_itself_and_each_guess_is_kept_for_its_own_map(

@@ -89,6 +89,31 @@ def test_the_html_file_shows_what_was_typed(written, report):
         assert token in page.text
 
 
+@pytest.mark.parametrize("write", [html.html, markdown.markdown, latex.latex])
+def test_the_findings_stand_under_the_results_in_their_order(kinds, write):
+    named = [replace(of, title=f"finding{i}ends") for i, of in enumerate(kinds.values())]
+    texts = dict.fromkeys(("introduction", "method", "discussion", "conclusion"), "Words.")
+    text = write(document.document(Report(**texts, findings=tuple(named))))
+    parts = re.split(r"(?:<h2>|\n## |\\section\*?{)", text)
+    (at,) = (i for i, part in enumerate(parts) if part.startswith("Results"))
+    results, before = parts[at], "".join(parts[:at])
+    assert not re.search(r"finding\d+ends", before)
+    order = dict.fromkeys(re.findall(r"finding\d+ends", results))
+    assert list(order) == [of.title for of in named]
+
+
+def test_on_paper_the_appendix_of_the_html_file_has_a_head_for_what_is_printed_alone(kinds):
+    report = Report(findings=tuple(kinds.values()))
+    programs = {report.findings[0].id: "print(1)\n"}
+    written = document.document(report, programs)
+    heads = re.findall(r"<h3([^>]*)>", html.html(written).partition("Appendix")[2])
+    assert len(heads) == len(written.findings) and heads[0] == ""
+    for head, of in zip(heads, written.findings, strict=True):
+        has = bool(of.code or (of.tables and not of.is_table))
+        assert head == ("" if has else ' class="screen"')
+    assert len(set(heads)) == 2
+
+
 def test_figures_look_alike_whatever_made_them(written, monkeypatch, kinds):
     """Streamlit makes a template of its own the usual one."""
     from plotly import io as plotly

@@ -36,8 +36,8 @@ def test_what_holds_is_counted_and_what_is_not_right_is_named(tmp_path, capsys, 
     assert main(["check", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert said == (
-        "ann.json (Ann & Bo): 9 of 10 tasks answered, not 10. Claim 10; 8 without the numbers that"
-        " were seen\n"
+        "ann.json (Ann & Bo): 9 of 10 tasks answered, not 10. Claim 10; 8 without the numbers of"
+        " a map\n"
         "  1. Claim 1: not right (two changes)\n"
         "1 file: 1 equal, 0 differ, 8 right, 1 not right.\n"
     )
