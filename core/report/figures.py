@@ -77,7 +77,7 @@ def _plotly(
     if isinstance(shown, StoredAnswer):
         return many_maps.heatmap(shown, **options)
     if isinstance(shown, PathMap):
-        return path_maps.heatmap(shown, path_maps.reach(shown), clickable=False)
+        return path_maps.heatmap(shown, clickable=False)
     return heatmaps.heatmap(shown, at, view=view, **options)
 
 

@@ -120,7 +120,7 @@ def _figure(shown):
     if isinstance(shown, StoredAnswer):
         return many_maps.heatmap(shown, clickable=False)
     if isinstance(shown, PathMap):
-        return path_maps.heatmap(shown, path_maps.reach(shown), clickable=False)
+        return path_maps.heatmap(shown, clickable=False)
     # Of heads by position, the map of the last one.
     flat = shown if len(shown.axes) == 2 else shown.at(-1)
     return heatmaps.heatmap(flat, clickable=False)

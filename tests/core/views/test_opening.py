@@ -51,8 +51,7 @@ def test_paths_are_read_back_and_drawn_as_before(loaded):
     path_map = follow.read(asked)["2.1.k"]
     found = read(path_files.paths_json(path_map).encode())
     assert found.page == "follow" and found.query["trail"] == "2.1.k"
-    reach = path_maps.reach(path_map)
-    drawn = [path_maps.heatmap(of, reach).to_json() for of in (path_map, found.found)]
+    drawn = [path_maps.heatmap(of).to_json() for of in (path_map, found.found)]
     assert drawn[0] == drawn[1]
 
 
