@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import unescape
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from core.question.experiment import Experiment
 from core.result import Map
 from core.views import guesses, links, saved
 from core.views.checked import check_size, parse
+from core.weight import weigh
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SVG_SOURCE = re.compile(rb"<dc:source>([^<]{1,200000})</dc:source>")
@@ -35,6 +37,11 @@ class Opened:
     query: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     found: Any = None  # what can be made of that without the model: see `core.views.saved`
+
+    @cached_property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return weigh(self.data, self.found)
 
     @property
     def maps(self) -> dict[str, Map]:

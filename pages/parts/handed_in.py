@@ -35,7 +35,9 @@ def show() -> None:
     def make() -> Job:
         names = _apart([file.name for file in given])
         checking = Checking(zip(names, (file.getvalue() for file in given), strict=True))
-        return Job(lambda: checking.check(making.load), *checking.estimate(making.load))
+        return Job(
+            lambda: checking.check(making.load), *checking.estimate(making.load), of=checking
+        )
 
     which = tuple(file.file_id for file in given)
     job = keeping.shelf(catalogue.TEACHING.name).keep(None, ("handed in", which), make)
