@@ -20,9 +20,8 @@ from collections.abc import Iterator
 
 import torch
 
-from core.engine import suffix
 from core.engine.plan import Chunk, Plan
-from core.engine.tiles import Tiles
+from core.engine.tiles import Rows, Tiles
 
 
 class Pack:
@@ -67,7 +66,7 @@ class Pack:
         """How many rows those have."""
         return self._rows[self.runs_until(block)]
 
-    def rows(self, block: int, *, is_last: bool) -> suffix.Rows:
+    def rows(self, block: int, *, is_last: bool) -> Rows:
         """The rows that go through `block`. Of the last one only the ends of runs are read."""
         N, before = self.runs_until(block), self.runs_until(block - 1)
         R, device = self._rows[N], self.run.device
@@ -81,7 +80,7 @@ class Pack:
         if is_last:
             wanted = self.ends[:N]
         tiles = self._tiles.first(self._tile[N - 1] + 1 if N else 0, R)
-        return suffix.Rows(self.run[:R], self.position[:R], self._base_row[:R], new, wanted, tiles)
+        return Rows(self.run[:R], self.position[:R], self._base_row[:R], new, wanted, tiles)
 
     def joining(self, block: int) -> Iterator[tuple[int, slice]]:
         """The runs that begin before `block`, as a slice of them for each sweep."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
-from core.engine import layer, suffix
+from core.engine import layer, tiles
 from core.engine.tiles import Extent
 from core.engine.work import run_work
 from core.question.sites import SITES, Site
@@ -167,7 +167,7 @@ def chunks(plans: Iterable[Plan], budget: int | None = None) -> list[Chunk]:
     budget = WORKING_MEMORY if budget is None else budget
     found: list[Chunk] = []
     runs: list[tuple[int, Cell]] = []
-    tiles: list[int] = []
+    of_runs: list[int] = []
     extent, taken = Extent(), (0, 0, 0)
     before = -1, -1  # of the run before, the sweep and the block before which it begins
     for number, plan in enumerate(plans):
@@ -179,20 +179,20 @@ def chunks(plans: Iterable[Plan], budget: int | None = None) -> list[Chunk]:
                 )
                 takes = _bytes(plan, grown)
                 if extent.N and sum(takes) > budget:
-                    found.append(Chunk(runs, tiles, extent, taken))
-                    runs, tiles = [], []
+                    found.append(Chunk(runs, of_runs, extent, taken))
+                    runs, of_runs = [], []
                     grown = Extent().grown(*run, joins=False, new_base=True)
                     takes = _bytes(plan, grown)
                 extent, taken, before = grown, takes, begins
             runs.append((number, cell))
-            tiles.append(max(0, extent.n - 1))
-    return [*found, Chunk(runs, tiles, extent, taken)] if runs else found
+            of_runs.append(max(0, extent.n - 1))
+    return [*found, Chunk(runs, of_runs, extent, taken)] if runs else found
 
 
 def _bytes(plan: Plan, extent: Extent) -> tuple[int, int, int]:
     (_, C, M, _, itemsize), T = plan.sizes, plan.T
-    buffer = itemsize * suffix.buffer_size(extent, T, C, M)
-    return itemsize * extent.R * C, buffer, suffix.step_bytes(extent, C, M, itemsize)
+    buffer = itemsize * tiles.buffer_size(extent, T, C, M)
+    return itemsize * extent.R * C, buffer, tiles.step_bytes(extent, C, M, itemsize)
 
 
 def largest(parts: list[Chunk]) -> tuple[int, int, int]:

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 
-from core.engine import plan, suffix
+from core.engine import plan, suffix, tiles
 from core.engine.pack import Pack
 from core.engine.plan import Plan, Sizes, plan_of
 from core.engine.runs import (
@@ -149,7 +149,7 @@ class Sweep:
         return torch.where(is_patched[:, None], patched, self.base.resid[block, position])
 
     def patch_again(
-        self, block: int, pack: Pack, number: int, rows: suffix.Rows, activation: torch.Tensor
+        self, block: int, pack: Pack, number: int, rows: tiles.Rows, activation: torch.Tensor
     ) -> None:
         """In `block`, put the source into those of this sweep's runs whose window is still open:
         into the site's activation (R'', C) in the rows that are wanted."""
@@ -186,7 +186,7 @@ def together(sweeps: Sequence[Sweep], budget: int | None = None) -> Iterator[flo
                 if any(sweeps[number].plan.window for number in pack.sweeps):
                     edit = partial(_patch_windows, sweeps, r, pack, rows)
                 block = model.transformer.h[r]
-                read = suffix.step(block, x[: pack.size(r)], rows, bases, buffer, edit)
+                read = tiles.step(block, x[: pack.size(r)], rows, bases, buffer, edit)
                 done += pack.size(r)
         with torch.inference_mode():
             # Of a patch after the last block only the last position is read.
@@ -209,7 +209,7 @@ def _patch_windows(
     sweeps: Sequence[Sweep],
     block: int,
     pack: Pack,
-    rows: suffix.Rows,
+    rows: tiles.Rows,
     site: str,
     activation: torch.Tensor,
 ) -> None:

@@ -20,6 +20,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
+from torch.nn import functional as F
+
+from core.engine import suffix
+from mingpt.model import Block, CausalSelfAttention
 
 # How many rows the runs that share a tile may have in all, if none by itself has more. In larger
 # tiles more is computed that nobody sees, with smaller ones the products are too small.
@@ -100,3 +104,84 @@ class Tiles(NamedTuple):
     def first(self, n: int, R: int) -> Self:
         """The first tiles, and their rows."""
         return type(self)(self.keys[:n], self.mask[:n], self.place[:R])
+
+
+class Rows(NamedTuple):
+    """Where the packed rows are: run after run, of each those from its p to the end."""
+
+    run: torch.Tensor  # (R,)
+    position: torch.Tensor  # (R,)
+    of_base: torch.Tensor  # (R,) which row of the bases, T of each, is in the same place
+    new: torch.Tensor | slice  # the R' rows that differ from the base already before this block
+    wanted: torch.Tensor | slice  # the R'' rows of which the stream after the block is wanted
+    tiles: Tiles
+
+
+def step(
+    block: Block,
+    x: torch.Tensor,
+    rows: Rows,
+    bases: Sequence[torch.Tensor],
+    buffer: torch.Tensor,
+    edit: suffix.Edit = suffix.no_edit,
+) -> torch.Tensor:
+    """One block over the stream x (R, C) of the rows; gives that of the rows that are wanted,
+    (R'', C): x itself, overwritten, where all of them are.
+
+    `bases` are the queries, keys and values of P bases in this block, (3, H, T, D) each. `buffer`
+    has `buffer_size` numbers or more, to write the largest tensors to.
+    """
+    return suffix.after(
+        block,
+        x[rows.wanted],
+        attend(block.attn, block.ln_1(x[rows.new]), rows, bases, buffer),
+        buffer,
+        edit,
+    )
+
+
+def attend(
+    attn: CausalSelfAttention,
+    x: torch.Tensor,
+    rows: Rows,
+    bases: Sequence[torch.Tensor],
+    buffer: torch.Tensor,
+) -> torch.Tensor:
+    """The heads' outputs z in the rows that are wanted, (R'', H, D); x (R', C) are the new rows
+    after LayerNorm."""
+    (_, H, T, D), (n, W, K) = bases[0].shape, rows.tiles.mask.shape
+    C, of_bases = H * D, len(bases) * T
+    known = buffer[: 3 * C * (of_bases + len(x))].view(-1, 3 * C)
+    for place, base in zip(known.split(T), bases, strict=False):
+        place.view(T, 3, H, D).copy_(base.permute(2, 0, 1, 3))
+    torch.addmm(attn.c_attn.bias, x, attn.c_attn.weight.t(), out=known[of_bases:])
+    # Those that are not new are the base's still.
+    where = torch.cat((torch.arange(of_bases, device=x.device), rows.of_base))
+    where[of_bases:][rows.new] = torch.arange(of_bases, len(known), device=x.device)
+    del x
+    tiles = buffer[known.numel() :][: 3 * C * n * K].view(n * K, 3 * C)
+    torch.index_select(known, 0, where[rows.tiles.keys.flatten()], out=tiles)
+    q, k, v = tiles.view(n, K, 3, H, D).permute(2, 0, 3, 1, 4)  # (n, H, K, D) each
+    mask = rows.tiles.mask[:, None].to(q.dtype)
+    z = F.scaled_dot_product_attention(q[:, :, K - W :], k, v, mask, scale=attn.scale)
+    z = z.transpose(1, 2).reshape(n * W, C)  # which is how it lies in memory
+    return z.index_select(0, rows.tiles.place[rows.wanted]).unflatten(1, (H, D))
+
+
+def buffer_size(extent: Extent, T: int, C: int, M: int) -> int:
+    """How many numbers a step's largest tensors hold: in the attention queries, keys and values,
+    of the bases and the rows, and once more of the tiles; in the MLP the wide hidden layer. They
+    are written to one buffer that lasts a whole sweep, since steps grow from block to block, and an
+    allocator cannot give a larger one what smaller ones gave back: it would take twice the
+    memory."""
+    return max(3 * C * (extent.P * T + extent.R + extent.n * extent.K), M * extent.R)
+
+
+def step_bytes(extent: Extent, C: int, M: int, itemsize: int) -> int:
+    """What a step takes up at its peak besides the rows' stream and its buffer, in bytes: what the
+    tiles see; and, in the attention, what comes of them, and the same once more of the rows; or in
+    the MLP LayerNorm's output, and what the activation makes on the way."""
+    _, R, _, n, W, K, _ = extent
+    seen = n * K * (4 * W + 8)
+    attention = itemsize * C * (R + n * W) + n * K * ((itemsize < 4) * itemsize * W + 8)
+    return seen + max(attention, itemsize * C * R + suffix.activation_bytes(R, M, itemsize))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from core.engine import plan, work
 from core.engine.runs import record
@@ -9,7 +10,6 @@ from core.engine.sweep import Sweep
 from core.question.sites import SITES
 from tests.builders import random_gpt
 from tests.hooked_gpt2 import texts
-from tests.operations import counted
 
 # layers, heads, channels, those inside an MLP, tokens, first differing position
 CASES = [(3, 2, 8, 32, 6, 2), (3, 2, 8, 11, 6, 0), (2, 2, 8, 32, 6, 5), (2, 5, 15, 60, 7, 1)]
@@ -36,6 +36,13 @@ def by_hand(sweep: Sweep, *, at_least: bool) -> int:
     return total
 
 
+def counted(compute) -> int:
+    """By torch, which does not count its attention."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        compute()
+    return counter.get_total_flops()
+
+
 @pytest.mark.parametrize("one_by_one", [True, False])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("L, H, C, M, T, first", CASES)
@@ -54,13 +61,13 @@ def test_the_work_of_a_sweep_is_that_of_its_runs(
         sources = [sweep.source_of_window(layer) for layer in range(L) if sweep.plan.site.window]
     monkeypatch.setattr(sweep, "patched_stream", streams.__getitem__)
     monkeypatch.setattr(sweep, "source_of_window", sources.__getitem__)
-    assert counted(lambda: list(sweep), attention=False) == by_hand(sweep, at_least=False)
+    assert counted(lambda: list(sweep)) == by_hand(sweep, at_least=False)
 
 
 @pytest.mark.parametrize("L, H, C, M, T, first", CASES)
 def test_a_plain_run_is_a_run_of_all_positions_from_block_0_on(L, H, C, M, T, first):
     model = random_gpt(L, H, C, n_inner=M)
-    products = counted(lambda: record(model, texts(T, 0)[0]), attention=False)
+    products = counted(lambda: record(model, texts(T, 0)[0]))
     attention = 4 * C * ((L - 1) * T * (T + 1) // 2 + T)
     unread = (4 * C**2 + 4 * C * M) * (T - 1)  # of the last block
     assert work.run_work(L, C, M, T, 0, 0, T) == products + attention - unread
