@@ -155,7 +155,7 @@ class Paths:
         if not W:
             return self.states.nbytes, 0
         N = len(self.chunks(plan.WORKING_MEMORY)[0])
-        mlp = 3 * itemsize * N * W * C + suffix.activation_bytes(N * W, self.sizes.M, itemsize)
+        mlp = 3 * itemsize * N * W * C + 6 * suffix.activation_bytes(N * W, self.sizes.M, 4) // 4
         changes = itemsize * W * C * (3 if self.frozen == "heads" else 2) * self.layer
         stays = self.states.nbytes + changes + itemsize * N * (self.buffer_size + W * C)
         inside = 4 * itemsize * T * C + (4 + 3 * itemsize) * H * T**2  # of base and source

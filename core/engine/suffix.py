@@ -28,7 +28,7 @@ from mingpt.model import MLP, Block, CausalSelfAttention
 
 # How many numbers go through all operations of the activation before the next do: these stay in the
 # processor's cache meanwhile.
-IN_CACHE = 1 << 15
+IN_CACHE = 1 << 16
 
 
 # Writes to the activations of a block on the way: takes the name of one, which is
