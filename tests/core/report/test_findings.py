@@ -76,7 +76,7 @@ def test_every_kind_has_a_picture(kinds, format):
 
 def test_the_top_20_are_as_in_the_assignment(kinds, result):
     clean, corrupted, patched = findings.tables(kinds["map"])
-    assert clean.heads == ("position", "token index", "token", "probability")
+    assert clean.heads == ("position (rank)", "token index", "token", "probability")
     assert [row[0] for row in clean.rows] == [str(n) for n in range(1, 21)]
     for table, run in ((clean, "clean"), (corrupted, "corrupted")):
         assert [int(row[1]) for row in table.rows] == [of.token.id for of in result.top[run]]
