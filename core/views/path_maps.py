@@ -37,11 +37,12 @@ def heatmap(path_map: PathMap, reach: float | None = None, clickable: bool = Tru
     )
 
 
-def reach(path_map: PathMap) -> float:
-    """How far the strongest sender moves the metric; at least as far as what matters. Paths do a
-    part of what the run that is put in does, so that its value would leave them pale."""
+def reach(path_map: PathMap, beside: float | None = None) -> float:
+    """How far the strongest sender moves the metric; at least as far as what matters, and as the
+    reach of the maps `beside` it. Paths do a part of what the run that is put in does, so that its
+    value would leave them pale."""
     moved = np.abs(path_map.values - path_map.plain(path_map.experiment.metric))
-    return max(float(moved[np.isfinite(moved)].max(initial=0)), matters(path_map))
+    return max(float(moved[np.isfinite(moved)].max(initial=0)), matters(path_map), beside or 0)
 
 
 def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:
