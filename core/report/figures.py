@@ -21,7 +21,7 @@ from core.views import (
     path_maps,
     run_files,
 )
-from core.views.colour_bar import layers_alone
+from core.views.colour_bar import layers_alone, on_one_scale
 from core.views.formats import csv_of, named
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
@@ -61,7 +61,7 @@ def _figures(of: Finding) -> list[Figure]:
             expected = partial(_guess_picture, guesses.as_map(shown, guess))
             made.append(Figure(f"{name}: the guess" if name else "The guess", drawn, expected))
             called = f"{name}: the map" if name else "The map"
-        how = {"view": of.view, "at": at, "surprises": surprises}
+        how = {"view": of.view, "at": at, "surprises": surprises, "scale": _scale(of, shown)}
         drawn = _plotly(shown, room=room, **how)
         made.append(Figure(called, drawn, partial(_map_picture, shown, **how)))
     return made
@@ -70,23 +70,30 @@ def _figures(of: Finding) -> list[Figure]:
 Cells = Sequence[tuple[int, int]]
 
 
+def _scale(of: Finding, shown: Map) -> dict:
+    """The scale of a map, as on the page it is from, for `colour_bar.paint`."""
+    if isinstance(shown, PathMap):
+        return {"reach": path_maps.reach_beside(shown, of.opened.data.get("reach"))}
+    return {"beside": on_one_scale(shown, of.maps.values())}
+
+
 def _plotly(
-    shown: Map, view: str, at: tuple[int, int] | None, surprises: Cells, room: int
+    shown: Map, view: str, at: tuple[int, int] | None, surprises: Cells, room: int, scale: dict
 ) -> go.Figure:
     options = {"clickable": False, "narrowest": room, "surprises": surprises}
     if isinstance(shown, StoredAnswer):
-        return many_maps.heatmap(shown, **options)
+        return many_maps.heatmap(shown, **options, **scale)
     if isinstance(shown, PathMap):
-        return path_maps.heatmap(shown, clickable=False)
-    return heatmaps.heatmap(shown, at, view=view, **options)
+        return path_maps.heatmap(shown, **scale, clickable=False)
+    return heatmaps.heatmap(shown, at, view=view, **options, **scale)
 
 
 def _map_picture(
-    shown: Map, format: str, view: str, at: tuple[int, int] | None, surprises: Cells
+    shown: Map, format: str, view: str, at: tuple[int, int] | None, surprises: Cells, scale: dict
 ) -> bytes:
     from core.views.pictures import picture  # only here: it takes half a second to import
 
-    return picture(shown, format, view, bare=True, framed=at, surprises=surprises)
+    return picture(shown, format, view, bare=True, framed=at, surprises=surprises, **scale)
 
 
 def _guess_picture(expected: Map, format: str) -> bytes:

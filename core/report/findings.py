@@ -287,7 +287,8 @@ def cell(of: Finding) -> tuple[int, int] | None:
 
 # --- tables ---------------------------------------------------------------------------------------
 
-_TOP_HEADS = ("position", "token index", "token", "probability")
+# In the assignment a token's rank is its position, which is elsewhere a place in a text.
+_TOP_HEADS = ("position (rank)", "token index", "token", "probability")
 
 
 def tables(of: Finding) -> list[Table]:

@@ -6,7 +6,7 @@ alone, the logit difference of foil and target, one sequential scale from the lo
 highest number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Self
@@ -97,6 +97,13 @@ def _effect(result: Map, reach: float | None, maps: Sequence[Map]) -> Painting:
         ends = [left, right]
     places = [(end - left) / (right - left) for end in ends]
     return Painting(result, colours.part(colours.scale(result), *places), tuple(ends))
+
+
+def on_one_scale(result: Map, maps: Iterable[Map]) -> list[Map]:
+    """Of maps that stand side by side those that share the scale of one of them: their numbers are
+    of the same metric, and their cells of the same kind."""
+    asked = result.axes, result.experiment.metric
+    return [of for of in maps if (of.axes, of.experiment.metric) == asked]
 
 
 def layers_alone(result: Result) -> Result:

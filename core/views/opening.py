@@ -115,7 +115,7 @@ _ASKED += ("pairs", "address")
 # What is a number and says nothing of what was measured.
 _NOT_MEASURED = {"experiment", "model", "tokens", "target", "foil", "seconds", "bootstrap", "id"}
 _NOT_MEASURED |= {"dropped", "line", "at_position", "at_column", "window", "patched_run", "texts"}
-_NOT_MEASURED |= {"guess", "taken_from", "sampling", "intervals", "share_intervals"}
+_NOT_MEASURED |= {"guess", "reach", "taken_from", "sampling", "intervals", "share_intervals"}
 
 
 def read(content: bytes, name: str) -> Opened:

@@ -55,7 +55,7 @@ _MAP = _PAIR | {
 }
 _PATHS = _PAIR | {
     **{"receiver": str, "frozen": str, "heads": [[Maybe(float)]], "mlps": [Maybe(float)]},
-    **{"embedding": float, "baselines": _BASELINES},
+    **{"embedding": float, "baselines": _BASELINES, "reach": Maybe(float)},
 }
 _LENS = _PAIR | {
     "rows": [str],

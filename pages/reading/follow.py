@@ -203,6 +203,7 @@ def _attention(plain, receiver: Receiver) -> None:
 
 
 def _downloads(maps: list[PathMap]) -> None:
+    within = max(map(colours.reach, maps))
     for path_map in maps:
         name = names.stem(path_map)
         pictures = [
@@ -217,7 +218,7 @@ def _downloads(maps: list[PathMap]) -> None:
             answer.File(
                 f"JSON: {path_map.receiver}",
                 f"{name}.json",
-                partial(path_files.paths_json, path_map),
+                partial(path_files.paths_json, path_map, within),
             ),
         )
 

@@ -12,7 +12,7 @@ from core.presets import PRESETS
 from core.report import findings
 from core.report.figures import data_files, figures
 from core.report.programs import program
-from core.views import exports, guesses
+from core.views import colour_bar, colours, exports, guesses, path_files
 from core.views.exports import read_grid_csv
 from tests.builders import answer, finished
 
@@ -66,6 +66,25 @@ def test_a_figure_has_the_stored_values_and_the_framed_cell(kinds, loaded):
     assert len(figures(kinds["compare"])) == 2
 
 
+def test_maps_have_one_scale_where_their_page_gives_them_one(kinds, loaded, parts):
+    """On the page Components the maps by position, apart from that of heads; of paths into the
+    query, the key and the value of a head each is a finding, and says how far the others reach."""
+    *stream, heads = (figure.plotly.data[0] for figure in figures(parts))
+    assert len({(heat.zmin, heat.zmax) for heat in stream}) == 1
+    assert (heads.zmin, heads.zmax) != (stream[0].zmin, stream[0].zmax)
+    both = [figure.plotly.data[0] for figure in figures(kinds["compare"])]
+    ends = [colour_bar.paint(of, beside=[*kinds["compare"].maps.values()]).limits
+            for of in kinds["compare"].maps.values()]  # fmt: skip
+    assert [(heat.zmin, heat.zmax) for heat in both] == ends
+
+    paths = kinds["paths"].opened.found
+    further = 3 * colours.reach(paths)
+    of = findings.finding(path_files.paths_json(paths, further))
+    wide, alone = (figures(of)[0].plotly.data[0] for of in (of, kinds["paths"]))
+    assert wide.zmax - wide.zmin > alone.zmax - alone.zmin
+    assert figures(of)[0].picture("svg") != figures(kinds["paths"])[0].picture("svg")
+
+
 @pytest.mark.parametrize("format", ["pdf", "png", "svg"])
 def test_every_kind_has_a_picture(kinds, format):
     begins = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}[format]
@@ -76,7 +95,7 @@ def test_every_kind_has_a_picture(kinds, format):
 
 def test_the_top_20_are_as_in_the_assignment(kinds, result):
     clean, corrupted, patched = findings.tables(kinds["map"])
-    assert clean.heads == ("position", "token index", "token", "probability")
+    assert clean.heads == ("position (rank)", "token index", "token", "probability")
     assert [row[0] for row in clean.rows] == [str(n) for n in range(1, 21)]
     for table, run in ((clean, "clean"), (corrupted, "corrupted")):
         assert [int(row[1]) for row in table.rows] == [of.token.id for of in result.top[run]]
@@ -105,6 +124,14 @@ def test_a_map_has_its_program_and_other_findings_have_none(kinds):
         assert asked.corrupted in program(findings.finding(content), model)
     for kind in ("many", "paths", "lens"):
         assert program(kinds[kind], model) == ""
+
+
+@pytest.fixture(scope="module")
+def parts(loaded) -> findings.Finding:
+    """What the page Components puts into a report."""
+    sites = ("resid_post", "attn_out", "mlp_out", "head_z")
+    maps = {site: answer(loaded, site=site) for site in sites}
+    return findings.finding(exports.maps_json("components", maps))
 
 
 @pytest.fixture(scope="module")
