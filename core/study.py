@@ -1,6 +1,6 @@
 """Where the folders meet: two texts on one model, run once, swept once, asked often.
 
-study = Study(experiment, models.load(models.find("teaching")))
+study = Study(experiment, models.load(catalogue.find("teaching")))
 for fraction in study:
     print(f"{fraction:.0%}")
 result = study.read(experiment)

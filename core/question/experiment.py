@@ -2,7 +2,7 @@
 
 It is the cache key, the link in the address bar and the head of every exported file. It knows the
 names of metrics, sites and directions, but neither whether its texts can be used
-(`core.question.pair`) nor whether its model exists (`core.models`).
+(`core.question.pair`) nor whether its model exists (`core.catalogue`).
 """
 
 import re
@@ -81,7 +81,7 @@ class Experiment:
             value = getattr(self, field)
             if value not in known:
                 raise UserError(
-                    f"There is no {field} {value!r}: choose one of {', '.join(known)}.", field
+                    f"There is no {field} {brief(value)}: choose one of {', '.join(known)}.", field
                 )
 
         if self.window < 0:

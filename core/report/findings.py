@@ -11,11 +11,12 @@ from itertools import groupby
 from uuid import uuid4
 
 from core.errors import UserError
+from core.guess import Guess, score
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import Token
 from core.result import Map, PathMap, Ranked, Result
-from core.views import colour_bar, opening
+from core.views import colour_bar, guesses, opening
 from core.views.opening import Opened
 from core.views.saved import Lenses, StoredAnswer
 from core.views.words import (
@@ -52,6 +53,18 @@ class Finding:
         """What of it is drawn as maps, each of two axes, by what tells it from the others."""
         return {name: _flat(of) for name, of in self.opened.maps.items()}
 
+    @property
+    def guesses(self) -> dict[str, tuple[Guess, str]]:
+        """What somebody expected of its maps before they saw them, and why, by the same names.
+        Raises UserError for a guess of another map."""
+        data = self.opened.data
+        said = {name: of.get("guess") for name, of in data.get("maps", {"": data}).items()}
+        return {
+            name: guesses.told(said[name], shown)
+            for name, shown in self.maps.items()
+            if said.get(name)
+        }
+
 
 @dataclass(frozen=True)
 class Table:
@@ -70,7 +83,9 @@ def finding(content: str, view: str = "effect") -> Finding:
     if opened.kind in ("report", "history", "picture"):
         raise UserError("This is nothing that a report could show.")
     view = view if view in colour_bar.VIEWS and isinstance(opened.found, Result) else "effect"
-    return Finding(uuid4().hex, _title(opened), content, view=view)
+    made = Finding(uuid4().hex, _title(opened), content, view=view)
+    _ = made.guesses  # raises UserError for one of another map
+    return made
 
 
 @lru_cache(maxsize=128)
@@ -122,7 +137,7 @@ def _caption(content: str, view: str) -> list[Words]:
             lines.append(sentence)
         else:
             lines[-1] = [*_ended(lines[-1]), *sentence]
-    return lines
+    return [*lines, *_guessed(Finding("", "", content))]
 
 
 _TEXT_BEGINS = ("Clean", "Corrupted")
@@ -226,6 +241,22 @@ def _in_words(data: dict) -> Iterable[str]:
     said = data.get("in_words") or {}
     told = [str(of) for name, of in said.items() if name not in ("metric", "reading", "model")]
     return [f"{of[:1].upper()}{of[1:]}" for of in told[:8]]
+
+
+def _guessed(of: Finding) -> Iterable[Words]:
+    """What was expected of each map before it was seen, and how that came out, a line each."""
+    for name, (guess, why) in of.guesses.items():
+        shown = of.maps[name]
+        found = score(guess, shown)
+        which = f" of {name}" if name else ""
+        said = [
+            f"Guess{which}, made before the map was seen, because: “{why}”",
+            f"{guesses.came_out(shown, found)} {guesses.rule(shown)}",
+        ]
+        if found.surprises:
+            said.append("The largest surprises, in broken frames:")
+            said.append("; ".join(guesses.surprised(shown, one) for one in found.surprises) + ".")
+        yield [word for sentence in _said(*said) for word in sentence]
 
 
 def _which_pairs(data: dict) -> str:

@@ -1,6 +1,6 @@
 """The answer to many pairs -> files: pairs and screening, values, summary, pictures, all of them.
 
-Tables follow the rules of `core.views.exports`. In `pairs.csv` texts, targets and foils stand as
+Tables follow the rules of `core.views.formats`. In `pairs.csv` texts, targets and foils stand as
 in any file of pairs, so that it can be read as one: of what begins as a formula does, a target or a
 foil stands in a JSON list there, an id or a group has a space before it, which is no part of it,
 and a text is as `core.many.marks` writes it. In `values.parquet` all names are as they are.
@@ -24,19 +24,21 @@ from core.many.pairs import Pair
 from core.many.summary import LEVEL
 from core.many.values import Screened
 from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
-from core.views.exports import (
+from core.views.formats import (
     BYTE_ORDER_MARK,
     FORMULAS,
     cells_of,
     csv_of,
-    many_json,
+    json_of,
     named,
     what_of,
 )
-from core.views.words import averaged, caption, formula
+from core.views.words import averaged, caption, formula, summary
 
-if TYPE_CHECKING:  # takes a tenth of a second, and few sessions download
+if TYPE_CHECKING:  # slow to import, and few sessions download
     import pyarrow
+
+    from core.many.cli import Unmapped
 
 _SAID = {True: "yes", False: "no"}
 _SCREENING = (
@@ -263,6 +265,15 @@ def summary_csv(answer: Answer) -> str:
         token = common[cell[-1]] if common else ()
         lines.append((*place, *token, *values, of.n, *five[cell].tolist(), *marks, *asked.values()))
     return csv_of(lines)
+
+
+def many_json(answer: "Answer | Unmapped", about: dict | None = None) -> str:
+    """The answer to many pairs, as `Answer.to_dict` says it, what was patched in words, and what it
+    is `about` besides; or a share without a map."""
+    said = answer.to_dict()
+    if isinstance(answer, Answer):
+        said["in_words"] = {"patched": summary(answer)}
+    return json_of(said | (about or {}))
 
 
 def _readme(answer: Answer) -> str:

@@ -51,6 +51,11 @@ def label(token: Token) -> str:
     return token.label
 
 
+def within_a_sentence(title: str) -> str:
+    """A title with a small letter at its beginning, unless that is an abbreviation."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
 def quoted(token: Token) -> str:
     """A token in quotation marks, its spaces as they are."""
     return f'"{plain(token.text)}"'

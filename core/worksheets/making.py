@@ -42,7 +42,8 @@ def _experiment(number: int, line: str) -> Experiment:
     said = dict(parse_qsl(query, keep_blank_values=True))
     if missing := [name for name in _TEXTS if name not in said]:
         raise UserError(
-            f"Line {number} is no address of a map: it lacks {' and '.join(missing)}.", "address"
+            f"Line {number} is not the address of a map: it lacks {' and '.join(missing)}.",
+            "address",
         )
     try:
         return Experiment.from_query(said)

@@ -14,7 +14,7 @@ from core.models import LoadedModel
 from core.question.experiment import Experiment
 from core.study import Study
 from core.views import colours, heatmaps
-from pages.parts import answer, experiment, frame, html, keeping, running
+from pages.parts import answer, experiment, frame, html, keeping, running, tables
 from pages.parts.jobs import Job, State
 from pages.parts.keeping import Shelf
 
@@ -70,7 +70,7 @@ def _checks(on: Shelf) -> list[Check]:
             run = [check for check in last.checks if not check.skipped]
             passed = f"{sum(check.passed for check in run)} of {len(run)} checks passed"
             st.markdown(f"**{passed}** on this server, {last.at:%d %B %Y, %H:%M %Z}.")
-            st.button("Check again", on_click=job.go, icon=":material/refresh:")
+            running.button("Check again", "go", job, icon=":material/refresh:")
         _own(last.checks)
         return [check for check in last.checks if check.published]
     place = st.empty()
@@ -179,7 +179,7 @@ def _three_maps(on: Shelf, wanted: Experiment) -> None:
         return
     plain = replace(result, grids={"logit_diff": job.result})
     apart = float(np.abs(result.values - plain.values).max())
-    html.show(html.about(result))
+    html.show(tables.about(result))
     sweep, loop, difference = st.columns(3)
     with sweep:
         st.markdown("**The app’s sweep**")

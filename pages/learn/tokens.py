@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from core.catalogue import named
 from core.errors import UserError
-from core.models import load_tokenizer, named
+from core.models import load_tokenizer
 from core.presets import word_groups
 from core.question import tokens
-from pages.parts import download, experiment, html, keeping
+from pages.parts import chips, download, experiment, html, keeping
 
 _MOST_CHARACTERS = 20_000
 _MOST_WORDS = 200
@@ -147,7 +148,7 @@ def _pieces(encoder) -> None:
         html.show(html.problem(str(error)))
         return
     st.markdown(f"{len(pieces):,} tokens")
-    html.show(html.chips(pieces))
+    html.show(chips.row(pieces))
     with st.expander("As a table"):
         st.dataframe(
             {

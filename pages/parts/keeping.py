@@ -17,9 +17,10 @@ from weakref import WeakKeyDictionary
 
 import streamlit as st
 
-from core import models
+from core import catalogue, models
+from core.catalogue import Entry
 from core.errors import UserError
-from core.models import Entry, LoadedModel
+from core.models import LoadedModel
 from core.question.experiment import Experiment
 from core.result import ModelCard
 from core.study import PlainRuns, Study
@@ -39,6 +40,7 @@ _WORTH_TRIMMING = 32e6  # bytes
 Kept = TypeVar("Kept", Job, PlainRuns)
 _changing, _loading = threading.RLock(), threading.RLock()
 _loaded: dict[tuple, "Shelf"] = {}  # (name, version) -> a model that is ready
+counted: list[Callable[[], int]] = []  # what tells of bytes that are kept elsewhere
 cards: dict[str, ModelCard] = {}  # of every model that was loaded, by name: models go, these stay
 
 
@@ -96,7 +98,7 @@ class Shelf:
                     own.move_to_end(used)
                     own[used].used = now
             kept = own[key].kept
-            most = setting("PATCHBOARD_SESSION_MEMORY")
+            most = setting("PATCHBOARD_SESSION_MEMORY") - session.holds
             for old in list(own):
                 if len(own) <= _MOST and sum(thing.nbytes for thing in own.values()) <= most:
                     break
@@ -142,9 +144,10 @@ class Shelf:
 
 
 def total() -> int:
-    """Bytes of all that is kept."""
+    """Bytes of all that is kept, and of what was brought and written."""
+    held = sum(session.holds for session in sessions.present()) + sum(of() for of in counted)
     with _changing:
-        return sum(
+        return held + sum(
             shelf.nbytes + sum(thing.nbytes for thing, _, _ in shelf.things())
             for shelf in _loaded.values()
         )
@@ -209,7 +212,7 @@ def forget(session: Session) -> None:
 def shelf(name: str) -> Shelf:
     """That of a model of the catalogue, loaded if it is not yet, or if its files have changed.
     Raises UserError for a model that cannot be loaded, or that this server does not offer."""
-    entry = models.named(name)
+    entry = catalogue.named(name)
     require_offered(entry)
     key = entry.name, models.version(entry)
     if found := _loaded.get(key):
@@ -231,20 +234,20 @@ def bytes_of(entry: Entry) -> int:
 
 
 def is_loaded(name: str) -> bool:
-    return (name, models.version(models.named(name))) in _loaded
+    return (name, models.version(catalogue.named(name))) in _loaded
 
 
 def require_offered(entry: Entry) -> None:
     """Raises UserError for a model that is not one of those that this server offers."""
     if not is_offered(entry):
-        names = ", ".join((models.TEACHING.name, *setting("PATCHBOARD_ALLOWED")))
+        names = ", ".join((catalogue.TEACHING.name, *setting("PATCHBOARD_ALLOWED")))
         raise UserError(f"This server does not offer {entry.name!r}: choose {names}.", "model")
 
 
 def is_offered(entry: Entry) -> bool:
     """The bundled model, which pages explain things with, always is."""
     allowed = setting("PATCHBOARD_ALLOWED")
-    return not allowed or entry.base in (models.TEACHING.name, *allowed)
+    return not allowed or entry.base in (catalogue.TEACHING.name, *allowed)
 
 
 def _load(entry: Entry, key: tuple) -> Shelf:

@@ -16,7 +16,7 @@ from core.question.tokens import token
 from core.views import many_figures, many_files, many_maps, names
 from core.views.many_sentences import differ_in
 from core.views.words import caption, effects_differ, marks_mean, number
-from pages.parts import answer, experiment, html, look, pairs, screening
+from pages.parts import answer, chips, experiment, html, look, pairs, predict, screening
 from pages.parts.brought import Given
 from pages.parts.keeping import Shelf
 
@@ -49,7 +49,7 @@ def show(found: Answer, surprises: tuple[Surprise, ...] = ()) -> None:
     st.plotly_chart(
         many_maps.heatmap(found, answer.selected(found), surprises=cells),
         key=answer.CHART,
-        on_select=lambda: answer.take_click(found.rows),
+        on_select=partial(answer.take_click, found.rows),
         selection_mode="points",
         config=answer.MODEBAR,
         alt="Heatmap of the mean over pairs by what was patched; its numbers are in the files.",
@@ -69,6 +69,8 @@ def downloads(found: Answer, given: Given) -> None:
     offered = {kind: f"map.{kind}" for kind in ("png", "svg", "pdf")}
     offered |= {"csv": "summary.csv", "json": "answer.json"}
     about = {"pairs": given.digest, "address": pairs.to_query()}
+    if guessed := predict.said(found):
+        about["guess"] = guessed
     made = many_files.files(found, about)
     answer.file_row(
         answer.File(
@@ -115,11 +117,12 @@ def _every_pair(found: Answer, on: Shelf) -> None:
         if at is None:
             html.show(html.note("Click a cell of the map to see what every pair says there."))
             return
+        lines = [of.pair.pair.line for of in found.pairs]
         html.show(html.text(many_figures.strip_says(found, *at)))
         st.plotly_chart(
             many_figures.strip(found, *at),
             key=_STRIP,
-            on_select=lambda: _take_dot(found),
+            on_select=partial(_take_dot, lines),
             selection_mode="points",
             config=answer.MODEBAR,
         )
@@ -129,7 +132,7 @@ def _every_pair(found: Answer, on: Shelf) -> None:
         pairs.table(
             [_row(found, at, i, shares[i]) for i in order],
             key=_TABLE,
-            on_select=lambda: _take_row(found, order),
+            on_select=partial(_take_row, [lines[i] for i in order]),
             selection_mode="single-row",
         )
     line = st.session_state.get(_CHOSEN)
@@ -153,18 +156,14 @@ def _row(found: Answer, at: tuple[int, int], i: int, share: float) -> dict:
     }
 
 
-def _take_dot(found: Answer) -> None:
+def _take_dot(lines: list[int]) -> None:
     if points := st.session_state[_STRIP].selection.points:
-        _choose(found, int(points[0]["customdata"][0]))
+        st.session_state[_CHOSEN] = lines[int(points[0]["customdata"][0])]
 
 
-def _take_row(found: Answer, order: list[int]) -> None:
+def _take_row(lines: list[int]) -> None:
     if rows := st.session_state[_TABLE].selection.rows:
-        _choose(found, order[rows[0]])
-
-
-def _choose(found: Answer, i: int) -> None:
-    st.session_state[_CHOSEN] = found.pairs[i].pair.pair.line
+        st.session_state[_CHOSEN] = lines[rows[0]]
 
 
 def _one_pair(found: Answer, at: tuple[int, int], of: Swept, on: Shelf) -> None:
@@ -175,7 +174,7 @@ def _one_pair(found: Answer, at: tuple[int, int], of: Swept, on: Shelf) -> None:
     value = number(found.experiment.metric, float(found.summary.of_pairs[i, *at]))
     with st.container(border=True):
         html.show(html.text(f"Pair {pair.pair.id}: {value} in this cell"))
-        html.show(html.ribbon(*sides))
+        html.show(chips.ribbon(*sides))
         if max(len(pair.target), len(pair.foil)) > 1:
             html.show(html.note("By itself it is asked for the first of its targets and foils."))
         if found.source:

@@ -1,5 +1,6 @@
 """The report of a visit: kept by this server under a key that the browser holds as a cookie, so
-that a reload finds it again, and other tabs of the browser write the same one.
+that a reload finds it again, and other tabs of the browser write the same one. It is on the disk as
+well (`core.report.shelf`), where another start of the server finds it.
 
 Every text is taken over as soon as it comes, field by field, so that two tabs that write different
 ones are in nobody's way. Where both have written the same one, both texts stay.
@@ -15,15 +16,17 @@ from secrets import token_hex
 import streamlit as st
 
 from core.errors import UserError
-from core.report import findings
+from core.report import findings, shelf
 from core.report.findings import Finding
 from core.report.notebook import Report
 from core.report.programs import program
 from pages.parts import experiment, html, keeping
+from pages.parts.settings import setting
 
 _COOKIE = "patchboard_report"
 _KEY = re.compile("[0-9a-f]{32}")
-_MOST, _BUDGET = 1000, 1 << 28  # reports, and characters of all of them
+_MOST, _BUDGET = 1000, 1 << 28  # reports, and bytes of all of them
+_SHARE = 8  # of all that is kept reports have this part at the most
 _OWN, _SHOWN, _SAYS = "report_key", "report_shown", "report_says"
 _OFFERED, _MINE = "report_offered", "report_mine"
 _CODE = "report_code"
@@ -46,19 +49,28 @@ def _kept() -> _Kept:
     if _OWN not in st.session_state:
         cookie = str(st.context.cookies.get(_COOKIE))
         st.session_state[_OWN] = cookie if _KEY.fullmatch(cookie) else token_hex(16)
+    key = st.session_state[_OWN]
     with _lock:
-        # What goes to make room is there again while somebody is at it.
-        kept = _all.setdefault(st.session_state[_OWN], st.session_state.get(_MINE) or _Kept())
-        st.session_state[_MINE] = kept
-        _all.move_to_end(st.session_state[_OWN])
-        return kept
+        if key not in _all:  # what goes to make room is there again while somebody is at it
+            _all[key] = st.session_state.get(_MINE) or _Kept(shelf.load(key) or Report())
+        st.session_state[_MINE] = _all[key]
+        _all.move_to_end(key)
+        return _all[key]
+
+
+def _nbytes() -> int:
+    with _lock:
+        both = [of for kept in _all.values() for of in (kept.report, kept.former) if of]
+    return sum(of.size for of in both)
+
+
+keeping.counted.append(_nbytes)
 
 
 def _make_room() -> None:
     """What was not used for longest goes, if it is too much."""
-    while len(_all) > 1 and (
-        len(_all) > _MOST or sum(of.report.size for of in _all.values()) > _BUDGET
-    ):
+    most = min(_BUDGET, setting("PATCHBOARD_MEMORY") // _SHARE)
+    while len(_all) > 1 and (len(_all) > _MOST or _nbytes() > most):
         _all.popitem(last=False)
 
 
@@ -86,6 +98,7 @@ def change(how: Callable[[Report], Report], undone: bool = False) -> str:
         if undone and not kept.report.is_empty:
             kept.former = kept.report
         kept.report = new
+        shelf.save(st.session_state[_OWN], new)
         _make_room()
     return ""
 
@@ -101,6 +114,7 @@ def undo() -> None:
         kept = _kept()
         if kept.former is not None:
             kept.report, kept.former = kept.former, kept.report
+            shelf.save(st.session_state[_OWN], kept.report)
 
 
 def begin() -> None:

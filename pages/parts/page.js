@@ -102,6 +102,24 @@
   };
   setInterval(playOn, 10);
 
+  // --- on a phone -------------------------------------------------------------------------------
+
+  // Plotly takes the cell that a tap is on for the one of the tap before: it learns where a mouse is
+  // while it moves, which no finger does before its tap.
+  document.addEventListener("pointerdown", ({pointerType, target, clientX, clientY}) => {
+    if (pointerType === "mouse" || !target.closest?.(".js-plotly-plot .nsewdrag")) return;
+    target.dispatchEvent(new MouseEvent("mousemove", {clientX, clientY, bubbles: true}));
+  }, true);
+
+  // Of texts that are scrolled, a place where they differ is in sight.
+  const AFTER = 60; // pixels of what comes after it
+  const showDifference = (texts) => {
+    const differs = texts.querySelector(".pb-differs");
+    if (texts.dataset.shown || !differs || texts.scrollWidth <= texts.clientWidth) return;
+    texts.dataset.shown = true;
+    texts.scrollLeft = differs.offsetLeft + differs.offsetWidth + AFTER - texts.offsetLeft - texts.clientWidth;
+  };
+
   // --- another task of a worksheet begins where it can be read ----------------------------------
 
   let task = null;
@@ -115,6 +133,7 @@
     holdAgainstInputs();
     goToTheTask();
     document.querySelectorAll(PLACES).forEach(keepTheMap);
+    document.querySelectorAll(".pb-texts").forEach(showDifference);
     const page = document.querySelector(".stApp"); // for what lies over something else
     if (page) document.documentElement.style.setProperty("--pb-page", getComputedStyle(page).backgroundColor);
   };
@@ -152,19 +171,49 @@
     if (!event.isComposing) written = setTimeout(apply, IDLE, event.target);
   });
 
-  // Leaving a field tells the app what was typed, but a moment later: the click on a link that made
-  // a person leave it would come first, and what was typed then call the page back that they left.
-  let leftAt = -Infinity;
-  document.addEventListener("focusout", (event) => {
-    if (isField(event.target)) leftAt = event.timeStamp;
-  });
+  // --- a click is for what was pressed ----------------------------------------------------------
+
+  // Leaving a field tells the app what was typed, which then draws the page anew: under a mouse that
+  // is still pressed, whose click is lost then. So a press takes the focus from no field that holds
+  // something untold; the release tells it, and what was pressed, or has come in its place, is
+  // clicked a moment later, when that has been told.
+  const PRESSED = "button, a, label, summary";
+  const TOLD = 30; // milliseconds
+  const STILL = 8; // pixels that a mouse moves in a click at the most
+  let untold = null, pressed = null;
+
+  document.addEventListener("input", ({target}) => {
+    if (target.matches?.("textarea, input:is([type=text], [type=number]):not([role=combobox])")) untold = target;
+  }, true);
+  document.addEventListener("focusout", () => (untold = null), true);
+
+  const looksLike = (element) => element.closest("[class*='st-key-']")?.className + element.outerHTML;
+  const inPlaceOf = ({element, like}) => element.isConnected ? element
+    : [...document.querySelectorAll(PRESSED)].find((other) => looksLike(other) === like);
+
+  document.addEventListener("mousedown", (event) => {
+    const elsewhere = event.button || event.ctrlKey || event.metaKey || event.shiftKey;
+    const element = elsewhere ? null : event.target.closest?.(PRESSED);
+    pressed = element && {element, like: looksLike(element), box: untold, at: event};
+    if (pressed?.box) event.preventDefault();
+  }, true);
+
+  let releasedAt = -Infinity;
+  document.addEventListener("mouseup", (event) => {
+    const of = pressed;
+    pressed = null;
+    if (!of) return;
+    const isOnIt = of.element.contains(event.target);
+    const isStill = Math.hypot(event.x - of.at.x, event.y - of.at.y) < STILL;
+    if (isOnIt ? !of.box : !isStill) return; // the browser's own click is right
+    releasedAt = event.timeStamp;
+    of.box?.blur();
+    setTimeout(() => inPlaceOf(of)?.click(), TOLD);
+  }, true);
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("a");
-    const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
-    if (!link || elsewhere || !event.isTrusted || event.timeStamp - leftAt > 500) return;
+    if (!event.isTrusted || !event.detail || event.timeStamp - releasedAt > 50) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    setTimeout(() => link.click(), 100);
   }, true);
 
   // --- one click --------------------------------------------------------------------------------

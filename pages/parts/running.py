@@ -8,12 +8,13 @@ longer than was thought stops there.
 import time
 from collections.abc import Callable
 from functools import partial
+from weakref import WeakValueDictionary
 
 import streamlit as st
 
 from core.engine import work
 from core.views import words
-from pages.parts import address, html, keeping, sessions
+from pages.parts import address, held, html, keeping, sessions
 from pages.parts.jobs import Allowance, Job, Left, Queue, State
 
 _SHOW_AFTER = 0.4  # seconds: what is shorter shows nothing on its way
@@ -21,6 +22,7 @@ _SAY_EVERY = 0.2  # seconds; a click on Cancel takes that long at the most, and 
 _LARGE = 64e6  # bytes, of memory
 _MAP_EVERY = 4.0  # seconds, at the least, and before the whole one is there
 _queue = Queue()  # of all sessions
+_jobs: WeakValueDictionary[str, Job] = WeakValueDictionary()  # by the keys of their buttons
 # A browser takes some ten times as long to draw a map as we do to say what, and where it is on the
 # same machine, it takes processors from the work: so that drawing takes a tenth of the time.
 _DRAWING_PAUSE = 100  # times as long as we took
@@ -38,7 +40,9 @@ def drive(
     place = st.empty()  # whether it is needed or not: what comes after it keeps its place
     session = sessions.current()
     if job.state in (State.WAITS, State.RUNS, State.ASKS) and (
-        problem := _more_than_there_is(job) or _more_than_a_session_has(session.account)
+        problem := held.too_much()
+        or _more_than_there_is(job)
+        or _more_than_a_session_has(session.account)
     ):
         html.show(html.problem(problem))
         return False
@@ -99,7 +103,7 @@ def _more_than_there_is(job: Job) -> str:
 def _offer(place, job: Job, message: str, label: str) -> None:
     with place.container(horizontal=True, vertical_alignment="center"):
         st.markdown(message)
-        st.button(label, _key("go", job), on_click=job.go, type="primary")
+        button(label, "go", job, type="primary")
 
 
 class _Line:
@@ -123,7 +127,7 @@ class _Line:
             address.publish()  # else what was entered would be lost by a reload meanwhile
             with self._place.container(horizontal=True, vertical_alignment="center"):
                 self._says = st.empty()
-                st.button("Cancel", _key("cancel", self._job), on_click=self._job.stop)
+                button("Cancel", "stop", self._job)
         self._due = time.monotonic() + _SAY_EVERY
         return self._says
 
@@ -180,9 +184,16 @@ def _pause(took: float) -> float:
     return max(_MAP_EVERY, _DRAWING_PAUSE * took)
 
 
-def _key(name: str, job: Job) -> str:
-    """A page may run several jobs, each with its own buttons."""
-    return f"{name}_{id(job)}"
+def button(label: str, does: str, job: Job, **options) -> None:
+    """One that has a job `go` or `stop`. What its callback holds Streamlit keeps for as long as the
+    session lasts, which must not be the job, and with it a model."""
+    _jobs[key := f"{does}_{id(job)}"] = job  # a page may run several, each with its own buttons
+    st.button(label, key, on_click=_press, args=(does, key), **options)
+
+
+def _press(does: str, key: str) -> None:
+    if job := _jobs.get(key):
+        getattr(job, does)()
 
 
 def in_queue() -> int:

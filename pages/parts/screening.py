@@ -16,7 +16,7 @@ from pages.parts import brought, html, pairs
 from pages.parts.brought import Given
 from pages.parts.keeping import Shelf
 
-_CAUTIONS = "pairs_cautions"
+_CAUTIONS, _OFFERED = "pairs_cautions", "pairs_mends"
 _REASONS = 3  # why pairs cannot be used that are told at once
 
 
@@ -72,6 +72,16 @@ def refuse(error: UserError, given: Given, on: Shelf) -> None:
 
 
 def _offer(found: Sequence[Mend], given: Given) -> None:
+    # A callback holds no pairs: Streamlit would keep them for as long as the session lasts.
+    if st.session_state.get(_OFFERED, (None,))[0] is not given:
+        st.session_state[_OFFERED] = given, {}
+    st.session_state[_OFFERED][1].update({mend.fix: mend for mend in found})
     with st.container(horizontal=True):
         for mend in found:
-            st.button(mend.fix, on_click=brought.mend, args=(given, mend))
+            st.button(mend.fix, on_click=_mend, args=(mend.fix,))
+
+
+def _mend(fix: str) -> None:
+    given, offered = st.session_state.get(_OFFERED, (None, {}))
+    if fix in offered:
+        brought.mend(given, offered[fix])

@@ -12,9 +12,9 @@ from core.question.sites import SITES
 from core.result import Result
 from core.steps import once
 from core.study import Study
-from core.views import exports, names
+from core.views import exports, names, run_files
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, inputs, onward, predict, running, training
+from pages.parts import answer, frame, html, inputs, onward, predict, running, tables, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -59,18 +59,17 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     if predict.hides(heads.experiment):
         predict.explain()
         predict.ask(heads, answer.narrowest())
-        html.show(html.baselines(heads))
+        html.show(tables.baselines(heads))
         return
     chart = st.container(key="keeps_heads")
     surprises = predict.came_out(heads)
     with chart:
         answer.heatmap(heads, surprises)
-    html.show(html.baselines(heads))
-    answer.chosen(heads)
     if at := answer.selected(heads):
-        html.show(html.cell(heads, *at))
-        asked = heads.experiment
-        onward.from_place(asked, places.of_cell(asked, at), heads.model.layers)
+        onward.from_cell(heads, at, heads.experiment, places.of_cell(heads.experiment, at))
+    html.show(tables.baselines(heads))
+    answer.chosen(heads)
+    if at:
         _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
@@ -105,7 +104,9 @@ def _all_of_it(results: list[Result]) -> None:
     """Every map in one file."""
     by_site = {result.experiment.site: result for result in results}
     name = f"{names.stem(results[0], 'components')}.json"
-    answer.file_row(answer.File("JSON", name, partial(exports.maps_json, "components", by_site)))
+    guessed = {"head_z": predict.said(by_site["head_z"])}
+    make = partial(exports.maps_json, "components", by_site, guessed)
+    answer.file_row(answer.File("JSON", name, make))
 
 
 def _downloads(study: Study, results: list[Result]) -> None:
@@ -122,7 +123,7 @@ def _downloads(study: Study, results: list[Result]) -> None:
         for side, tokens in study.plain.tokens.items():
             name = names.stem(results[-1], "attention", f"layer{layer}", f"head{head}", side)
             pattern = study.plain.attention(side, layer, head)
-            make = partial(exports.attention_csv, pattern, tokens)
+            make = partial(run_files.attention_csv, pattern, tokens)
             files.append(answer.File(f"CSV: attention, {side} run", f"{name}.csv", make))
         answer.file_row(*files)
 

@@ -15,7 +15,7 @@ from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.receivers import Receiver
 from core.result import FROZEN, PathMap
-from core.views import exports, names, path_maps
+from core.views import colours, names, path_files, path_maps
 from core.views.run_figures import attention_map
 from core.views.sentences import sends
 from core.views.words import colours_mean, embedding_sends, sender, sign, summary
@@ -130,7 +130,7 @@ def _crumbs() -> None:
 def _maps(maps: list[PathMap]) -> DeltaGenerator:
     """Side by side on one scale; a click on a sender goes on from there. Gives what is beside a
     single one."""
-    within = max(map(path_maps.reach, maps))
+    within = max(map(colours.reach, maps))
     says = " ".join(map(sends, maps))
     if not any(np.isfinite(path_map.values).any() for path_map in maps):
         html.show(html.text(f"{says} No head and no MLP comes before it: here the trail ends."))
@@ -212,10 +212,12 @@ def _downloads(maps: list[PathMap]) -> None:
         answer.file_row(
             *pictures,
             answer.File(
-                f"CSV: {path_map.receiver}", f"{name}.csv", partial(exports.paths_csv, path_map)
+                f"CSV: {path_map.receiver}", f"{name}.csv", partial(path_files.paths_csv, path_map)
             ),
             answer.File(
-                f"JSON: {path_map.receiver}", f"{name}.json", partial(exports.paths_json, path_map)
+                f"JSON: {path_map.receiver}",
+                f"{name}.json",
+                partial(path_files.paths_json, path_map),
             ),
         )
 

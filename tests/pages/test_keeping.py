@@ -10,10 +10,18 @@ from streamlit.util import AttributeDictionary
 
 from core import models, study
 from core.engine import work
+from core.many.answer import Answer
+from core.many.survey import Survey
+from core.sets import Sets
+from core.study import Study
+from mingpt.model import GPT
 from pages.parts import keeping, running, sessions
 from pages.parts.jobs import Job, State
 from tests import builders
-from tests.pages.conftest import TITLES
+from tests.pages.conftest import PAGES, TITLES
+
+_HEADS = "clean,corrupted,target,foil"
+_ROW = '"Anna Lee met Bob Ray. Anna","Anna Poe met Bob Ray. Anna"," Lee"," Poe"'
 
 
 @pytest.fixture
@@ -192,6 +200,31 @@ def test_a_model_that_makes_room_for_another_is_freed(open_app, folders, monkeyp
     gc.collect()
     assert first() is None
     assert keeping.is_loaded("local/three")
+
+
+def test_what_has_made_room_is_held_by_no_button(open_app, folders, monkeypatch):
+    """What a callback holds Streamlit keeps for as long as a session lasts."""
+    monkeypatch.setattr(running, "_SHOW_AFTER", -1.0)  # all work says what it does, with a button
+    app = open_app(**builders.experiment(model="local/tiny").to_query())
+    for page in PAGES:
+        app.go_to(page)
+        if page == "many":
+            app.widget("pairs_pack").set_value("own")
+            app.run().widget("pasted_pairs").set_value(f"{_HEADS}\n{_ROW}")
+            app.run().press("Run 1 pair").choose("1", 2)
+    shelf = keeping.shelf("local/tiny")
+    jobs = [thing.kept for thing, _, _ in shelf.things() if isinstance(thing.kept, Job)]
+    answers = [of for of in gc.get_objects() if type(of) is Answer]
+    kinds = {type(of): of for of in [*jobs, *answers, *(job.of for job in jobs), shelf.model.gpt]}
+    assert {Job, Answer, Study, Sets, Survey, GPT} <= {*kinds}
+    held = [weakref.ref(of) for of in (*jobs, *answers, shelf.model.gpt)]
+    del jobs, shelf, kinds, answers
+    app.go_to("patch").enter(model="teaching")
+    keeping._loaded.clear()
+    keeping.checks_of.cache_clear()
+    app.go_to("open").run()
+    gc.collect()
+    assert [of() for of in held if of() is not None] == []
 
 
 def test_a_model_for_which_there_is_no_room_is_refused_before_it_is_loaded(

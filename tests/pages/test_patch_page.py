@@ -158,7 +158,7 @@ def test_another_experiment_is_another_sweep_and_going_back_to_one_is_none(
 @pytest.fixture
 def interrupted_at(monkeypatch):
     """`interrupted_at(n)`: every step of a sweep is drawn, and the n-th drawing is the last of
-    its run, as when a person clicks meanwhile. `interrupted_at(None)` lets runs go on."""
+    its run, as when a person clicks meanwhile. `interrupted_at(None)` lets runs go on undrawn."""
     monkeypatch.setattr(running, "_SHOW_AFTER", -1)
     monkeypatch.setattr(running, "_SAY_EVERY", -1)
     monkeypatch.setattr(running, "_MAP_EVERY", -1)
@@ -171,7 +171,8 @@ def interrupted_at(monkeypatch):
         drawings.append(result)
         if len(drawings) == last[0]:
             st.stop()
-        still_heatmap(result, **kwargs)
+        if last[0] is not None:
+            still_heatmap(result, **kwargs)
 
     def interrupt(at):
         drawings.clear()

@@ -31,6 +31,9 @@ SLOWLY = "import sys; from core.__main__ import main; from core.many import swee
 SLOWLY += "sweeping.BATCH_WORK = 1.0; sys.exit(main(sys.argv[1:]))"
 
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
     """Twelve pairs, of which three do not flip, and a row that is none."""

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.__main__ import main
 from core.errors import UserError
 from core.many import grading as grading_module
@@ -27,7 +27,7 @@ NAMES = ("sufficient", "necessary", "complement")
 
 @pytest.fixture(scope="module")
 def teaching():
-    return models.load(models.TEACHING)
+    return models.load(catalogue.TEACHING)
 
 
 def given(pack="teaching-ioi", count=6):

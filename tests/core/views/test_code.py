@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.views import code
+from core.views import code, code_pieces
 from mingpt import hub
 from tests import builders
 
@@ -58,7 +58,7 @@ def folders(tmp_path_factory) -> Path:
 def offered(folders) -> LoadedModel:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATCHBOARD_MODELS", str(folders))
-        return models.load(models.find("local/odd"))
+        return models.load(catalogue.find("local/odd"))
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +94,9 @@ def joined(notebook: str) -> str:
 def test_every_program_computes_every_cell_of_the_map(tmp_path, folders, offered):
     """Every site, direction and metric, with windows and the embedding, of every kind of model that
     is on a disk; of the first one also the notebook and the fast program."""
-    rome = models.load(models.TEACHING)
-    early = models.load(models.named("teaching@seed1-step710"))
-    by_path = models.load(models.find(str(folders / "tiny")))
+    rome = models.load(catalogue.TEACHING)
+    early = models.load(catalogue.named("teaching@seed1-step710"))
+    by_path = models.load(catalogue.find(str(folders / "tiny")))
     sites, directions, metrics = ([*table] for table in (SITES, DIRECTIONS, METRICS))
     asked = [(rome, replace(CAPITALS, embedding=True)), (early, CAPITALS)]
     for number, site in enumerate(sites):
@@ -127,8 +127,14 @@ def test_every_program_computes_every_cell_of_the_map(tmp_path, folders, offered
         np.testing.assert_allclose(computed[name], values, rtol=1e-5, atol=limit, err_msg=name)
 
 
+def test_the_program_of_an_assignment_is_short_enough_to_be_read_at_once(here):
+    lines = code.script(code.plain(CAPITALS, here)).splitlines()
+    assert sum(bool(line) for line in lines) <= 64
+    assert max(map(len, lines)) < 100
+
+
 def test_the_sites_and_metrics_are_all_known():
-    assert code._MEASURES.keys() == METRICS.keys()
+    assert code_pieces.MEASURES.keys() == METRICS.keys()
 
 
 # All characters of the Basic Multilingual Plane's beginning, half surrogates, and others that print

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.question.experiment import Experiment
 from core.result import Curve, Effect, Grade
 from core.sets import Sets
@@ -17,7 +17,7 @@ ASKED = Experiment("Mary was tired because", "John was tired because", " she", "
 
 @pytest.fixture(scope="module")
 def grade() -> Grade:
-    sets = Sets(ASKED, models.load(models.TEACHING))
+    sets = Sets(ASKED, models.load(catalogue.TEACHING))
     return finish(sets.grade(sets.parse("4.3 mlp5")))
 
 
