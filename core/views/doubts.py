@@ -86,7 +86,8 @@ def doubts(
         )  # else what was found says why
     before = [_not_known(unknown)] if unknown else []
     if compared and (stands := _stands_already(result, written)):
-        before.append(stands)
+        doubt, is_at_the_end = stands
+        (before if is_at_the_end else found).append(doubt)  # at the end it is why others arise
     if result.other and not is_example and (changes := _changes_at_once(result, written)):
         found.append(changes)
     return (*before, *found)
@@ -241,8 +242,9 @@ def _neither_expected(
 
 def _stands_already(
     result: Result, written: Callable[[tuple[Token, ...]], str | None]
-) -> Doubt | None:
-    """Of an answer that the text itself ends with, which is then not what comes next."""
+) -> tuple[Doubt, bool] | None:
+    """Of an answer that is among the last tokens of a text itself, which is then hardly what comes
+    next; and whether nothing but signs comes after it."""
     texts = (result.clean, result.corrupted)
     for name in _EXPECTED_BY:
         asked = getattr(result, name)
@@ -254,15 +256,19 @@ def _stands_already(
             )
             if at is None:
                 continue
-            says = (
-                f"The {name} {asked.label} stands at the end of the {side} text already, at"
-                f" position {at}."
+            after = tokens[at + 1 :]
+            ends = not any(map(str.isalnum, "".join(token.text for token in after)))
+            where = (
+                f"at the end of the {side} text" if ends else f"in the {side} text’s last tokens"
             )
+            rest = f", before {''.join(token.label for token in after)}" if after else ""
+            says = f"The {name} {asked.label} stands {where} already, at position {at}{rest}."
             why = "What is measured is what comes after the text: end it before its answer."
             cut = [written(tokens[:at]) for tokens in texts]
             if None in cut or cut[0] == cut[1]:
-                return Doubt(says, why)
-            return Doubt(says, why, "End both texts before it", dict(zip(_SIDES, cut, strict=True)))
+                return Doubt(says, why), ends
+            fix = dict(zip(_SIDES, cut, strict=True))
+            return Doubt(says, why, "End both texts before it", fix), ends
     return None
 
 

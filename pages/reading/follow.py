@@ -145,7 +145,7 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
             st.plotly_chart(
                 path_maps.heatmap(path_map, within),
                 key=key,
-                on_select=partial(_take_click, key, path_map),
+                on_select=partial(_take_click, key, path_map, trail.steps()),
                 selection_mode="points",
                 config=answer.MODEBAR,
                 alt="Heatmap of what each head and MLP sends; its numbers are in the CSV file.",
@@ -157,11 +157,11 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
     return columns[-1]
 
 
-def _take_click(key: str, path_map: PathMap) -> None:
+def _take_click(key: str, path_map: PathMap, steps: tuple[str, ...]) -> None:
     if points := st.session_state[key].selection.points:
         row, column, *_ = points[0]["customdata"]
         if np.isfinite(path_map.values[int(row), int(column)]):  # the others come too late
-            trail.go_on(sender(path_map, int(row), int(column)))
+            trail.go_on(steps, sender(path_map, int(row), int(column)))
 
 
 def _against(wanted: Experiment, on: Shelf, paths: PathMap) -> None:
