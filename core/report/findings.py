@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from core.errors import UserError
 from core.guess import Guess, score
+from core.question.experiment import CONTENDERS, SIDES
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import Token
@@ -194,11 +195,8 @@ def _header(shown: Map, view: str) -> list[Words]:
 def unpatched(shown: Map) -> str:
     """What the plain runs give."""
     metric = shown.experiment.metric
-    runs = (f"{run} run {number(metric, shown.plain(metric, run))}" for run in _SIDES)
+    runs = (f"{run} run {number(metric, shown.plain(metric, run))}" for run in SIDES)
     return f"Unpatched: {', '.join(runs)}."
-
-
-_SIDES = ("clean", "corrupted")
 
 
 def _asked(of: Finding) -> list[Words]:
@@ -214,19 +212,16 @@ def _asked(of: Finding) -> list[Words]:
     for run, words in marked_words(asked).items():
         found.append([*_said(f"{run.title()} text:")[0], *folded(words)])
     metric = METRICS[asked.experiment.metric]
-    tokens = {name: quoted(Token(0, getattr(asked.experiment, name))) for name in _CONTENDERS}
+    tokens = {name: quoted(Token(0, getattr(asked.experiment, name))) for name in CONTENDERS}
     written = metric.formula.format(**tokens)
     found += _said(
         f"Target {tokens['target']}, foil {tokens['foil']}",
         f"{metric.title} = {written}. {metric.says} Direction: {asked.experiment.direction}.",
     )
     if isinstance(data.get("clean_value"), float):
-        values = (number(asked.experiment.metric, data[f"{run}_value"]) for run in _SIDES)
+        values = (number(asked.experiment.metric, data[f"{run}_value"]) for run in SIDES)
         found += _said("Unpatched: clean run {}, corrupted run {}.".format(*values))
     return found
-
-
-_CONTENDERS = ("target", "foil")
 
 
 @dataclass(frozen=True)
@@ -298,12 +293,12 @@ def tables(of: Finding) -> list[Table]:
     if isinstance(found, PathMap):
         return [_senders(found)]
     if isinstance(found, Lenses):
-        return [_lens(found, run) for run in _SIDES]
+        return [_lens(found, run) for run in SIDES]
     if isinstance(found, StoredAnswer):
         return []
     results = [shown for shown in of.opened.maps.values() if isinstance(shown, Result)]
     if results:
-        tops = {f"{run.title()} run": results[0].top[run] for run in _SIDES}
+        tops = {f"{run.title()} run": results[0].top[run] for run in SIDES}
         made = [_top(title, rows) for title, rows in tops.items()]
         if run := data.get("patched_run"):
             rows = [
