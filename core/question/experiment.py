@@ -81,7 +81,7 @@ class Experiment:
             value = getattr(self, field)
             if value not in known:
                 raise UserError(
-                    f"There is no {field} {value!r}: choose one of {', '.join(known)}.", field
+                    f"There is no {field} {brief(value)}: choose one of {', '.join(known)}.", field
                 )
 
         if self.window < 0:

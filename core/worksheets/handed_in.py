@@ -55,7 +55,7 @@ class Said:
         text(words, *words, what="answer")
         if words["choice"] not in ("", SEEN, *WRONG):
             raise UserError(
-                f"An answer chooses {words['choice']!r}, which is no choice.", "answers"
+                f"An answer chooses {words['choice'][:99]!r}, which is no choice.", "answers"
             )
         if len(words["words"]) > _LONGEST:
             raise UserError(f"An answer is longer than {_LONGEST:,} characters.", "answers")

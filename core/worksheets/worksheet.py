@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from reprlib import repr as brief  # a file may hold anything
 from typing import Any, Self
 
 from core.errors import UserError
@@ -65,7 +66,8 @@ class Task:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise UserError(f"There is no task {self.kind!r}: choose one of {', '.join(KINDS)}.")
+            known = ", ".join(KINDS)
+            raise UserError(f"There is no task {brief(self.kind)}: choose one of {known}.")
         if self.kind in WITH_EXPERIMENT and self.experiment is None:
             raise UserError(f"The task “{self.title}” ({self.kind}) lacks its experiment.")
         if self.experiment and len(SITES[self.experiment.site].axes) != 2:
@@ -74,7 +76,7 @@ class Task:
             )
         for value, known in ((self.find, FINDS), (self.wrong, WRONG)):
             if value and value not in known:
-                raise UserError(f"{value!r} is none of {', '.join(known)}.")
+                raise UserError(f"{brief(value)} is none of {', '.join(known)}.")
         if (self.kind == "find") != bool(self.find) or (self.kind == "diagnose") != bool(
             self.wrong
         ):
@@ -178,6 +180,7 @@ def mapping(written: str, what: str) -> dict[str, Any]:
         raise UserError(f"The {what} is {len(written):,} characters long: that is too much.", what)
     try:
         said = json.loads(written, parse_constant=_refuse)
+        json.dumps(said, ensure_ascii=False).encode()  # where half a character is an error as well
     except (ValueError, RecursionError) as error:
         raise UserError(f"The {what} cannot be read as JSON ({_line(error)}).", what) from error
     if not isinstance(said, dict):
@@ -186,9 +189,10 @@ def mapping(written: str, what: str) -> dict[str, Any]:
 
 
 def text(said: Mapping, *fields: str, what: str = "worksheet") -> None:
-    """Raises UserError for a field that is no text."""
+    """Raises UserError for a field that is no text, or has half a character."""
     for field in fields:
-        if not isinstance(said.get(field), str):
+        value = said.get(field)
+        if not isinstance(value, str) or value != value.encode("utf-8", "replace").decode():
             raise UserError(f"The {what} has no text for “{field}”.", what)
 
 
