@@ -85,25 +85,25 @@ KINDS = {
         ("experiment", "components", "joint"),
         "sets",
         saved.other,
-        lambda data: {"set": " ".join(data["components"])},
+        lambda data: {"set": " ".join(data["components"] or ())},
     ),
     "many sets": _Kind(
         ("experiment", "components", "n_given"),
         "sets",
         saved.other,
-        lambda data: {"set": " ".join(data["components"])},
+        lambda data: {"set": " ".join(data["components"] or ())},
     ),
     "continued": _Kind(
         ("experiment", "continued", "sampling"),
         "",
         saved.other,
-        lambda data: {"write": str(data["sampling"].get("tokens", ""))},
+        lambda data: {"write": str((data["sampling"] or {}).get("tokens", ""))},
     ),
     "map": _Kind(
         ("experiment", "axes", "metrics"),
         "",
         saved.result,
-        lambda data: {"position": str(at)} if (at := data["at_position"]) is not None else {},
+        lambda data: {"position": str(at)} if (at := data.get("at_position")) is not None else {},
     ),
     "other": _Kind(
         ("experiment", "model"), "", saved.other
