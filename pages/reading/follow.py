@@ -17,7 +17,7 @@ from core.question.receivers import Receiver
 from core.result import FROZEN, PathMap
 from core.views import colours, names, path_files, path_maps
 from core.views.run_figures import attention_map
-from core.views.sentences import sends
+from core.views.sentences import DIRECT, sends
 from core.views.words import colours_mean, embedding_sends, sender, sign, summary
 from pages.parts import answer, frame, html, inputs, keeping, onward, running, trail
 from pages.parts.jobs import Job
@@ -153,7 +153,7 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
             html.show(html.caption(f"The {embedding_sends(path_map)}."))
     first = maps[0]
     says = f"{summary(first)[:1].upper()}{summary(first)[1:]}. {colours_mean(first)} {sign(first)}"
-    html.show(html.caption(says))
+    html.show(html.caption(f"{says} {DIRECT}"))
     return columns[-1]
 
 
