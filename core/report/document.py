@@ -4,8 +4,9 @@ and `latex`."""
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from core.report.captions import Words, caption
 from core.report.figures import Figure, data_files, figures
-from core.report.findings import Finding, Table, Words, caption, tables
+from core.report.findings import Finding, Table, tables
 from core.report.method import method
 from core.report.notebook import SECTIONS, Report
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from core.report.captions import Words, runs
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words, runs
+from core.report.findings import Table
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"

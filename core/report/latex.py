@@ -1,8 +1,9 @@
 """A report -> LaTeX that a plain TeX installation compiles, with its pictures beside it; every
 character somebody typed stands there as itself, and where a font has it not, as its code point."""
 
+from core.report.captions import Words, runs
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words, runs
+from core.report.findings import Table
 
 _PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage{iftex}

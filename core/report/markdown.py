@@ -3,8 +3,9 @@ itself."""
 
 import re
 
+from core.report.captions import Words, runs
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words, runs
+from core.report.findings import Table
 
 _ANY_MEANING = re.compile(r"([!-/:-@\[-`{-~])")  # all of ASCII that may be markup
 
@@ -37,7 +38,8 @@ def _finding(of: Shown) -> list[str]:
     for place, figure in enumerate(of.figures, start=1):
         if figure.name:
             lines.append(f"**{escaped(figure.name)}**")
-        lines.append(f"![Figure {of.number}]({of.folder}/figure-{place}.png)")
+        called = f"Figure {of.number} {figure.name}".strip()
+        lines.append(f"![{escaped(called)}]({of.folder}/figure-{place}.png)")
     if of.is_table:
         lines += [part for table in of.tables for part in _table(table)]
     what = "Table" if of.is_table else "Figure"

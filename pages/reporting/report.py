@@ -5,8 +5,9 @@ from functools import partial
 import streamlit as st
 
 from core.report import archive, document, html, method, missing
+from core.report.captions import caption, runs
 from core.report.figures import figures
-from core.report.findings import Finding, caption, runs, tables
+from core.report.findings import Finding, tables
 from core.report.notebook import SECTIONS, Report
 from pages.parts import answer, notebook
 from pages.parts import html as markup
