@@ -181,8 +181,8 @@ def _scales(of: Finding) -> Iterable[str]:
 
 
 def _of_each(of: Finding) -> Iterable[Words]:
-    """What each of several maps alone is, in lines of its own; those of which there is no more to say than
-    what they are called have one together."""
+    """What each of several maps alone is, in lines of its own; those of which there is no more to
+    say than what they are called have one together."""
     if len(of.maps) < 2:
         return
     common, called = _in_common(of), []

@@ -134,6 +134,12 @@ def _finding(number: int, of: Finding, count: int) -> None:
             cells = zip(*table.rows, strict=True) if table.rows else ((),) * len(table.heads)
             st.dataframe(dict(zip(table.heads, map(list, cells), strict=True)), hide_index=True)
     markup.show(markup.long_caption([runs(line) for line in caption(of)]))
+    markup.show(
+        markup.caption(
+            "The caption is made from the stored numbers, so that it is always right, and cannot be"
+            " edited. The title above and the words below are yours."
+        )
+    )
     st.text_area(
         "What it shows, in your words",
         **notebook.widget(*_of_finding(of.id, "words")),
