@@ -1,6 +1,6 @@
 """The paragraphs on the method of a report, made from what its findings used."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from core.many.answer import KEEPS
 from core.many.summary import LEVEL, SAMPLES
@@ -58,12 +58,10 @@ def method(report: Report) -> str:
     sites = dict.fromkeys(site for of in patched for site in _sites(of))
     metrics = dict.fromkeys(of.metric for of in asked)
     used = [
-        f"The model{'s were' if len(models) > 1 else ' was'} {'; '.join(models)}."
-        if models
-        else "",
-        f"The activations patched were {'; '.join(sites)}." if sites else "",
+        _sentence("The model was", "The models were", models),
+        _sentence("Patches were applied to", "Patches were applied to", sites),
         *(_DIRECTIONS[name] for name in dict.fromkeys(of.direction for of in asked)),
-        f"The measure was {'; '.join(map(_measure, metrics))}." if metrics else "",
+        _sentence("The measure was", "The measures were", [*map(_measure, metrics)]),
         *_further(report),
     ]
     said = [" ".join(filter(None, used))]
@@ -74,6 +72,10 @@ def method(report: Report) -> str:
     return "\n\n".join(filter(None, said))
 
 
+def _sentence(of_one: str, of_several: str, parts: Collection[str]) -> str:
+    return f"{of_several if len(parts) > 1 else of_one} {'; '.join(parts)}." if parts else ""
+
+
 def _singles(of: Finding) -> Iterable[dict]:
     """The data of a finding, of each experiment by itself."""
     data = of.opened.data
@@ -82,13 +84,12 @@ def _singles(of: Finding) -> Iterable[dict]:
 
 def _model(card: dict) -> str:
     """What a model is called, and which it is; of a foreign file no more than it says."""
-    name = card["name"]
+    name, about = card["name"], [f"{card['layers']} layers"]
     if name.startswith("teaching"):
-        name = f"Patchboard’s small teaching model, {name}"
-    about = [f"{card['layers']} layers", f"{card['dtype']}", f"weights {card['fingerprint']}"]
+        name, about = "Patchboard’s small teaching model", [name, *about]
     if isinstance(card.get("parameters"), int):
-        about.insert(1, f"{card['parameters']:,} parameters")
-    return f"{name} ({', '.join(about)})"
+        about.append(f"{card['parameters']:,} parameters")
+    return f"{name} ({', '.join(about)}, {card['dtype']}, weights {card['fingerprint']})"
 
 
 def _measure(name: str) -> str:
@@ -98,7 +99,12 @@ def _measure(name: str) -> str:
     if "LD" in formula:
         formula += f", where LD is {METRICS['logit_diff'].formula.format(**tokens)}"
     says = within_a_sentence(metric.says.rstrip("."))
-    return f"the {within_a_sentence(metric.title)}, {formula} ({says})"
+    return f"{_the(metric.title)}, {formula} ({says})"
+
+
+def _the(title: str) -> str:
+    said = within_a_sentence(title)
+    return said if said.startswith("recovery") else f"the {said}"
 
 
 def _sites(of: Finding) -> Iterable[str]:
@@ -110,8 +116,9 @@ def _sites(of: Finding) -> Iterable[str]:
             continue
         site, window = SITES[shown.experiment.site], shown.experiment.window
         around = f", together with {window} layers on either side" if window else ""
-        title = within_a_sentence(site.title)
-        yield f"the {title} ({shown.experiment.site}), by {' and '.join(site.axes)}{around}"
+        title, axes = within_a_sentence(site.title), " and ".join(site.axes)
+        axes = axes.replace(" and ", ", ", len(site.axes) - 2)
+        yield f"the {title} ({shown.experiment.site}), by {axes}{around}"
 
 
 def _further(report: Report) -> Iterable[str]:
@@ -120,8 +127,7 @@ def _further(report: Report) -> Iterable[str]:
     many = [of for of in found if isinstance(of, StoredAnswer)]
     if many:
         each = (
-            f"the {within_a_sentence(averaged(of))} over {of.summary.n:,} of {of.given:,} pairs"
-            f" ({KEEPS[of.keep]})"
+            f"{_the(averaged(of))} over {of.summary.n:,} of {of.given:,} pairs ({KEEPS[of.keep]})"
             for of in many
         )
         yield (
