@@ -22,10 +22,9 @@ def markdown(document: Document) -> str:
     lines += [escaped(line) for line in (document.authors, document.course) if line]
     for section in document.sections:
         findings = document.findings if section.name == "results" else []
-        if section.paragraphs or findings:
-            lines += [f"## {section.title}", *map(escaped, section.paragraphs)]
-            for of in findings:
-                lines += _finding(of)
+        lines += [f"## {section.title}", *map(escaped, section.paragraphs)]
+        for of in findings:
+            lines += _finding(of)
     if document.findings:
         lines.append("## Appendix: next tokens, data and code")
         for of in document.findings:
@@ -67,6 +66,5 @@ def _appendix(of: Shown) -> list[str]:
     lines = [f"### {of.number}\\. {escaped(of.title)}"]
     if not of.is_table:
         lines += [part for table in of.tables for part in _table(table)]
-    names = [*of.data, *(["program.py"] if of.code else [])]
-    lines.append("Files: " + ", ".join(f"[{escaped(n)}]({of.folder}/{n})" for n in names))
+    lines.append("Files: " + ", ".join(f"[{escaped(n)}]({of.folder}/{n})" for n in of.files))
     return lines
