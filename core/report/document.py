@@ -69,7 +69,7 @@ def document(report: Report, code: Mapping[str, str] | None = None) -> Document:
         authors=report.authors.strip(),
         course=report.course.strip(),
         sections=[
-            Section(name, title, paragraphs(texts[name]) or [UNWRITTEN][name in told :])
+            Section(name, title, paragraphs(texts[name]) or ([] if name in told else [UNWRITTEN]))
             for name, title in SECTIONS.items()
         ],
         findings=[
