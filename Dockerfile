@@ -19,7 +19,7 @@ RUN python -m compileall -q core mingpt pages app.py \
     && mkdir /cache /models && chown patchboard /cache
 
 USER patchboard
-ENV HOME=/tmp PATCHBOARD_CACHE=/cache PATCHBOARD_MODELS=/models PATCHBOARD_STATUS=60 \
+ENV HOME=/tmp PATCHBOARD_CACHE=/cache PATCHBOARD_MODELS=/models PATCHBOARD_STATUS=60 PATCHBOARD_REPORTS= \
     MPLCONFIGDIR=/tmp/matplotlib PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 VOLUME /cache
 EXPOSE 8501

@@ -1,7 +1,4 @@
-"""Loading a model, from wherever `core.catalogue` says that it is and `core.delivery` brings it.
-
-Whoever uses models finds here all there is to do with them: the names of those two are passed on.
-"""
+"""Loading a model, from wherever `core.catalogue` says that it is and `core.delivery` brings it."""
 
 import hashlib
 import os
@@ -14,36 +11,8 @@ from pathlib import Path
 import torch
 
 from core import card
-from core.catalogue import (
-    FOLDERS_VARIABLE,
-    HUB_VARIABLE,
-    TEACHING,
-    Entry,
-    at_checkpoint,
-    catalogue,
-    checkpoints,
-    find,
-    hub_site,
-    in_order,
-    named,
-    offers_repositories,
-    preferred,
-    repositories,
-    revisions,
-    revisions_here,
-    same_weights,
-    table,
-)
-from core.delivery import (
-    Delivery,
-    PublishedFile,
-    announced,
-    ask,
-    can_fetch_again,
-    delivery,
-    download,
-    fetch_again,
-)
+from core.catalogue import TEACHING, Entry
+from core.delivery import download
 from core.engine import work
 from core.errors import UserError
 from core.machine import computed_with
@@ -54,38 +23,6 @@ from mingpt.bpe import Encoder, TokenizerError, load_encoder
 from mingpt.checkpoint import CheckpointError, read_config
 from mingpt.model import GPT
 from mingpt.settings import parameters
-
-__all__ = [
-    "FOLDERS_VARIABLE",
-    "HUB_VARIABLE",
-    "TEACHING",
-    "Delivery",
-    "Entry",
-    "LoadedModel",
-    "PublishedFile",
-    "announced",
-    "ask",
-    "at_checkpoint",
-    "can_fetch_again",
-    "catalogue",
-    "checkpoints",
-    "delivery",
-    "download",
-    "fetch_again",
-    "find",
-    "hub_site",
-    "in_order",
-    "load",
-    "load_tokenizer",
-    "named",
-    "offers_repositories",
-    "preferred",
-    "repositories",
-    "revisions",
-    "revisions_here",
-    "same_weights",
-    "table",
-]
 
 # Half the memory for the large sizes, at two or three digits instead of six; set by whoever starts
 # the server.

@@ -3,7 +3,7 @@ the place of theirs."""
 
 from dataclasses import dataclass
 
-from core.models import Entry
+from core.catalogue import Entry
 from core.question.experiment import Experiment
 from core.question.tokens import in_pieces
 from core.teaching import words

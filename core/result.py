@@ -1,8 +1,8 @@
 """Result: numbers that say themselves what they are.
 
 A result carries its axes and labels, its baselines, the experiment that asked for it and the
-model that answered. It is plain data: files are made from it by `core.views.exports`, pictures by
-`core.views.heatmaps`, and neither needs torch or a model.
+model that answered. It is plain data: `core.views` makes files and pictures of it without torch or
+a model.
 """
 
 from collections.abc import Mapping

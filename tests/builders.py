@@ -1,14 +1,19 @@
 """Small models, tokenizers and results for the tests, all random, all quick."""
 
+import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from core.catalogue import Entry
 from core.engine.sweep import Sweep
-from core.models import Entry, LoadedModel
+from core.errors import UserError
+from core.models import LoadedModel
 from core.question.experiment import Experiment
 from core.question.tokens import Token
 from core.result import ModelCard, Result
@@ -33,6 +38,8 @@ UNUSUAL = {  # everything in which a model of the family can differ from GPT-2, 
 
 # Texts that something or other would not show as they are.
 HOSTILE = [*"<script> $x$ 🙂 日本 שלום ** &amp; $\\frac{$ %{x} \x00".split(), "a" * 99]
+# Texts that the cell of a table would lose, or a spreadsheet run.
+CELLS = ["=1+1", "+1", "-1", "@x", '"', ",", "\r\n", "\t=1", " Jones", "🙂", "\x7f", "\u2028"]
 
 
 def random_gpt(
@@ -174,3 +181,15 @@ def steps_of(work) -> tuple[list[float], object]:
         except StopIteration as end:
             return fractions, end.value
         assert not torch.is_inference_mode_enabled()
+
+
+def rows_of(text: str) -> list[dict]:
+    """The lines of a CSV file of ours, by column."""
+    assert text.startswith("\ufeff")  # so that spreadsheets read UTF-8
+    return list(csv.DictReader(io.StringIO(text[1:], newline=""), strict=True))
+
+
+def refused(action, *arguments, **options) -> UserError:
+    with pytest.raises(UserError) as refusal:
+        action(*arguments, **options)
+    return refusal.value

@@ -25,7 +25,7 @@ import torch
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from core import models
+from core import catalogue, models
 from core.errors import UserError
 from core.models import LoadedModel
 from mingpt.bpe import END_OF_TEXT
@@ -362,7 +362,7 @@ def outcome(folder: Path, sound: LoadedModel, must: bool) -> str:
     began = time.monotonic()
     try:
         with _not_too_long():
-            found = models.load(models.find(str(folder)))
+            found = models.load(catalogue.find(str(folder)))
         said = "wrongly accepted" if must or not _is_same(found, sound) else "loaded"
     except UserError as error:
         said = "refused" if _is_a_sentence(str(error)) else f"no sentence: {error!r}"

@@ -22,6 +22,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 
+REPO = "some-one/Tiny.GPT"  # of no one
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -171,7 +171,8 @@ def test_pairs_are_read_and_fitted_and_shards_are_merged_without_torch():
 
 def test_what_a_first_visitor_waits_for_has_nothing_slow_in_it():
     """Half a second is matplotlib, two seconds are torch's compiler."""
-    load = "from core import models; from core.views import heatmaps; models.load(models.TEACHING)"
+    load = "from core import catalogue, models; models.load(catalogue.TEACHING)"
+    load += "; from core.views import heatmaps"
     found = modules_after(load, "import colorsys")
     assert not trespasses(found[0], {"matplotlib", "torch._dynamo"})
     assert {"core.views.heatmaps", "torch"} <= found[0]

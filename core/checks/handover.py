@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core import models, presets
+from core import catalogue, models, presets
 from core.errors import UserError
 from core.models import LoadedModel
 from core.presets import Preset
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the hand-over in every example's map.")
     parser.add_argument("--model", default="teaching", help="teaching (default), gpt2, or a folder")
     try:
-        model = models.load(models.find(parser.parse_args().model))
+        model = models.load(catalogue.find(parser.parse_args().model))
         for preset, result in examples(model):
             print(line(preset.title, result))
     except UserError as error:

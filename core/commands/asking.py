@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import fields
 from reprlib import repr as brief  # a person may type thousands of digits
 
-from core import models, output
+from core import catalogue, delivery, models, output
 from core.commands.progress import draw_download
 from core.errors import UserError
 from core.many.cli import WINDOW
@@ -86,13 +86,13 @@ def model(command: argparse.ArgumentParser, seed: str = "--seed") -> None:
 def choose_checkpoint(options: argparse.Namespace) -> None:
     """Let the model be the one after a step of its training, if one is named."""
     if (options.step, options.training_seed) != (None, None):
-        options.model = models.at_checkpoint(options.model, options.step, options.training_seed)
+        options.model = catalogue.at_checkpoint(options.model, options.step, options.training_seed)
 
 
 def load(options: argparse.Namespace) -> models.LoadedModel:
-    entry = models.find(options.model)
+    entry = catalogue.find(options.model)
     if not entry.location:
-        print(models.announced(models.ask(entry)), file=sys.stderr)
+        print(delivery.announced(delivery.ask(entry)), file=sys.stderr)
     return models.load(entry, options.device, draw_download, options.dtype)
 
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from core import models
+from core import catalogue, models
 from core.checks import bench, verify
 from core.commands import asking
 from core.question.sites import SITES
@@ -63,5 +63,5 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _models(options: argparse.Namespace) -> int:
-    print(models.table())
+    print(catalogue.table())
     return 0

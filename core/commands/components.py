@@ -10,7 +10,7 @@ from core.many import cli as many_pairs
 from core.many.grading import Grading
 from core.result import ENOUGH, FROZEN, ORDERS
 from core.sets import Sets
-from core.views import exports
+from core.views import path_files, set_files
 from core.views.terminal import report_many_set, report_paths, report_set
 
 
@@ -71,8 +71,8 @@ def _paths(options: argparse.Namespace) -> int:
     progress.shown(follow)
     (path_map,) = follow.read(experiment).values()
     made = {
-        "csv": lambda: exports.paths_csv(path_map),
-        "json": lambda: exports.paths_json(path_map),
+        "csv": lambda: path_files.paths_csv(path_map),
+        "json": lambda: path_files.paths_json(path_map),
     }
     return asking.deliver(files, made, lambda: report_paths(path_map))
 
@@ -96,8 +96,8 @@ def _set(options: argparse.Namespace) -> int:
         candidates = question.parse(" ".join(curve.components[:size]))
     grade = progress.finished(question.grade(candidates))
     made = {
-        "csv": lambda: exports.set_csv(grade, curve),
-        "json": lambda: exports.set_json(grade, curve),
+        "csv": lambda: set_files.set_csv(grade, curve),
+        "json": lambda: set_files.set_json(grade, curve),
     }
     return asking.deliver(files, made, lambda: report_set(grade, curve))
 
@@ -114,7 +114,7 @@ def _set_over_pairs(options: argparse.Namespace) -> int:
         Grading(*given, model, asked, options.components, draws=options.draw).run()
     )
     made = {
-        "csv": lambda: exports.many_set_csv(found),
-        "json": lambda: exports.many_set_json(found),
+        "csv": lambda: set_files.many_set_csv(found),
+        "json": lambda: set_files.many_set_json(found),
     }
     return asking.deliver(files, made, lambda: report_many_set(found))

@@ -7,7 +7,7 @@ from core import output
 from core.commands import asking, progress
 from core.many import cli as many_pairs
 from core.many.answer import Answer
-from core.views import exports, many_files
+from core.views import many_files
 from core.views.terminal import report_many
 
 
@@ -35,7 +35,7 @@ def _merge(options: argparse.Namespace) -> int:
 def _print_many(
     answered: Answer | many_pairs.Unmapped, out: str | None, files: dict[str, str]
 ) -> None:
-    said = exports.many_json(answered) + "\n"
+    said = many_files.many_json(answered) + "\n"
     if out:
         made = many_files.files(answered) if isinstance(answered, Answer) else {}
         for name, make in ({"answer.json": lambda: said} | made).items():

@@ -10,7 +10,9 @@ make that cheap, without any approximation:
   alone held, the change passes through the MLPs between, which work position by position.
 - A head's new query, key or value changes the stream by what this one head adds to it, from the
   first position on that it reaches; from there on all senders' runs go through the blocks as one
-  matrix (`core.engine.suffix`).
+  matrix (`core.engine.suffix`, `core.engine.last`). These are D directions of the stream's C, and
+  LayerNorm but divides by one number what is linear in them: of the layer's own MLP the first
+  product, too, is one of D numbers a row.
 - Before the first position at which the texts differ nothing changes.
 
 Shapes: T tokens, L layers, C channels, H heads of D = C / H channels; N senders; W positions of
@@ -23,11 +25,11 @@ from typing import Literal, get_args
 import torch
 from torch.nn import functional as F
 
-from core.engine import plan, suffix
+from core.engine import last, plan, suffix
 from core.engine.layer import Ablated, Layer
 from core.engine.runs import Run, check_ready, not_finite
 from core.engine.sweep import sizes_of
-from core.engine.work import run_work
+from core.engine.work import block_work
 from core.question.receivers import Receiver
 from mingpt.model import GPT, Block, merge_heads, split_heads
 
@@ -123,14 +125,21 @@ class Paths:
         """Floating-point operations, at the least (see `core.engine.work`)."""
         if not self.positions:
             return 0
-        (L, C, M, _, _), new, T = self.sizes, len(self.reach), self.T
+        (L, C, M, H, _), new, T, S = self.sizes, len(self.reach), self.T, self.T - self.reach.start
         inside = 2 * C**2 * T + 4 * C * T**2  # what attention puts out on one run, all weights
         before = self.layer * (2 * inside + 2 * C**2 * len(self.positions))
         after = 0
         if self.receiver.kind != "logits":
-            after = 4 * C * M * new
-            after += run_work(L, C, M, T, self.layer + 1, self.reach.start, new)
+            first = C // H if self.receiver.head is not None else C  # numbers that change in a row
+            after = 2 * (first + C) * M * new
+            for layer in range(self.layer + 1, L - 1):
+                new_here = new if layer == self.layer + 1 else S
+                after += block_work(C, M, T, self.reach.start, new_here)
+            if self.layer < L - 1:
+                after += last.work(C, M, H, T, S)
             before += inside
+        if self.receiver.head is not None:
+            before += 2 * C * M * (C // H + new + 1)
         return before + 4 * C * M * self.passing + self.senders * after
 
     def group(self) -> tuple:
@@ -168,8 +177,8 @@ class Paths:
         here = 3 * itemsize * S * C + (4 * itemsize * D + 8 * S) * self.T
         if self.layer >= self.sizes.L - 1:  # there is no later block
             return here
-        later = itemsize * S * C + suffix.step_bytes(S, 1, first, self.T, C, H, itemsize)
-        return max(here, later)
+        blocks = suffix.step_bytes(S, 1, first, self.T, C, H, itemsize)
+        return max(here, itemsize * S * C + max(blocks, last.step_bytes(S, 1, self.T, C, H)))
 
     def chunks(self, budget: int) -> list[range]:
         """The senders in parts that take up `budget` bytes at the most, but one at least."""
@@ -215,13 +224,15 @@ def _group(group: list[Paths], budget: int) -> Iterator[float]:
     for layer in range(len(changes.z)):
         changes.gather(layer)
         yield 0.0
+    heads = {_head_of(each): each for each in group if each.receiver.head is not None}
+    hidden = {key: _hidden(each) for key, each in heads.items()}
     for chunk in chunks:
         arriving = changes.embedding(chunk)
         for layer in range(len(changes.z)):
             yield changes.join(layer, chunk, arriving, buffer)
         for each in group:
             rows = float(len(chunk) * (each.T - each.reach.start))
-            x, changed = _received(each, arriving, buffer)
+            x, changed = _received(each, arriving, hidden.get(_head_of(each)), buffer)
             for layer in range(each.layer + 1, each.sizes.L):
                 yield rows
                 x = _step(each, layer, x, changed, buffer)
@@ -296,18 +307,21 @@ def _read(of: Paths, chunk: range, x: torch.Tensor) -> None:
 
 
 @torch.inference_mode()
-def _received(of: Paths, arrived: torch.Tensor, buffer: torch.Tensor) -> tuple[torch.Tensor, int]:
+def _received(
+    of: Paths, arrived: torch.Tensor, hidden: torch.Tensor | None, buffer: torch.Tensor
+) -> tuple[torch.Tensor, int]:
     """The stream after the receiver's layer if its input has changed by `arrived` (N, W, C), from
-    its first position to the end, (N, S, C), and at how many of these it has changed."""
+    its first position to the end, (N, S, C), and at how many of these it has changed. `hidden` is
+    what `_hidden` says of a head."""
     base, layer, at = of.base, of.layer, slice(of.positions.start, of.positions.stop)
     if of.receiver.kind == "logits":
         return base.resid[layer, at] + arrived, 1
     inside, block = base.layer(of.model, layer), of.model.transformer.h[layer]
-    if of.receiver.kind == "mlp":
+    if hidden is None:
         x = block.ln_2(inside.resid_mid[at] + arrived).flatten(0, 1)
         new = suffix.mlp(block.mlp, x, buffer).view_as(arrived).add_(inside.resid_mid[at])
     else:
-        new = _after_mlp(block, _resid_mid(of, arrived, inside), buffer)
+        new = _after_head(of, _change_of_z(of, arrived, inside), inside, hidden, buffer)
     if of.reach.stop == of.T:
         return new, new.shape[1]
     x = base.resid[layer + 1, of.reach.start :].repeat(len(arrived), 1, 1)
@@ -315,9 +329,9 @@ def _received(of: Paths, arrived: torch.Tensor, buffer: torch.Tensor) -> tuple[t
     return x, new.shape[1]
 
 
-def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer) -> torch.Tensor:
-    """The stream before the MLP of the layer, where the change of one head's query, key or value
-    reaches: (N, reach, C)."""
+def _change_of_z(of: Paths, arrived: torch.Tensor, inside: Layer) -> torch.Tensor:
+    """By how much one head's output differs where the change of its query, key or value reaches:
+    (N, reach, D)."""
     head, reach = of.receiver.head, of.reach
     at = slice(of.positions.start, of.positions.stop)
     attn = inside.block.attn
@@ -337,8 +351,48 @@ def _resid_mid(of: Paths, arrived: torch.Tensor, inside: Layer) -> torch.Tensor:
         new = F.linear(x, attn.c_attn.weight[row : row + D], attn.c_attn.bias[row : row + D])
         parts[number] = parts[number].repeat(len(x), 1, 1, 1)
         parts[number][:, 0, at] = new
-    change = (z() - before) @ attn.c_proj.weight[:, head * D : (head + 1) * D].T
-    return change.add_(inside.resid_mid[reach.start : reach.stop])
+    return z() - before
+
+
+def _head_of(of: Paths) -> tuple:
+    """What `_hidden` depends on, of paths that have the same arrive at one place."""
+    return of.receiver.head, of.reach
+
+
+@torch.inference_mode()
+def _hidden(of: Paths) -> torch.Tensor:
+    """What the MLP's hidden layer gets, (D + reach + 1, M): up to LayerNorm's division from each of
+    a head's D directions, and from the base's stream in each position of the reach; and what is
+    added after it."""
+    block, inside = of.model.transformer.h[of.layer], of.base.layer(of.model, of.layer)
+    ln, fc = block.ln_2, block.mlp.c_fc
+    x = torch.cat([_written_by(of, block).T, inside.resid_mid[of.reach.start : of.reach.stop]])
+    x = x.sub_(x.mean(-1, keepdim=True)).mul_(ln.weight)
+    made = F.linear(torch.cat([x, ln.bias[None]]), fc.weight)
+    made[-1] += fc.bias
+    return made
+
+
+def _written_by(of: Paths, block: Block) -> torch.Tensor:
+    """What the receiver, a head, makes of its output z: (C, D)."""
+    D = of.sizes.C // of.sizes.H
+    return block.attn.c_proj.weight[:, of.receiver.head * D :][:, :D]
+
+
+def _after_head(
+    of: Paths, change: torch.Tensor, inside: Layer, hidden: torch.Tensor, buffer: torch.Tensor
+) -> torch.Tensor:
+    """The stream after the layer where one head's output has a `change` (N, reach, D):
+    (N, reach, C)."""
+    block, (N, S, D) = inside.block, change.shape
+    M, eps = hidden.shape[1], block.ln_2.eps
+    x = (change @ _written_by(of, block).T).add_(inside.resid_mid[of.reach.start : of.reach.stop])
+    scale = torch.native_layer_norm(x, x.shape[2:], None, None, eps)[2].to(x.dtype)  # (N, reach, 1)
+    out = buffer[: N * S * M].view(N * S, M)
+    torch.addmm(hidden[-1], (change * scale).flatten(0, 1), hidden[:D], out=out)
+    out.view(N, S, M).addcmul_(hidden[D:-1], scale)
+    suffix.activate_(block.mlp.act, out)
+    return x.add_(block.mlp.c_proj(out).view_as(x))
 
 
 @torch.inference_mode()
@@ -353,12 +407,12 @@ def _step(
     new, before = slice(R), N
     if changed < S:  # the queries of the others are the base's
         new, before = (position < of.T - S + changed).nonzero()[:, 0], 0
-    is_last = layer == of.sizes.L - 1
-    wanted = torch.arange(1, N + 1, device=device) * S - 1 if is_last else slice(R)
-    rows = suffix.Rows(run, position, None, N, before, of.T - S, new, wanted)
-    bases = of.base.qkv[layer][:, None]
-    x = suffix.step(of.model.transformer.h[layer], x.view(R, C), rows, bases, buffer)
-    return x.view(N, -1, C)
+    rows = suffix.Rows(run, position, None, N, before, of.T - S, new, slice(R))
+    bases, block = of.base.qkv[layer][:, None], of.model.transformer.h[layer]
+    if layer < of.sizes.L - 1:
+        return suffix.step(block, x.view(R, C), rows, bases, buffer).view(N, S, C)
+    z = last.attend(block.attn, block.ln_1(x).view(R, C), rows, bases)
+    return suffix.after(block, x[:, -1], z, buffer)[:, None]
 
 
 def _after_mlp(block: Block, x: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:

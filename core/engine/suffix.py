@@ -68,11 +68,19 @@ def step(
     `bases` (3, P, H, T, D) are the queries, keys and values of P bases in this block. `buffer` has
     `buffer_size` numbers or more, to write the largest tensors to.
     """
-    z = _attend(block.attn, block.ln_1(x[rows.new]), rows, bases, buffer)
+    z = attend(block.attn, block.ln_1(x[rows.new]), rows, bases, buffer)
+    return after(block, x[rows.wanted], z, buffer, edit)
+
+
+def after(
+    block: Block, x: torch.Tensor, z: torch.Tensor, buffer: torch.Tensor, edit: Edit = no_edit
+) -> torch.Tensor:
+    """The stream after a block, from that before it, x (R'', C), overwritten, and from its heads'
+    outputs z (R'', H, D)."""
     edit("z", z)
     attn_out = block.attn.c_proj(z.flatten(1))
     edit("attn_out", attn_out)
-    x = x[rows.wanted].add_(attn_out)
+    x.add_(attn_out)
     del z, attn_out  # which take up as much as the stream
     mlp_out = mlp(block.mlp, block.ln_2(x), buffer)
     edit("mlp_out", mlp_out)
@@ -100,7 +108,7 @@ def step_bytes(R: int, N: int, first: int, T: int, C: int, H: int, itemsize: int
     return itemsize * C * R + scores + copies
 
 
-def _attend(
+def attend(
     attn: CausalSelfAttention,
     x: torch.Tensor,
     rows: Rows,

@@ -19,7 +19,7 @@ from concurrent.futures import CancelledError
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
-from core import models
+from core import catalogue, models
 from core.engine.work import choose_threads
 from core.errors import UserError
 from core.machine import version
@@ -64,7 +64,7 @@ class Cluster:
         for name in ("distributed", "distributed.client"):  # what matters is raised
             logging.getLogger(name).setLevel(logging.CRITICAL)
         entry, name = model.entry, model.entry.name
-        if entry.folder and not entry.checkpoint and name not in models.catalogue():
+        if entry.folder and not entry.checkpoint and name not in catalogue.catalogue():
             name = os.path.abspath(name)  # a folder, and workers may have been started elsewhere
         self._named = Named(name, model.card.fingerprint, model.card.dtype, device)
         self._distributed = distributed
@@ -223,7 +223,7 @@ def _on_worker(
 
 @lru_cache(maxsize=1)
 def _model(named: Named) -> LoadedModel:
-    entry = models.find(named.name)
+    entry = catalogue.find(named.name)
     if not entry.location:  # nothing is downloaded here: a hundred workers would all do so
         raise UserError(f"the model {named.name} is not on its machine: put it there")
     model = models.load(entry, named.device, dtype=named.dtype)

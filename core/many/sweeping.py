@@ -20,12 +20,12 @@ from core.many.fitting import Fitted
 from core.many.others import Given, Source, given_by, given_bytes, places, replacements
 from core.many.values import Screened, Swept, Values
 from core.models import LoadedModel
-from core.question.experiment import DIRECTIONS, Experiment
+from core.question.experiment import DIRECTIONS, SIDES, Experiment
 from core.question.tokens import token
 from core.reading.states import States, measure
 from core.reading.unembed import Unembedding
 from core.steps import Steps
-from core.study import SIDES, sides
+from core.study import sides
 
 # What the plain runs and the final states of a batch may take up, in bytes.
 BATCH_MEMORY = 96 << 20
@@ -82,21 +82,21 @@ def memory_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) ->
         stays = sum(plan.states_bytes + plan.patched_bytes for plan in plans)
         stream, buffer, step = largest(chunks(plans, PACK_MEMORY))
         step = max(step, plans[0].making_bytes)
-        recording = 2 * len(batch) * _recording_bytes(*plans[:1])
+        recording = 2 * len(batch) * recording_bytes(*plans[:1])
         given = _given_bytes(batch, model, asked)
         most = max(most, given + runs + max(recording, stays + stream + buffer + step))
         most_given = max(most_given, given)
     if DIRECTIONS[asked.direction].of_many and pairs:  # the clean runs by themselves
         for part in screenings(sorted(pairs, key=lambda pair: len(pair.clean)), model):
             plan, *_ = _plans(part[0], model, asked)
-            run = run_bytes(*_run_sizes([plan])) + _recording_bytes(plan)
+            run = run_bytes(*_run_sizes([plan])) + recording_bytes(plan)
             most = max(most, most_given + len(part) * run)
         if _mean_is_put_in(asked):  # with its sums, in double precision
             most += 3 * given_bytes(sizes_of(model.gpt), pairs[0], asked)
     return round(_SMALL_THINGS * most)
 
 
-def _recording_bytes(plan: Plan) -> int:
+def recording_bytes(plan: Plan) -> int:
     """What recording a run makes in passing: of every position the hidden layer of an MLP and its
     activation, and in the attention queries, keys, values and their copies."""
     _, C, M, _, itemsize = plan.sizes

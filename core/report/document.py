@@ -9,7 +9,7 @@ from core.report.findings import Finding, Table, Words, caption, tables
 from core.report.method import method
 from core.report.notebook import SECTIONS, Report
 
-NAMED = "A report without a title"
+NAMED = "Untitled report"
 
 
 @dataclass(frozen=True)

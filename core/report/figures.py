@@ -1,17 +1,28 @@
 """A finding -> its figures, for a browser to hover and as pictures to print; and its data files."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
 import plotly.graph_objects as go
 
+from core.guess import score
 from core.report.findings import Finding, cell
 from core.result import Map, PathMap, Result
-from core.views import exports, heatmaps, many_maps, opening, path_maps
-from core.views.colour_bar import layers_alone
+from core.views import (
+    exports,
+    guesses,
+    heatmaps,
+    many_maps,
+    opening,
+    path_files,
+    path_maps,
+    run_files,
+)
+from core.views.colour_bar import layers_alone, on_one_scale
+from core.views.formats import csv_of, named
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
 
@@ -39,27 +50,56 @@ def _figures(of: Finding) -> list[Figure]:
     if isinstance(found, Lenses):
         lines = lens_lines(found.lenses, found.rows, (found.target, found.foil))
         return [Figure("", lines, partial(_lens_picture, found))]
-    at = cell(of)
-    room = _ROOM if len(of.maps) == 1 else heatmaps.NARROWEST
-    return [
-        Figure(name, _plotly(shown, of.view, at, room), partial(_map_picture, shown, of.view, at))
-        for name, shown in of.maps.items()
-    ]
+    at, guessed, made = cell(of), of.guesses, []
+    room = _ROOM if len(of.maps) == 1 and not guessed else heatmaps.NARROWEST
+    for name, shown in of.maps.items():
+        called, surprises = name, ()
+        if name in guessed:
+            guess, _ = guessed[name]
+            surprises = [(one.row, one.column) for one in score(guess, shown).surprises]
+            drawn = guesses.figure(shown, guess, room, clickable=False)
+            expected = partial(_guess_picture, guesses.as_map(shown, guess))
+            made.append(Figure(f"{name}: the guess" if name else "The guess", drawn, expected))
+            called = f"{name}: the map" if name else "The map"
+        how = {"view": of.view, "at": at, "surprises": surprises, "scale": _scale(of, shown)}
+        drawn = _plotly(shown, room=room, **how)
+        made.append(Figure(called, drawn, partial(_map_picture, shown, **how)))
+    return made
 
 
-def _plotly(shown: Map, view: str, at: tuple[int, int] | None, room: int) -> go.Figure:
-    options = {"clickable": False, "narrowest": room}
-    if isinstance(shown, StoredAnswer):
-        return many_maps.heatmap(shown, **options)
+Cells = Sequence[tuple[int, int]]
+
+
+def _scale(of: Finding, shown: Map) -> dict:
+    """The scale of a map, as on the page it is from, for `colour_bar.paint`."""
     if isinstance(shown, PathMap):
-        return path_maps.heatmap(shown, path_maps.reach(shown), clickable=False)
-    return heatmaps.heatmap(shown, at, view=view, **options)
+        return {"reach": path_maps.reach_beside(shown, of.opened.data.get("reach"))}
+    return {"beside": on_one_scale(shown, of.maps.values())}
 
 
-def _map_picture(shown: Map, view: str, at: tuple[int, int] | None, format: str) -> bytes:
+def _plotly(
+    shown: Map, view: str, at: tuple[int, int] | None, surprises: Cells, room: int, scale: dict
+) -> go.Figure:
+    options = {"clickable": False, "narrowest": room, "surprises": surprises}
+    if isinstance(shown, StoredAnswer):
+        return many_maps.heatmap(shown, **options, **scale)
+    if isinstance(shown, PathMap):
+        return path_maps.heatmap(shown, **scale, clickable=False)
+    return heatmaps.heatmap(shown, at, view=view, **options, **scale)
+
+
+def _map_picture(
+    shown: Map, format: str, view: str, at: tuple[int, int] | None, surprises: Cells, scale: dict
+) -> bytes:
     from core.views.pictures import picture  # only here: it takes half a second to import
 
-    return picture(shown, format, view, bare=True, framed=at)
+    return picture(shown, format, view, bare=True, framed=at, surprises=surprises, **scale)
+
+
+def _guess_picture(expected: Map, format: str) -> bytes:
+    from core.views.pictures import picture  # only here: it takes half a second to import
+
+    return picture(expected, format, bare=True, sure=False)
 
 
 def _lens_picture(found: Lenses, format: str) -> bytes:
@@ -93,14 +133,16 @@ def data_files(of: Finding) -> dict[str, Callable[[], str]]:
     found, data = of.opened.found, of.opened.data
     files: dict[str, Callable[[], str]] = {"result.json": lambda: of.content}
     if isinstance(found, PathMap):
-        files["paths.csv"] = partial(exports.paths_csv, found)
+        files["paths.csv"] = partial(path_files.paths_csv, found)
     elif isinstance(found, StoredAnswer):
         files["summary.csv"] = partial(_summary_csv, found)
     elif isinstance(found, Lenses):
         tops = {run: lens.tops for run, lens in found.lenses.items()}
         tokens = {"clean": found.clean, "corrupted": found.corrupted}
         pair = found.target, found.foil
-        files["lens.csv"] = partial(exports.lens_csv, found.lenses, found.rows, tokens, tops, pair)
+        files["lens.csv"] = partial(
+            run_files.lens_csv, found.lenses, found.rows, tokens, tops, pair
+        )
     for name, shown in of.opened.maps.items():
         if isinstance(shown, Result):
             of_which = f"-{name}" if name and name.isidentifier() else ""
@@ -109,8 +151,8 @@ def data_files(of: Finding) -> dict[str, Callable[[], str]]:
             files[f"grid{of_which}.csv"] = partial(exports.grid_csv, shown)
             files[f"top20{of_which}.csv"] = partial(exports.top_csv, shown)
     if len(files) == 1:
-        files["numbers.csv"] = lambda: exports.csv_of(
-            [("what", "number"), *((exports.named(at), n) for at, n in opening.measured(data))]
+        files["numbers.csv"] = lambda: csv_of(
+            [("what", "number"), *((named(at), n) for at, n in opening.measured(data))]
         )
     return files
 
@@ -121,6 +163,6 @@ def _summary_csv(found: StoredAnswer) -> str:
     lines = [("layer", found.axes[1], "mean", "low", "high", "agreement")]
     for row, column in np.ndindex(s.mean.shape):
         values = (grid[row, column].item() for grid in (s.mean, s.low, s.high, s.agreement))
-        place = map(exports.named, (found.rows[row], found.columns[column]))
+        place = map(named, (found.rows[row], found.columns[column]))
         lines.append((*place, *("" if value != value else value for value in values)))
-    return exports.csv_of(lines)
+    return csv_of(lines)

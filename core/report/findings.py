@@ -11,11 +11,13 @@ from itertools import groupby
 from uuid import uuid4
 
 from core.errors import UserError
+from core.guess import Guess, score
+from core.question.experiment import CONTENDERS, SIDES
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import Token
 from core.result import Map, PathMap, Ranked, Result
-from core.views import colour_bar, opening
+from core.views import colour_bar, guesses, opening
 from core.views.opening import Opened
 from core.views.saved import Lenses, StoredAnswer
 from core.views.words import (
@@ -52,6 +54,18 @@ class Finding:
         """What of it is drawn as maps, each of two axes, by what tells it from the others."""
         return {name: _flat(of) for name, of in self.opened.maps.items()}
 
+    @property
+    def guesses(self) -> dict[str, tuple[Guess, str]]:
+        """What somebody expected of its maps before they saw them, and why, by the same names.
+        Raises UserError for a guess of another map."""
+        data = self.opened.data
+        said = {name: of.get("guess") for name, of in data.get("maps", {"": data}).items()}
+        return {
+            name: guesses.told(said[name], shown)
+            for name, shown in self.maps.items()
+            if said.get(name)
+        }
+
 
 @dataclass(frozen=True)
 class Table:
@@ -70,7 +84,9 @@ def finding(content: str, view: str = "effect") -> Finding:
     if opened.kind in ("report", "history", "picture"):
         raise UserError("This is nothing that a report could show.")
     view = view if view in colour_bar.VIEWS and isinstance(opened.found, Result) else "effect"
-    return Finding(uuid4().hex, _title(opened), content, view=view)
+    made = Finding(uuid4().hex, _title(opened), content, view=view)
+    _ = made.guesses  # raises UserError for one of another map
+    return made
 
 
 @lru_cache(maxsize=128)
@@ -122,7 +138,7 @@ def _caption(content: str, view: str) -> list[Words]:
             lines.append(sentence)
         else:
             lines[-1] = [*_ended(lines[-1]), *sentence]
-    return lines
+    return [*lines, *_guessed(Finding("", "", content))]
 
 
 _TEXT_BEGINS = ("Clean", "Corrupted")
@@ -179,11 +195,8 @@ def _header(shown: Map, view: str) -> list[Words]:
 def unpatched(shown: Map) -> str:
     """What the plain runs give."""
     metric = shown.experiment.metric
-    runs = (f"{run} run {number(metric, shown.plain(metric, run))}" for run in _SIDES)
+    runs = (f"{run} run {number(metric, shown.plain(metric, run))}" for run in SIDES)
     return f"Unpatched: {', '.join(runs)}."
-
-
-_SIDES = ("clean", "corrupted")
 
 
 def _asked(of: Finding) -> list[Words]:
@@ -199,19 +212,16 @@ def _asked(of: Finding) -> list[Words]:
     for run, words in marked_words(asked).items():
         found.append([*_said(f"{run.title()} text:")[0], *folded(words)])
     metric = METRICS[asked.experiment.metric]
-    tokens = {name: quoted(Token(0, getattr(asked.experiment, name))) for name in _CONTENDERS}
+    tokens = {name: quoted(Token(0, getattr(asked.experiment, name))) for name in CONTENDERS}
     written = metric.formula.format(**tokens)
     found += _said(
         f"Target {tokens['target']}, foil {tokens['foil']}",
         f"{metric.title} = {written}. {metric.says} Direction: {asked.experiment.direction}.",
     )
     if isinstance(data.get("clean_value"), float):
-        values = (number(asked.experiment.metric, data[f"{run}_value"]) for run in _SIDES)
+        values = (number(asked.experiment.metric, data[f"{run}_value"]) for run in SIDES)
         found += _said("Unpatched: clean run {}, corrupted run {}.".format(*values))
     return found
-
-
-_CONTENDERS = ("target", "foil")
 
 
 @dataclass(frozen=True)
@@ -226,6 +236,22 @@ def _in_words(data: dict) -> Iterable[str]:
     said = data.get("in_words") or {}
     told = [str(of) for name, of in said.items() if name not in ("metric", "reading", "model")]
     return [f"{of[:1].upper()}{of[1:]}" for of in told[:8]]
+
+
+def _guessed(of: Finding) -> Iterable[Words]:
+    """What was expected of each map before it was seen, and how that came out, a line each."""
+    for name, (guess, why) in of.guesses.items():
+        shown = of.maps[name]
+        found = score(guess, shown)
+        which = f" of {name}" if name else ""
+        said = [
+            f"Guess{which}, made before the map was seen, because: “{why}”",
+            f"{guesses.came_out(shown, found)} {guesses.rule(shown)}",
+        ]
+        if found.surprises:
+            said.append("The largest surprises, in broken frames:")
+            said.append("; ".join(guesses.surprised(shown, one) for one in found.surprises) + ".")
+        yield [word for sentence in _said(*said) for word in sentence]
 
 
 def _which_pairs(data: dict) -> str:
@@ -256,7 +282,8 @@ def cell(of: Finding) -> tuple[int, int] | None:
 
 # --- tables ---------------------------------------------------------------------------------------
 
-_TOP_HEADS = ("position", "token index", "token", "probability")
+# In the assignment a token's rank is its position, which is elsewhere a place in a text.
+_TOP_HEADS = ("position (rank)", "token index", "token", "probability")
 
 
 def tables(of: Finding) -> list[Table]:
@@ -266,12 +293,12 @@ def tables(of: Finding) -> list[Table]:
     if isinstance(found, PathMap):
         return [_senders(found)]
     if isinstance(found, Lenses):
-        return [_lens(found, run) for run in _SIDES]
+        return [_lens(found, run) for run in SIDES]
     if isinstance(found, StoredAnswer):
         return []
     results = [shown for shown in of.opened.maps.values() if isinstance(shown, Result)]
     if results:
-        tops = {f"{run.title()} run": results[0].top[run] for run in _SIDES}
+        tops = {f"{run.title()} run": results[0].top[run] for run in SIDES}
         made = [_top(title, rows) for title, rows in tops.items()]
         if run := data.get("patched_run"):
             rows = [

@@ -24,7 +24,7 @@ _PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 # Of one, of two and of more pictures, which stand two in a line: how wide each is, and how high at
 # the most.
 _SIZES = {0: ("", ""), 1: ("0.95", "0.5"), 2: ("0.8", "0.3"), 3: ("0.49", "0.24")}
-_SHORT, _NARROW = 30, 5  # rows that stay on one page, and columns that fit half of one
+_SHORT, _NARROW = 30, 4  # rows that stay on one page, and columns that fit half of one
 _WRITTEN = {
     **{char: f"\\{char}" for char in "{}$&#%_"},
     "\\": r"\textbackslash{}",
@@ -81,6 +81,7 @@ def _written(char: str) -> str:
 def latex(document: Document) -> str:
     """The text; its pictures are `finding-N/figure-1.pdf` and so on."""
     by = r" \\ ".join(escaped(name) for name in (document.authors, document.course) if name)
+    by = f"\\parbox{{\\textwidth}}{{\\centering {by}}}"  # many authors take several lines
     head = [_PREAMBLE, f"\\title{{{escaped(document.title)}}}", f"\\author{{{by}}}"]
     lines = [*head, "\\date{}", "\\begin{document}", "\\maketitle"]
     for section in document.sections:
@@ -131,17 +132,18 @@ def _tables(tables: list[Table]) -> list[str]:
         columns = "".join("l" if i in of.token_columns else "r" for i in range(len(of.heads)))
         rows = [" & ".join(map(_cell, row, _are_tokens(of))) for row in of.rows]
         heads = " & ".join(f"\\textbf{{{escaped(head)}}}" for head in of.heads)
+        heads += r" \\ \hline\noalign{\smallskip}"
         title = f"\\textbf{{{escaped(of.title)}}}\\par\\nopagebreak"
-        size = "footnotesize" if len(of.heads) <= _NARROW else "scriptsize"
-        title = f"{{\\{size}\\tabcolsep=4pt\\raggedright{title}"
+        title = f"{{\\footnotesize\\tabcolsep=4pt\\raggedright{title}"
         body = [f"{row} \\\\" for row in rows]
-        if len(rows) <= _SHORT and len(of.heads) <= _NARROW:
-            lines += [f"\\begin{{minipage}}[t]{{0.49\\textwidth}}{title}\\smallskip"]
-            lines += [f"\\begin{{tabular}}[t]{{@{{}}{columns}@{{}}}}", f"{heads} \\\\ \\hline"]
+        if len(rows) <= _SHORT:
+            width = "0.49" if len(of.heads) <= _NARROW else ""
+            lines += [f"\\begin{{minipage}}[t]{{{width}\\textwidth}}{title}\\smallskip"]
+            lines += [f"\\begin{{tabular}}[t]{{@{{}}{columns}@{{}}}}", heads]
             lines += [*body, "\\end{tabular}\\par\\bigskip}\\end{minipage}\\hfill"]
         else:
             lines += [title, f"\\begin{{longtable}}[l]{{@{{}}{columns}@{{}}}}"]
-            lines += [f"{heads} \\\\ \\hline \\endhead", *body, "\\end{longtable}}"]
+            lines += [f"{heads} \\endhead", *body, "\\end{longtable}}"]
     return [*lines, ""]
 
 

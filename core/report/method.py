@@ -10,6 +10,7 @@ from core.report.findings import Finding
 from core.report.notebook import Report
 from core.result import ModelCard, PathMap, Result
 from core.views.saved import Lenses, StoredAnswer, experiment
+from core.views.words import within_a_sentence
 
 _WHAT = (
     "Activation patching asks which activations of a model carry an answer. The model reads two"
@@ -60,9 +61,9 @@ def method(report: Report) -> str:
         _sentence(
             "What was measured: ",
             (
-                f"{METRICS[name].title.lower()} ({METRICS[name].formula.format(**_NAMES)}:"
-                f" {METRICS[name].says[:1].lower()}{METRICS[name].says[1:].rstrip('.')})"
-                for name in _known(asked, "metric")
+                f"{within_a_sentence(of.title)} ({of.formula.format(**_NAMES)}:"
+                f" {within_a_sentence(of.says.rstrip('.'))})"
+                for of in map(METRICS.get, _known(asked, "metric"))
             ),
         ),
         *_further(report),
@@ -106,7 +107,7 @@ def _sites(of: Finding) -> Iterable[str]:
             continue
         site, window = SITES[shown.experiment.site], shown.experiment.window
         around = f", with a window of {window} on either side" if window else ""
-        title = site.title if site.title.startswith("MLP") else site.title.lower()
+        title = within_a_sentence(site.title)
         yield f"the {title} ({shown.experiment.site}), by {' and '.join(site.axes)}{around}"
 
 
@@ -125,6 +126,12 @@ def _further(report: Report) -> Iterable[str]:
         yield (
             "The logit lens applies the final LayerNorm and the unembedding to the residual stream"
             " after each layer of a plain run."
+        )
+    guessed = sum(len(of.guesses) for of in report.findings)
+    if guessed:
+        yield (
+            f"For {guessed} map{'s' * (guessed > 1)}, a guess of which cells move the metric, and"
+            " why, was written down before the map was seen."
         )
     pairs = {
         (of.experiment.clean, of.experiment.corrupted) for of in found if isinstance(of, Result)

@@ -26,15 +26,15 @@ def missing(report: Report) -> list[str]:
 
 def _of_findings(report: Report) -> Iterable[str]:
     if not report.findings:
-        yield "There is no finding: a page’s “Add to the report” puts what it shows here."
+        yield "There are no findings yet: “Add to the report” on a page puts what it shows here."
     for number, of in enumerate(report.findings, start=1):
         called = f"Finding {number}, “{of.title}”,"
         if not of.words.strip():
-            yield f"{called} has no words: say what it shows, and why that matters."
+            yield f"{called} has no text of yours: say what it shows and why that matters."
         if flips := _does_not_flip(of):
-            yield f"{called} is of a pair that does not flip: {flips}"
+            yield f"{called} uses a pair that does not flip: {flips}"
         if not _states_baselines(of):
-            yield f"{called} does not say what the runs give unpatched: state it."
+            yield f"{called} does not state the values of the unpatched runs: add them."
 
 
 def _does_not_flip(of: Finding) -> str:
@@ -48,9 +48,9 @@ def _does_not_flip(of: Finding) -> str:
     if ends.clean <= -MATTERS["logits"] and ends.corrupted >= MATTERS["logits"]:
         return ""
     return (
-        f"the logit of {foil} less that of {target} is {ends.clean:.2f} after the clean text and"
-        f" {ends.corrupted:.2f} after the corrupted one, and not clearly below and above 0. Choose"
-        " a pair that flips, or say why this one."
+        f"logit({foil}) - logit({target}) should be clearly below 0 after the clean text and"
+        f" clearly above 0 after the corrupted one, and is {ends.clean:.2f} and"
+        f" {ends.corrupted:.2f}. Choose a pair that flips, or say why you use this one."
     )
 
 
@@ -77,24 +77,24 @@ def _of_claims(report: Report) -> Iterable[str]:
     rests = "a single pair" if len(pairs) == 1 else f"{len(pairs)} single pairs"
     if claims and pairs:
         yield (
-            f"“{claims[0][0]}” is a general claim, and all of it rests on {rests}: the page Many"
-            " pairs shows whether it holds, or say that it is of these texts alone."
+            f"“{claims[0][0]}” is a general claim, but rests on {rests}: test it on the page Many"
+            " pairs, or limit it to these texts."
         )
 
 
 def _of_texts(report: Report) -> Iterable[str]:
-    for name, what in {"title": "a title", "authors": "an author"}.items():
+    for name, what in {"title": "title", "authors": "author"}.items():
         if not getattr(report, name).strip():
-            yield f"The report has not {what}."
+            yield f"The report has no {what}."
     for name in TEXTS:
         text = getattr(report, name)
         if text is not None and not text.strip():
-            yield f"{SECTIONS[name]} is empty."
+            yield f"The section {SECTIONS[name]} is empty."
     written = sum(report.words.values())
     if written < report.least:
-        yield f"{counted(report.least - written)} more are asked for."
+        yield f"{counted(report.least - written)} too few: at least {report.least:,} are asked for."
     if written > report.most:
-        yield f"{counted(written - report.most)} fewer are asked for."
+        yield f"{counted(written - report.most)} too many: at most {report.most:,} are asked for."
 
 
 def counted(words: int) -> str:

@@ -98,7 +98,7 @@ class Report:
             raise UserError(f"A section has at most {_LONGEST:,} characters.")
         if self.size > _ROOM * MOST_BYTES:
             most = MOST_BYTES // 10**6
-            raise UserError(f"A report has at most {most} MB: remove a finding first.")
+            raise UserError(f"A report can hold at most {most} MB: remove a finding first.")
         return self
 
     def to_dict(self) -> dict:
@@ -120,7 +120,7 @@ class Report:
         finding = {"id": str, "title": str, "words": str, "view": str, "result": {}}
         check(data, texts | {"least": int, "most": int, "findings": [finding]})
         if not 0 <= data["least"] <= data["most"] < 10**6:
-            raise UserError("Its limits of words are none.")
+            raise UserError("Its word limits are not valid.")
         found = []
         for number, of in enumerate(data["findings"], start=1):
             try:

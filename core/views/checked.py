@@ -31,18 +31,23 @@ class Maybe:
     shape: Any
 
 
+def check_size(content: bytes) -> None:
+    """Raises UserError for a file that is larger than any of ours."""
+    if len(content) > MOST_BYTES:
+        size, most = len(content) / 1e6, MOST_BYTES // 10**6
+        raise UserError(f"It is {size:,.0f} MB, and no file of ours is larger than {most} MB.")
+
+
 def parse(content: bytes) -> Any:
     """The value of a JSON file. Raises UserError for what is none, or is none of ours."""
-    if len(content) > MOST_BYTES:
-        size = f"{len(content) / 1e6:,.0f} MB"
-        raise UserError(f"It has {size}, and no file of ours has more than {MOST_BYTES // 10**6}.")
+    check_size(content)
     try:
         value = json.loads(content.decode("utf-8-sig"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         if isinstance(error, UserError):
             raise
-        why = {RecursionError: "nested too deeply", UnicodeDecodeError: "no text in UTF-8"}
-        raise UserError(f"It is {why.get(type(error), 'damaged, or no JSON file')}.") from error
+        why = {RecursionError: "nested too deeply", UnicodeDecodeError: "not text in UTF-8"}
+        raise UserError(f"It is {why.get(type(error), 'damaged, or not a JSON file')}.") from error
     _check_all(value, 0)
     return value
 
@@ -65,7 +70,7 @@ def _check_all(value: Any, depth: int) -> None:
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise UserError("It has half a character where a text should be.") from error
+            raise UserError("It has text that is not valid Unicode.") from error
     elif isinstance(value, (int, float)) and not abs(value) < _LARGEST:
         raise UserError("It has a number that is too large.")
 
@@ -104,4 +109,4 @@ def check(value: Any, shape: Any, where: str = "") -> None:
 
 def _expect(holds: bool, where: str, value: Any, what: str) -> None:
     if not holds:
-        raise UserError(f"Its “{where or 'whole'}” is not {what} but {brief(value)}.")
+        raise UserError(f"Its “{where or 'whole'}” should be {what}, and is {brief(value)}.")

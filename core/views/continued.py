@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from core.question.places import Place
 from core.result import EMBEDDING, Continuation
-from core.views.exports import cells_of, csv_of, named
+from core.views.formats import asked_of, cells_of, csv_of, json_of, named
 from core.views.names import stem_of
 from core.views.words import by, cell_replaced, plain
 
@@ -65,17 +65,13 @@ def report(of: Continuation) -> str:
 def to_json(of: Continuation) -> str:
     """What each run would write, token by token."""
     is_cell = isinstance(of.patch, Place)
-    return json.dumps(
-        {
-            "experiment": of.experiment.to_dict(),
-            "model": asdict(of.model),
+    return json_of(
+        asked_of(of.experiment, of.model, of.prompts)
+        | {
             "at": str(of.patch) if is_cell else None,
             "components": None if is_cell else list(of.patch),
             "sampling": asdict(of.sampling),
             "in_words": {"patched": patched_run(of), "tokens": of.sampling.in_words},
-            "tokens": {
-                side: [asdict(token) for token in read] for side, read in of.prompts.items()
-            },
             "continued": {
                 run: {
                     "text": "".join(w.token.text for w in written),
@@ -83,10 +79,7 @@ def to_json(of: Continuation) -> str:
                 }
                 for run, written in of.runs.items()
             },
-        },
-        ensure_ascii=False,
-        allow_nan=False,
-        indent=1,
+        }
     )
 
 

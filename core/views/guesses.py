@@ -1,10 +1,12 @@
-"""A guess of a map: painted in the map's own colours, and how it came out in words."""
+"""A guess of a map: painted in the map's own colours, how it came out in words, and as a file has
+it."""
 
 from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
 
+from core.errors import UserError
 from core.guess import AWAY, MOVES, NOTHING, TOWARDS, Guess, Score, Surprise, score
 from core.many.answer import Answer
 from core.result import Map
@@ -34,20 +36,35 @@ def briefly(result: Map, expected: int) -> str:
     return expects(result, expected)
 
 
+def as_map(result: Map, guess: Guess) -> Map:
+    """The map as it would be if every cell did all that is expected of it."""
+    metric = result.experiment.metric
+    values = result.plain(metric) + _way(result) * np.array(guess.cells)
+    return replace(result, grids={metric: values})
+
+
+def _way(result: Map) -> float:
+    """As far as a cell goes that does all that it can."""
+    metric = result.experiment.metric
+    return (
+        result.plain(metric, result.other) - result.plain(metric) if result.other else reach(result)
+    )
+
+
 def figure(
     result: Map,
     guess: Guess,
     narrowest: int | None = None,
     corner: tuple[int, int] | None = None,
+    clickable: bool = True,
 ) -> go.Figure:
     """The guess as the map would be if every cell did all that is expected of it; it shows
-    nothing of the result but its baselines. `narrowest` is that of `heatmaps.heatmap`; the
-    `corner` of a block is outlined."""
+    nothing of the result but its baselines. `narrowest` and `clickable` are those of
+    `heatmaps.heatmap`; the `corner` of a block is outlined."""
     narrowest = narrowest or NARROWEST
-    metric, base = result.experiment.metric, result.plain(result.experiment.metric)
-    way = result.plain(metric, result.other) - base if result.other else reach(result)
     expected = np.array(guess.cells)
-    painting = paint(replace(result, grids={metric: base + way * expected}), reach=abs(way))
+    # While it is painted, the colours stay as far apart whatever is painted.
+    painting = paint(as_map(result, guess), reach=abs(_way(result)) if clickable else None)
     fields = np.array(
         [
             [str(row), str(column), plotly_text(_place(result, row, column))]
@@ -65,11 +82,11 @@ def figure(
         lines.append("clean %{customdata[4]} · corrupted %{customdata[5]}")
     drawn = grid_of_layers(
         painting,
-        f"your guess of {averaged(result) if isinstance(result, Answer) else wording(result)}",
+        f"the guess of {averaged(result) if isinstance(result, Answer) else wording(result)}",
         painting.marks(narrowest / CHARACTER) if result.other else (),
         fields,
-        [*lines, "your guess: %{customdata[3]}"],
-        clickable=True,
+        [*lines, "the guess: %{customdata[3]}"],
+        clickable=clickable,
         narrowest=narrowest,
     )
     if corner:
@@ -80,7 +97,7 @@ def figure(
 def came_out(result: Map, found: Score) -> str:
     """How a guess came out, in a sentence or two."""
     nothing = f"(nothing anywhere would have been right for {found.of_nothing:.0%})"
-    says = f"Your guess is right for {found.share:.0%} of the cells {nothing}"
+    says = f"The guess is right for {found.share:.0%} of the cells {nothing}"
     if found.correlation is None:
         return f"{says}."
     return f"{says}; its correlation with the map is {found.correlation:.2f}."
@@ -100,8 +117,7 @@ def surprised(result: Map, surprise: Surprise) -> str:
     else:
         went = f"it {'rose' if share > 0 else 'fell'}"
         went += f" by {abs(share):.0%} of what the strongest cell did"
-    said = {NOTHING: "that it hardly moves"}.get(expected, f"“{expects(result, expected)}”")
-    return f"{where}: you said {said}; {went}."
+    return f"{where}: guessed “{expects(result, expected)}”, {went}"
 
 
 def said(result: Map, guess: Guess, why: str) -> dict:
@@ -117,6 +133,17 @@ def said(result: Map, guess: Guess, why: str) -> dict:
         "correlation": found.correlation,
         "moves_from": MOVES,
     }
+
+
+def told(said: dict, result: Map) -> tuple[Guess, str]:
+    """The inverse of `said`, of a file of ours: the guess, and why. Raises UserError for a guess of
+    another map."""
+    cells = said["cells"]
+    rows, columns = result.values.shape
+    fits = len(cells) == rows and all(len(row) == columns for row in cells)
+    if not fits or set().union(*cells) - {*EXPECTED}:
+        raise UserError(f"Its guess is not one of a map of {rows} rows and {columns} columns.")
+    return Guess(tuple(map(tuple, cells))), said["why"]
 
 
 def rule(result: Map) -> str:

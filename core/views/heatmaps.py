@@ -35,6 +35,7 @@ SIDE_BY_SIDE = 200
 LINE = 14  # of a label
 CHARACTER = 6  # of a label: what is measured of Streamlit's font is less
 _SMALL = {"size": 11}
+_FRAME = 3  # of a frame is outside its cell, also at the edge of a map
 _NUMBERS = 22  # the numbers of the positions, right above the cells
 _BAR = 8
 _TITLE = 15.6  # a line of the colour bar's title
@@ -83,7 +84,8 @@ def heatmap(
         narrowest,
     )
     for row, column in surprises:
-        outline(figure, row - skipped, column, dash="dot")
+        if row >= skipped:
+            outline(figure, row - skipped, column, dash="dot")
     if selected is not None and selected[0] >= skipped:
         outline(figure, selected[0] - skipped, selected[1])
     return figure
@@ -206,7 +208,8 @@ def grid_of_layers(
     )
     digits = CHARACTER * len(str(columns - 1)) + 4
     numbered = list(range(0, columns, ceil(columns * digits / narrowest))) if numbers_on_top else []
-    across = {"range": [-0.5, columns - 0.5]}
+    aside, beyond = _FRAME * columns / narrowest, _FRAME / cell
+    across = {"range": [-0.5 - aside, columns - 0.5 + aside]}
     on_top = {"overlaying": "x", "side": "top", "tickangle": 0, "ticks": ""}
     figure.update_layout(
         xaxis=axis(
@@ -219,7 +222,11 @@ def grid_of_layers(
             **across,
         ),
         xaxis2=axis(numbered, tickvals=numbered, **on_top, **across),
-        yaxis=axis(list(result.rows), title=rows_are(result), range=[rows - 0.5, -0.5]),
+        yaxis=axis(
+            list(result.rows),
+            title=rows_are(result),
+            range=[rows - 0.5 + beyond, -0.5 - beyond],
+        ),
         height=height,
         margin={"t": above, "l": 10, "r": 10, "b": below},
         dragmode=False,

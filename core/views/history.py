@@ -103,10 +103,10 @@ def from_dict(data: dict) -> tuple[Asked, ...]:
         try:
             datetime.fromisoformat(of.when)
         except ValueError as error:
-            raise UserError("It says of a question that it was asked at no time.") from error
+            raise UserError("One of its questions has no valid time.") from error
         is_picture = len(of.picture) <= _LONGEST_PICTURE and _PICTURE.fullmatch(of.picture)
         if not (is_picture and of.is_small):
-            raise UserError("It has a picture or an address that is none of ours.")
+            raise UserError("It has a picture or an address that is not one of ours.")
     return tuple(found)
 
 

@@ -1,6 +1,6 @@
 """The answer to many pairs -> files: pairs and screening, values, summary, pictures, all of them.
 
-Tables follow the rules of `core.views.exports`. In `pairs.csv` texts, targets and foils stand as
+Tables follow the rules of `core.views.formats`. In `pairs.csv` texts, targets and foils stand as
 in any file of pairs, so that it can be read as one: of what begins as a formula does, a target or a
 foil stands in a JSON list there, an id or a group has a space before it, which is no part of it,
 and a text is as `core.many.marks` writes it. In `values.parquet` all names are as they are.
@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import textwrap
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import product
@@ -18,25 +17,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core import output
 from core.many import pairs as pair_files
 from core.many.answer import Answer
 from core.many.pairs import Pair
 from core.many.summary import LEVEL
 from core.many.values import Screened
+from core.output import encoded
+from core.question.experiment import CONTENDERS, SIDES
 from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
-from core.views.exports import (
+from core.views.formats import (
     BYTE_ORDER_MARK,
     FORMULAS,
     cells_of,
     csv_of,
-    many_json,
+    json_of,
     named,
     what_of,
 )
-from core.views.words import averaged, caption, formula
+from core.views.words import averaged, caption, formula, summary
 
-if TYPE_CHECKING:  # takes a tenth of a second, and few sessions download
+if TYPE_CHECKING:  # slow to import, and few sessions download
     import pyarrow
+
+    from core.many.cli import Unmapped
 
 _SAID = {True: "yes", False: "no"}
 _SCREENING = (
@@ -46,7 +50,6 @@ _SCREENING = (
     *("flips", "target_is_first", "foil_is_first"),
 )
 _QUARTILES = ("least", "lower_quartile", "median", "upper_quartile", "greatest")
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a ZIP file can tell
 
 
 def files(answer: Answer, about: dict | None = None) -> dict[str, Callable[[], str | bytes]]:
@@ -67,21 +70,7 @@ def files(answer: Answer, about: dict | None = None) -> dict[str, Callable[[], s
 
 def zipped(answer: Answer, about: dict | None = None) -> bytes:
     """All of `files` as a ZIP file; equal answers give equal bytes."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, make in files(answer, about).items():
-            content = make()
-            if isinstance(content, str):
-                content = _encoded(content)
-            about = zipfile.ZipInfo(name, _EARLIEST)
-            about.compress_type, about.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            archive.writestr(about, content)
-    return file.getvalue()
-
-
-def _encoded(text: str) -> bytes:
-    """In UTF-8, whatever JSON that somebody wrote has in it."""
-    return text.encode("utf-8", "backslashreplace")
+    return output.zipped((name, make()) for name, make in files(answer, about).items())
 
 
 def _picture(kind: str, answer: Answer) -> bytes:
@@ -128,7 +117,7 @@ def _as_read(pairs: list[Pair]) -> Iterator[list[str]]:
     for cells in table:
         row = dict(zip(names, cells, strict=True))
         row |= {name: named(row[name]) for name in ("id", "group")}  # spaces around it are no part
-        for name in ("target", "foil"):
+        for name in CONTENDERS:
             if row[name].startswith(FORMULAS) or "\r" in row[name]:  # which files lose
                 row[name] = json.dumps([row[name]], ensure_ascii=False)
         yield [row[name] for name in names]
@@ -160,7 +149,7 @@ def values_parquet(answer: Answer) -> bytes:
         "n_given": str(answer.given),
     }
     file = io.BytesIO()
-    metadata = {key: _encoded(said) for key, said in about.items()}
+    metadata = {key: encoded(said) for key, said in about.items()}
     parquet.write_table(values(answer).replace_schema_metadata(metadata), file)
     return file.getvalue()
 
@@ -190,7 +179,7 @@ def values(answer: Answer, name: Callable[[str], str] = str) -> "pyarrow.Table":
     pair = np.repeat(np.arange(n), places.shape[1])  # (lines,)
 
     def array(texts: Iterable[str]) -> pa.Array:
-        return pa.array([_encoded(name(text)) for text in texts]).cast(pa.string())
+        return pa.array([encoded(name(text)) for text in texts]).cast(pa.string())
 
     columns = {
         column: array(getattr(of.pair.pair, column) for of in answer.pairs).take(pa.array(pair))
@@ -215,7 +204,7 @@ def values(answer: Answer, name: Callable[[str], str] = str) -> "pyarrow.Table":
             none = np.broadcast_to(none, grid.shape).ravel()
             columns["recovery"] = pa.array(recovered.astype(np.float32).ravel(), mask=none)
     for metric, of in ends.items():
-        for side, plain in zip(("clean", "corrupted"), of.astype(np.float32).T, strict=True):
+        for side, plain in zip(SIDES, of.astype(np.float32).T, strict=True):
             columns[f"{metric}_{side}"] = pa.array(plain[pair])
     return pa.table(columns)
 
@@ -263,6 +252,15 @@ def summary_csv(answer: Answer) -> str:
         token = common[cell[-1]] if common else ()
         lines.append((*place, *token, *values, of.n, *five[cell].tolist(), *marks, *asked.values()))
     return csv_of(lines)
+
+
+def many_json(answer: "Answer | Unmapped", about: dict | None = None) -> str:
+    """The answer to many pairs, as `Answer.to_dict` says it, what was patched in words, and what it
+    is `about` besides; or a share without a map."""
+    said = answer.to_dict()
+    if isinstance(answer, Answer):
+        said["in_words"] = {"patched": summary(answer)}
+    return json_of(said | (about or {}))
 
 
 def _readme(answer: Answer) -> str:

@@ -13,10 +13,10 @@ from html import unescape
 from typing import Any, NamedTuple
 
 from core.errors import UserError
-from core.question.experiment import Experiment
+from core.question.experiment import TEXTS, Experiment
 from core.result import Map
-from core.views import links, saved
-from core.views.checked import MOST_BYTES, parse
+from core.views import guesses, links, saved
+from core.views.checked import check_size, parse
 from core.weight import weigh
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -115,7 +115,7 @@ _ASKED += ("pairs", "address")
 # What is a number and says nothing of what was measured.
 _NOT_MEASURED = {"experiment", "model", "tokens", "target", "foil", "seconds", "bootstrap", "id"}
 _NOT_MEASURED |= {"dropped", "line", "at_position", "at_column", "window", "patched_run", "texts"}
-_NOT_MEASURED |= {"guess", "taken_from", "sampling", "intervals", "share_intervals"}
+_NOT_MEASURED |= {"guess", "reach", "taken_from", "sampling", "intervals", "share_intervals"}
 
 
 def read(content: bytes, name: str) -> Opened:
@@ -127,9 +127,7 @@ def read(content: bytes, name: str) -> Opened:
 
 
 def _read(content: bytes, name: str) -> Opened:
-    if len(content) > MOST_BYTES:
-        size = f"{len(content) / 1e6:,.0f} MB"
-        raise UserError(f"It has {size}, and no file of ours has more than {MOST_BYTES // 10**6}.")
+    check_size(content)
     if content.startswith(_PNG):
         return _of_link(_png_source(content), name)
     if content.lstrip()[:1] == b"<":
@@ -137,7 +135,7 @@ def _read(content: bytes, name: str) -> Opened:
         return _of_link(found and unescape(found[1].decode("utf-8", "replace")), name)
     data = parse(content)
     if not isinstance(data, dict):
-        raise UserError("It is no file that Patchboard wrote.")
+        raise UserError("It is not a file that Patchboard wrote.")
     if any(str(of).startswith("patchboard ") for of in data.values()):
         raise UserError("It is a worksheet, or answers to one: the page Worksheet opens it.")
     for kind in _KEPT:
@@ -146,7 +144,7 @@ def _read(content: bytes, name: str) -> Opened:
     for kind, of in KINDS.items():
         if all(key in data for key in of.names):
             return _of_data(data, name, kind)
-    raise UserError("It is no file that Patchboard wrote, or one that nothing can be asked of.")
+    raise UserError("It is not a file that Patchboard wrote, or not one that can be opened.")
 
 
 def _of_data(data: dict, name: str, kind: str) -> Opened:
@@ -157,22 +155,28 @@ def _of_data(data: dict, name: str, kind: str) -> Opened:
     _check_texts(asked)
     page = data["page"] if kind == "maps" else of.page
     if page not in _PAGES:
-        raise UserError("It is of a page that there is not.")
-    query = asked.to_query() | of.query(data)
-    for name in _TEXTS:  # of many pairs there are none: those in the inputs stay
+        raise UserError("It belongs to a page that does not exist.")
+    query = asked.to_query() | of.query(data) | _guessed(data, found)
+    for name in TEXTS:  # of many pairs there are none: those in the inputs stay
         if name not in first["experiment"]:
             del query[name]
     return Opened(name, kind, page, query, data, found)
 
 
-_TEXTS = ("clean", "corrupted", "target", "foil")
+def _guessed(data: dict, found: Any) -> dict[str, str]:
+    """What was expected of a map before it was seen, as the address of its page says it."""
+    if not (said := data.get("guess")) or not isinstance(found, Map) or len(found.axes) != 2:
+        return {}
+    guess, why = guesses.told(said, found)
+    written = {} if guess.is_blank else {"guess": guess.written()}
+    return {"predict": "1", "why": why, "seen": "1"} | written
 
 
 def _of_link(link: str | None, name: str) -> Opened:
     if not link:
-        raise UserError("It is a picture that does not say which experiment it is of.")
+        raise UserError("It is a picture that does not say which experiment it shows.")
     page, query = links.parsed(link)
-    if page not in _PAGES or not {*_TEXTS, "site"} <= {*query}:
+    if page not in _PAGES or not {*TEXTS, "site"} <= {*query}:
         raise UserError("It is a picture of something else.")
     _check_texts(Experiment.from_query(query))
     return Opened(name, "picture", page, query)

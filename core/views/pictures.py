@@ -44,6 +44,7 @@ from core.views.words import (
     sign,
     summary,
     tick_labels,
+    within_a_sentence,
 )
 
 # Texts stay texts, to be searched and edited; and the same result gives the same file.
@@ -92,11 +93,16 @@ def draw(
     view: str = "effect",
     bare: bool = False,
     framed: tuple[int, int] | None = None,
+    surprises: Iterable[tuple[int, int]] = (),
+    sure: bool = True,
+    **scale,
 ) -> Figure:
     """The same as a figure of matplotlib; a `bare` one leaves the paragraphs above the map out.
-    `framed` is a cell of `result`, which is marked."""
+    What `scale` it has is told as to `colour_bar.paint`.
+    `framed` is a cell of `result`, which is marked, as `surprises` are with a broken line. Of many
+    pairs it shows how `sure` each cell is."""
     skipped = len(result.rows)
-    painting = paint(result, view)
+    painting = paint(result, view, **scale)
     result, (rows, columns) = painting.result, painting.result.values.shape
     page = Page()
     cells = min(_MOST_WIDTH, max(_LEAST_WIDTH, 0.56 * min(columns, 14) + 0.2 * (columns - 14)))
@@ -112,11 +118,13 @@ def draw(
     axes = page.axes(left, cells, down)
     _cells(axes, painting.drawn, painting)
     skipped -= rows  # the embedding, in some views
-    if framed is not None and framed[0] >= skipped:
-        for colour, width in (("black", 2.4), ("white", 1.0)):
-            at = framed[1], framed[0] - skipped
-            axes.add_patch(Rectangle(at, 1, 1, fill=False, ec=colour, lw=width, clip_on=False))
-    if isinstance(result, Answer):
+    frames = [(cell, "--") for cell in surprises] + [(framed, "-")] * (framed is not None)
+    for (row, column), style in frames:
+        for colour, width in (("black", 2.4), ("white", 1.0)) if row >= skipped else ():
+            line = {"ec": colour, "lw": width, "ls": style}
+            at = column, row - skipped
+            axes.add_patch(Rectangle(at, 1, 1, fill=False, clip_on=False, **line))
+    if isinstance(result, Answer) and sure:
         _marks(axes, result, (cells / columns, down / rows))
     for row, name in enumerate(result.rows):
         y = page.down - down + (row + 0.5) * down / rows
@@ -145,7 +153,7 @@ def _header(painting: Painting, view: str) -> Iterable[tuple[float, _Words]]:
     result, experiment = painting.result, painting.result.experiment
     metric = METRICS[experiment.metric]
     asks = DIRECTIONS[experiment.direction].asks.split(": ")[1]
-    after = f"after patching the {SITES[experiment.site].title.lower()}"
+    after = f"after patching the {within_a_sentence(SITES[experiment.site].title)}"
     if experiment.window:
         after += " in windows of layers"
     if isinstance(result, PathMap):

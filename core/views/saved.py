@@ -1,6 +1,6 @@
 """Our JSON files -> the results they are of, as far as they can be drawn without the model.
 
-The inverse of the functions of `core.views.exports` that write them. What is read here has been
+The inverse of the functions of `core.views` that write them. What is read here has been
 parsed by `core.views.checked`; each function raises UserError for what is of another shape.
 """
 
@@ -45,7 +45,9 @@ _PAIR = {
     **{"target": _TOKEN, "foil": _TOKEN},
 }
 _RANKED = {"rank": int, "id": int, "token": str, "logit": float, "prob": float}
+_GUESS = Maybe({"cells": [[int]], "why": str})
 _MAP = _PAIR | {
+    "guess": _GUESS,
     **{"axes": [str], "at_position": Maybe(int), "seconds": Maybe(Each(float))},
     "metrics": Each({"clean": float, "corrupted": float, "values": [list]}),
     "top": {"clean": [_RANKED], "corrupted": [_RANKED]},
@@ -53,7 +55,7 @@ _MAP = _PAIR | {
 }
 _PATHS = _PAIR | {
     **{"receiver": str, "frozen": str, "heads": [[Maybe(float)]], "mlps": [Maybe(float)]},
-    **{"embedding": float, "baselines": _BASELINES},
+    **{"embedding": float, "baselines": _BASELINES, "reach": Maybe(float)},
 }
 _LENS = _PAIR | {
     "rows": [str],
@@ -69,6 +71,7 @@ _MANY = {
     "dropped": [{"line": int, "id": str, "reason": str}],
     "taken_from": Maybe({"pairs": int, "digest": str, "by_role": bool, "seed": Maybe(int)}),
     **{"pairs": Maybe(str), "address": Maybe(Each(str))},  # which they are, and how they are used
+    "guess": _GUESS,
 }
 
 
@@ -109,12 +112,12 @@ def _whole(found: Result) -> Result:
         fits = grid.ndim == len(sizes) and grid.size and np.isfinite(grid).all()
         wrong = not fits or any(b not in (None, a) for a, b in zip(grid.shape, sizes, strict=True))
         if name not in METRICS or name not in found.baselines or wrong:
-            raise UserError(f"Its “metrics.{name}” has not the cells that it should have.")
+            raise UserError(f"Its “metrics.{name}” does not have the cells that it should have.")
     if found.experiment.metric not in found.grids or "logit_diff" not in found.baselines:
         raise UserError("It has no values of its own metric.")
     at = found.at_position
     if at is not None and not 0 <= at < len(found.clean):
-        raise UserError(f"It is of position {at}, which its texts have not.")
+        raise UserError(f"It is of position {at}, which its texts do not have.")
     return found
 
 
@@ -127,7 +130,7 @@ def several(data: dict) -> dict[str, Result]:
 
 
 def paths(data: dict) -> PathMap:
-    """Of `exports.paths_json`, with one metric."""
+    """Of `path_files.paths_json`, with one metric."""
     check(data, _PATHS)
     _check_pair(data)
     asked = experiment(data)
@@ -160,18 +163,18 @@ class StoredAnswer(Answer):
 
 
 def many(data: dict) -> StoredAnswer:
-    """Of `exports.many_json`."""
+    """Of `many_files.many_json`."""
     check(data, _MANY)
     asked = experiment(data)
     rows, columns, n = data["rows"], data["columns"], data["n_used"]
     if len(data["axes"]) != 2 or data["keep"] not in KEEPS or not 0 < n <= 10**7:
-        raise UserError("It is no map over pairs of two axes.")
+        raise UserError("It is not a map over pairs with two axes.")
     mean, low, high, agreement = (
         _grid(data[name], len(rows), name, len(columns))
         for name in ("mean", "low", "high", "agreement")
     )
     if data["axes"][1] == "position" and len(data["tokens"]) != len(columns):
-        raise UserError("It has not a token for each position.")
+        raise UserError("It does not have a token for each position.")
     baselines = _baselines(data["baselines"], asked.metric)
     ends = data["clean_value"], data["corrupted_value"]
     summary = Summary(
@@ -225,7 +228,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class Lenses:
-    """What `exports.lens_json` wrote."""
+    """What `run_files.lens_json` wrote."""
 
     experiment: Experiment
     model: ModelCard
@@ -238,17 +241,17 @@ class Lenses:
 
 
 def lenses(data: dict) -> Lenses:
-    """Of `exports.lens_json`."""
+    """Of `run_files.lens_json`."""
     check(data, _LENS)
     _check_pair(data)
     rows, T = data["rows"], len(data["tokens"]["clean"])
     if {*data["lens"]} != {"clean", "corrupted"}:
-        raise UserError("It has not the lens of both runs.")
+        raise UserError("It does not have the lens of both runs.")
     found = {}
     for run, of in data["lens"].items():
         tops = [[Token(**_only(token, _TOKEN)) for token in row] for row in of["top"]]
         if [len(row) for row in tops] != [T] * len(rows):
-            raise UserError(f"The lens of its {run} run has not a token for each place.")
+            raise UserError(f"The lens of its {run} run does not have a token for each place.")
         probs = _grid(of["probs"], len(rows), "probs", T)
         pair = (_grid(of[name], len(rows), name, 2) for name in ("logits", "ranks"))
         logits, ranks = pair
@@ -261,7 +264,7 @@ def lenses(data: dict) -> Lenses:
 def _check_pair(data: dict) -> None:
     tokens, layers = data["tokens"], data["model"]["layers"]
     if not 0 < len(tokens["clean"]) == len(tokens["corrupted"]):
-        raise UserError("Its two texts have not the same number of tokens.")
+        raise UserError("Its two texts do not have the same number of tokens.")
     if not 0 < layers <= _MOST_LAYERS:
         raise UserError(f"No model has {layers} layers.")
 
@@ -297,5 +300,5 @@ def _grid(rows: list, height: int, name: str, width: int | None = None) -> np.nd
     """Lists as an array of so many rows and columns; null is NaN."""
     widths = {len(row) for row in rows}
     if not rows or len(rows) != height or len(widths) != 1 or widths - {width or max(widths)}:
-        raise UserError(f"Its “{name}” has not the cells that it should have.")
+        raise UserError(f"Its “{name}” does not have the cells that it should have.")
     return np.array(rows, dtype=float).astype(np.float32)

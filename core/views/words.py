@@ -10,7 +10,7 @@ from math import ceil
 from core.many.answer import KEEPS, Answer
 from core.many.pairs import counted
 from core.many.summary import LEVEL, SAMPLES
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
 from core.result import (
@@ -49,6 +49,11 @@ def wording(result: Answered) -> str:
 
 def label(token: Token) -> str:
     return token.label
+
+
+def within_a_sentence(title: str) -> str:
+    """A title with a small letter at its beginning, unless that is an abbreviation."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 
 def quoted(token: Token) -> str:
@@ -354,7 +359,7 @@ def short(text: str, longest: int = _LONGEST_LABEL) -> str:
 
 def marked_words(result: Result) -> dict[str, list[tuple[str, bool]]]:
     """Both texts as words, and whether the other text has another one there."""
-    texts = {run: plain(getattr(result.experiment, run)) for run in ("clean", "corrupted")}
+    texts = {run: plain(getattr(result.experiment, run)) for run in SIDES}
     words = {run: text.split(" ") for run, text in texts.items()}
     same = SequenceMatcher(None, *words.values(), autojunk=False).get_matching_blocks()
     shared = {

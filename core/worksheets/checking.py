@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.question.experiment import Experiment
 from core.result import EMBEDDING, Result
 from core.steps import Steps, within
-from core.views.exports import csv_of, named
+from core.views.formats import csv_of, named
 from core.weight import weigh
 from core.worksheets.computing import Computed, Load, computed, estimate, load, read
 from core.worksheets.handed_in import SEEN, HandedIn, Said, differs, how_guessed, is_right
@@ -26,6 +26,7 @@ EQUAL = 1e-3  # in the metric's own unit: another machine rounds otherwise
 _ALIKE = 0.8  # of two texts: the share that SequenceMatcher finds in both
 _LONG_ENOUGH = 8  # words: shorter texts are alike by chance
 _LARGEST = 20_000_000  # bytes of a file
+NOTHING = "nothing"  # was answered
 _SWEEPING = 0.9  # of the work, about; the rest is holding texts against each other
 
 
@@ -40,7 +41,7 @@ class Checked:
     answer: str = ""  # what was answered, in short
     right: str = ""  # "yes", "no", or empty where that is not for a computer to say
     guessed_right: str = ""  # of a prediction, the share of the cells
-    numbers: str = ""  # "equal", "differ", "another model's", or empty where there are none
+    numbers: str = ""  # "equal", "differ", "another model's", "none", or empty where none belong
     largest_difference: str = ""
     words: str = ""
     repeats: str = ""  # where else much the same is written
@@ -117,7 +118,7 @@ def files_in(folder: Path) -> Iterator[tuple[str, Content]]:
 
 def stands_out(row: Checked) -> bool:
     """Whether a teacher should look at a row first."""
-    return bool(row.problem or row.repeats or row.numbers not in ("", "equal"))
+    return bool(row.problem or row.repeats or row.numbers not in ("", "equal", "none"))
 
 
 def to_csv(rows: list[Checked]) -> str:
@@ -137,7 +138,7 @@ def _read(content: Content) -> HandedIn | dict | UserError:
         if "answers" in said:
             return HandedIn.read(written)
         if not {"experiment", "values", "clean_value", "corrupted_value"} <= said.keys():
-            raise UserError("The file is neither answers to a worksheet nor a result.")
+            raise UserError("The file holds neither answers to a worksheet nor a result.")
         return said | {"experiment": experiment_of(said["experiment"])}
     except UserError as error:
         return error
@@ -166,7 +167,7 @@ def _of_worksheet(
             "names": handed_in.names,
             "task": place,
             "kind": task.kind,
-            "answer": _in_short(said),
+            "answer": NOTHING if said.is_empty else _in_short(said),
             "words": str(len(said.words.split())) if said.words else "",
             "repeats": alike.get((name, place), ""),
         }
@@ -179,12 +180,12 @@ def _of_worksheet(
 
 def _held_against(task: Task, said: Said, results: Computed) -> dict[str, str]:
     experiment = task.experiment or said.experiment
+    if said.is_empty or task.kind == "explain":
+        return {}
     if experiment is None:
-        return {} if task.kind == "explain" or said.is_empty else {"problem": "No pair is given."}
-    if said.is_empty:
-        return {"answer": "nothing"}
+        return {"problem": "No pair is given."}
     result = read(results, experiment)
-    found = _numbers(said.numbers, result) if said.numbers else {}
+    found = _numbers(said.numbers, result) if said.numbers else {"numbers": "none"}
     right = is_right(task, said, result)
     if right is not None:
         found["right"] = "yes" if right else "no"

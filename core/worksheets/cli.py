@@ -1,13 +1,14 @@
 """`python -m core check` and `key`: what was handed in, and a worksheet's answers, computed."""
 
 import argparse
+from itertools import groupby
 from pathlib import Path
 
 from core import output
 from core.errors import UserError
 from core.steps import finish
 from core.worksheets import key
-from core.worksheets.checking import Checked, check, files_in, to_csv
+from core.worksheets.checking import NOTHING, Checked, check, files_in, to_csv
 from core.worksheets.worksheet import WRONG, Worksheet, decoded
 
 
@@ -70,23 +71,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def report(rows: list[Checked]) -> str:
-    """What stands out, file by file, and how much there was."""
+    """File by file whose it is, what is unanswered and what stands out, and how much there was."""
     lines = []
-    for row in rows:
-        where = f"{row.file}{f', {row.task}' if row.task else ''}"
-        says = []
-        if row.problem:
-            says.append(row.problem)
-        if row.numbers == "differ":
-            says.append(f"the numbers differ by {row.largest_difference}")
-        if row.numbers == "another model's":
-            says.append("the numbers are another model's")
-        if row.right == "no":
-            says.append(f"not right ({row.answer})")
-        if row.repeats:
-            says.append(f"much the same stands in {row.repeats}")
-        if says:
-            lines.append(output.printable(f"{where}: {'; '.join(says)}"))
+    for file, of in groupby(rows, key=lambda row: row.file):
+        answers = list(of)
+        whose = f" ({answers[0].names})" if answers[0].names else ""
+        lines.append(f"{file}{whose}: {_in_all(answers)}")
+        lines += [f"  {row.task}: {says}" for row in answers if row.task and (says := _says(row))]
     count = {
         what: sum(test(row) for row in rows)
         for what, test in (
@@ -98,4 +89,31 @@ def report(rows: list[Checked]) -> str:
     }
     files = len({row.file for row in rows})
     counted = ", ".join(f"{number} {what}" for what, number in count.items())
-    return "\n".join([*lines, f"{files} file{'s' * (files != 1)}: {counted}."])
+    lines.append(f"{files} file{'s' * (files != 1)}: {counted}.")
+    return "\n".join(map(output.printable, lines))
+
+
+def _in_all(answers: list[Checked]) -> str:
+    """What is said of a whole file, given by what is found of its answers."""
+    if not answers[0].task:
+        return _says(answers[0]) or "the numbers are equal"
+    unanswered = [row.task for row in answers if row.answer == NOTHING]
+    bare = sum(row.numbers == "none" for row in answers)
+    said = f"{len(answers) - len(unanswered)} of {len(answers)} tasks answered"
+    if unanswered:
+        said += f", not {'; '.join(unanswered)}"
+    return said + (f"; {bare} without the numbers of a map" if bare else "")
+
+
+def _says(row: Checked) -> str:
+    """What stands out in an answer."""
+    said = [row.problem] if row.problem else []
+    if row.numbers == "differ":
+        said.append(f"the numbers differ by {row.largest_difference}")
+    if row.numbers == "another model's":
+        said.append("the numbers are another model's")
+    if row.right == "no":
+        said.append(f"not right ({row.answer})")
+    if row.repeats:
+        said.append(f"much the same stands in {row.repeats}")
+    return "; ".join(said)

@@ -6,9 +6,10 @@ results = finish(computed(sheet.experiments, load))
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-from core import models
+from core import catalogue, models
+from core.catalogue import Entry
 from core.errors import UserError
-from core.models import Entry, LoadedModel
+from core.models import LoadedModel
 from core.question.experiment import Experiment
 from core.result import Result
 from core.steps import Steps, finish, within
@@ -22,7 +23,7 @@ Computed = dict[Experiment, Result | UserError]  # what came out, or why nothing
 def load(name: str) -> LoadedModel:
     """A model by whatever name the command line takes. Raises UserError for one that is not here:
     nothing is brought because a file that somebody handed in names it."""
-    return models.load(here(models.find(name)))
+    return models.load(here(catalogue.find(name)))
 
 
 def here(entry: Entry) -> Entry:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from reprlib import repr as brief
 from typing import Any, Self
 
 import numpy as np
@@ -50,12 +51,13 @@ class Said:
     def from_dict(cls, said: Any) -> Self:
         """The inverse of `to_dict`. Raises UserError for what is no answer."""
         if not isinstance(said, dict):
-            raise UserError("An answer is no JSON object.", "answers")
+            raise UserError("An answer is not a JSON object.", "answers")
         words = {name: said.get(name, "") for name in ("words", "guess", "choice")}
         text(words, *words, what="answer")
         if words["choice"] not in ("", SEEN, *WRONG):
             raise UserError(
-                f"An answer chooses {words['choice'][:99]!r}, which is no choice.", "answers"
+                f"An answer chooses {brief(words['choice'])}, which is not one of the choices.",
+                "answers",
             )
         if len(words["words"]) > _LONGEST:
             raise UserError(f"An answer is longer than {_LONGEST:,} characters.", "answers")
@@ -63,7 +65,7 @@ class Said:
         if cell is not None:
             whole = isinstance(cell, list) and len(cell) == 2
             if not whole or not all(type(at) is int and at >= 0 for at in cell):
-                raise UserError("The cell of an answer is no row and column.", "answers")
+                raise UserError("The cell of an answer is not a row and a column.", "answers")
             cell = tuple(cell)
         asked, numbers = said.get("experiment"), said.get("numbers")
         if numbers is not None:
@@ -103,7 +105,9 @@ class HandedIn:
             raise UserError("The worksheet in the file has been changed.", "answers")
         answers = said.get("answers")
         if not isinstance(answers, list) or len(answers) != len(sheet.tasks):
-            raise UserError(f"The file has not one answer for each of {len(sheet.tasks)} tasks.")
+            raise UserError(
+                f"The file does not have one answer for each of {len(sheet.tasks)} tasks."
+            )
         return cls(said["names"], sheet, tuple(map(Said.from_dict, answers)))
 
 
@@ -186,5 +190,5 @@ def _check_numbers(numbers: Any) -> None:
     if not is_grid or not all(
         is_number(numbers.get(of)) for of in ("clean_value", "corrupted_value")
     ):
-        raise UserError("The numbers of an answer are no map.", "answers")
+        raise UserError("The numbers of an answer are not a map.", "answers")
     text(numbers, "metric", "fingerprint", what="answer's map")

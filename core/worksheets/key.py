@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.guess import AWAY, TOWARDS, came_out
 from core.result import Result
 from core.steps import Steps
-from core.views.exports import csv_of, named
+from core.views.formats import csv_of, named
 from core.views.words import row_name
 from core.worksheets.computing import Load, computed, load, read
 from core.worksheets.handed_in import found

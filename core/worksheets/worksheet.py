@@ -66,8 +66,9 @@ class Task:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            known = ", ".join(KINDS)
-            raise UserError(f"There is no task {brief(self.kind)}: choose one of {known}.")
+            raise UserError(
+                f"There is no kind of task {brief(self.kind)}: choose one of {', '.join(KINDS)}."
+            )
         if self.kind in WITH_EXPERIMENT and self.experiment is None:
             raise UserError(f"The task “{self.title}” ({self.kind}) lacks its experiment.")
         if self.experiment and len(SITES[self.experiment.site].axes) != 2:
@@ -76,7 +77,7 @@ class Task:
             )
         for value, known in ((self.find, FINDS), (self.wrong, WRONG)):
             if value and value not in known:
-                raise UserError(f"{brief(value)} is none of {', '.join(known)}.")
+                raise UserError(f"{brief(value)} is not one of {', '.join(known)}.")
         if (self.kind == "find") != bool(self.find) or (self.kind == "diagnose") != bool(
             self.wrong
         ):
@@ -144,15 +145,15 @@ class Worksheet:
         least unless it is `unfinished`."""
         said = mapping(written, "worksheet")
         if said.get("is") != _IS:
-            raise UserError("The file is no worksheet of Patchboard's.", "worksheet")
+            raise UserError("The file is not a Patchboard worksheet.", "worksheet")
         text(said, "title", "about", "model")
         tasks, pages = said.get("tasks"), said.get("pages", [])
         if not (isinstance(tasks, list) and all(isinstance(task, dict) for task in tasks)):
             raise UserError("The worksheet has no list of tasks.", "worksheet")
         if not (isinstance(pages, list) and all(isinstance(page, str) for page in pages)):
-            raise UserError("The worksheet's pages are no list of titles.", "worksheet")
+            raise UserError("The worksheet's pages are not a list of titles.", "worksheet")
         if not (tasks or unfinished):
-            raise UserError("A worksheet needs a task at least.", "worksheet")
+            raise UserError("A worksheet needs at least one task.", "worksheet")
         found = tuple(_task(number, task) for number, task in enumerate(tasks, start=1))
         return cls(said["title"], said["about"], said["model"], found, tuple(pages))
 
@@ -171,20 +172,20 @@ def decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError("The file is no text in UTF-8.", "file") from error
+        raise UserError("The file is not text in UTF-8.", "file") from error
 
 
 def mapping(written: str, what: str) -> dict[str, Any]:
     """What a JSON file says. Raises UserError where that is no object, or it is too long."""
     if len(written) > _LONGEST * 50:
-        raise UserError(f"The {what} is {len(written):,} characters long: that is too much.", what)
+        raise UserError(f"The {what} is too long: {len(written):,} characters.", what)
     try:
         said = json.loads(written, parse_constant=_refuse)
         json.dumps(said, ensure_ascii=False).encode()  # where half a character is an error as well
     except (ValueError, RecursionError) as error:
         raise UserError(f"The {what} cannot be read as JSON ({_line(error)}).", what) from error
     if not isinstance(said, dict):
-        raise UserError(f"The {what} is no JSON object.", what)
+        raise UserError(f"The {what} is not a JSON object.", what)
     return said
 
 
@@ -231,18 +232,19 @@ def _task(number: int, said: Mapping) -> Task:
 def experiment_of(asked: Any) -> Experiment:
     """An experiment as a file says it. Raises UserError for what is none."""
     if not isinstance(asked, dict):
-        raise UserError("The experiment is no JSON object.")
+        raise UserError("The experiment is not a JSON object.")
     text(asked, "clean", "corrupted", "target", "foil", what="experiment")
     kinds = {"window": int, "bos": bool, "embedding": bool}
+    called = {int: "a whole number", bool: "true or false", str: "a text"}
     for name, value in asked.items():
         kind = kinds.get(name, str)
         if type(value) is not kind:
-            raise UserError(f"The experiment's {name} is no {kind.__name__}.")
+            raise UserError(f"The experiment's {name} should be {called[kind]}.")
     return Experiment.from_dict(asked)
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _line(error: Exception) -> str:

@@ -2,16 +2,17 @@
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.checks import plain_loop
 from core.presets import PRESETS
+from core.question.experiment import SIDES
 from core.question.metrics import METRICS
 from core.result import Result
 from core.views.sentences import where_it_is
-from pages.parts import answer, html, keeping, running
+from pages.parts import answer, html, keeping, running, tables
 from pages.parts.keeping import Shelf
 
-EXAMPLE = PRESETS[0].experiment(models.TEACHING.name)
+EXAMPLE = PRESETS[0].experiment(catalogue.TEACHING.name)
 
 
 def page() -> None:
@@ -61,8 +62,8 @@ def _worked_example(on: Shelf) -> Result | None:
 
 def _what_it_shows(result: Result) -> None:
     st.subheader("What this map shows")
-    html.show(html.baselines(result))
-    first = {run: result.top[run][0].token.label for run in ("clean", "corrupted")}
+    html.show(tables.baselines(result))
+    first = {run: result.top[run][0].token.label for run in SIDES}
     html.show(
         html.note(
             f"After “{EXAMPLE.clean}” the teaching model expects {first['clean']}, after"

@@ -14,7 +14,7 @@ from core.models import LoadedModel
 from core.question.experiment import Experiment
 from core.study import Study
 from core.views import colours, heatmaps
-from pages.parts import answer, experiment, frame, html, keeping, running
+from pages.parts import answer, experiment, frame, html, keeping, running, tables
 from pages.parts.jobs import Job, State
 from pages.parts.keeping import Shelf
 
@@ -179,7 +179,7 @@ def _three_maps(on: Shelf, wanted: Experiment) -> None:
         return
     plain = replace(result, grids={"logit_diff": job.result})
     apart = float(np.abs(result.values - plain.values).max())
-    html.show(html.about(result))
+    html.show(tables.about(result))
     sweep, loop, difference = st.columns(3)
     with sweep:
         st.markdown("**The app’s sweep**")

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from core import models, presets
+from core import catalogue, presets
 from core.teaching import growth
 from core.teaching.growth import Growth, since
 from core.teaching.history import Checkpoint
 from core.views import sentences
-from pages.parts import html
+from pages.parts import html, tables
 
 _PATCH = "pages/patching/patch.py"
 
@@ -21,7 +21,7 @@ def page() -> None:
         "Training run", seeds, format_func=lambda s: f"Seed {s}", default=seeds[0], required=True
     )
     losses = {at.step: loss for at, loss in grown.losses.items() if at.seed == seed}
-    html.show(html.growth(grown.behaviours, Checkpoint(seed, max(losses))))
+    html.show(tables.growth(grown.behaviours, Checkpoint(seed, max(losses))))
     st.subheader("What came when")
     for step, says, preset in _events(grown, seed, losses):
         with st.container(border=True):
@@ -68,7 +68,7 @@ def _links(preset: presets.Preset, seed: int, step: int, steps: list[int]) -> No
         shown[steps[-1]] = "in the end"
     with st.container(horizontal=True):
         for at, when in shown.items():
-            name = models.at_checkpoint(models.TEACHING.name, at, seed)
+            name = catalogue.at_checkpoint(catalogue.TEACHING.name, at, seed)
             st.page_link(
                 _PATCH,
                 label=f"“{preset.title}” {when}, at step {at:,}",

@@ -12,7 +12,18 @@ from core.views.words import row_name, summary
 from core.worksheets.bundled import BUNDLED
 from core.worksheets.handed_in import SEEN, HandedIn, Said, found, numbers_of, words_in
 from core.worksheets.worksheet import FINDS, KINDS, WRONG, Task, Worksheet, decoded
-from pages.parts import answer, experiment, frame, handed_in, html, making, predict, sheet
+from pages.parts import (
+    answer,
+    chips,
+    experiment,
+    frame,
+    handed_in,
+    html,
+    making,
+    predict,
+    sheet,
+    tables,
+)
 
 _OPENED, _DOING = "sheet_file", "sheet_doing"  # widgets
 _PATCH = "pages/patching/patch.py"
@@ -131,7 +142,7 @@ def _task(number: int, task: Task, said: Said) -> None:
     left, right = st.columns((7, 3), gap="medium")
     with right:
         with st.container(key="answer_baselines"):  # narrow, as page.css has it
-            html.show(html.baselines(result))
+            html.show(tables.baselines(result))
         if st.button("Open it on the Patch page", on_click=experiment.put, args=(asked,)):
             st.switch_page(_PATCH)
     with left:
@@ -161,7 +172,7 @@ def _result(asked: Experiment) -> Result | None:
     if swept is None:
         return None
     _, result = swept
-    html.show(html.ribbon(result.clean, result.corrupted))
+    html.show(chips.ribbon(result.clean, result.corrupted))
     return result
 
 
@@ -239,7 +250,7 @@ def _find(number: int, task: Task, said: Said, result: Result) -> None:
     if said.cell in found(task, result):
         html.show(html.note(f"Right: {where}."))
     else:
-        html.show(html.doubt(f"Not {where}."))
+        html.show(html.doubt(f"Not right: {where}."))
 
 
 def _take_cell(key: str, number: int, numbers: dict) -> None:
@@ -261,7 +272,7 @@ def _diagnose(number: int, task: Task, said: Said, result: Result) -> None:
         if chosen := st.session_state[key]:
             sheet.answer(number, choice=chosen, numbers=numbers_of(result))
 
-    if st.button("Say so", type="primary", key="sheet_commit", on_click=commit):
+    if st.button("Answer", type="primary", key="sheet_commit", on_click=commit):
         html.show(html.problem("Choose one of them first."))
 
 

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.errors import UserError
 from core.presets import PRESETS
 from core.question.experiment import Experiment
@@ -40,7 +40,6 @@ def begin(page: str) -> None:
     is_another_page = st.session_state.get("page") != page
     if is_another_page:
         st.session_state.page = page
-        look.forget()
     opens = st.session_state.pop(OPENS, None)
     address = address if opens is None else opens
     is_called = st.session_state.is_first_run or opens is not None
@@ -54,6 +53,8 @@ def begin(page: str) -> None:
         st.session_state.address = (address, 0.0)
     else:
         experiment.take_entered(anew=is_another_page)
+        if is_another_page:
+            look.take_up(page, experiment.current().sweep)
     continuing.begin()
 
 
@@ -77,6 +78,7 @@ def publish() -> dict[str, str]:
         st.rerun()
     if training.plays():
         return {}
+    look.keep(st.session_state.page, experiment.current().sweep)
     st.session_state.beside = _beside()
     query = experiment.current().to_query() | st.session_state.beside
     too_long = len(urlencode(query)) > _LONGEST
@@ -109,8 +111,8 @@ def _beside() -> dict[str, str]:
 def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
     """The experiment of an address. What it leaves out is that of the first example; what it names
     that does not exist is too, and a note says so."""
-    preferred = models.preferred()
-    begins_with = preferred if keeping.is_offered(preferred) else models.TEACHING
+    preferred = catalogue.preferred()
+    begins_with = preferred if keeping.is_offered(preferred) else catalogue.TEACHING
     default = PRESETS[0].experiment(begins_with.name).to_query()
     if address.get("site", default["site"]) != default["site"]:
         del default["embedding"]
@@ -118,7 +120,7 @@ def _first_that_holds(address: dict[str, str]) -> tuple[Experiment, list[str]]:
     while True:
         try:
             asked = Experiment.from_query(query)
-            keeping.require_offered(models.named(asked.model))
+            keeping.require_offered(catalogue.named(asked.model))
             return asked, notes
         except UserError as error:
             notes.append(f"{error} The address was opened without it.")

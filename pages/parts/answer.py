@@ -9,12 +9,12 @@ import streamlit as st
 
 from core.guess import Surprise
 from core.many.answer import Answer
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
-from core.study import SIDES, TOP, Study
+from core.study import TOP, Study
 from core.views import code, colours, exports, heatmaps, names, run_figures
-from pages.parts import history, html, look, notebook, opened, predict, running
+from pages.parts import chips, history, html, look, notebook, opened, predict, running, tables
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -66,7 +66,7 @@ def beyond(axes: tuple[str, ...], tokens: dict[str, tuple[Token, ...]]) -> tuple
     st.session_state[look.POSITION] = last if asked is None else min(asked, last)
     position = st.slider("Position", 0, last, key=look.POSITION) if last else 0
     sides = (tokens[side][position] for side in ("clean", "corrupted"))
-    html.show(html.tokens_at(*sides, position))
+    html.show(chips.tokens_at(*sides, position))
     return (position,)
 
 
@@ -151,7 +151,7 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
                 )
             else:
                 of = moves if name == "patched" else ()
-                html.show(html.next_tokens(top, name, result.target, result.foil, typed, of))
+                html.show(tables.next_tokens(top, name, result.target, result.foil, typed, of))
 
 
 def followed(on: Shelf, study: Study, experiment: Experiment, result: Result) -> None:
@@ -186,7 +186,7 @@ def followed(on: Shelf, study: Study, experiment: Experiment, result: Result) ->
         )
         if trace.parts:
             st.markdown("**Which part of the layer carries it?**")
-            html.show(html.parts_of(trace))
+            html.show(tables.parts_of(trace))
     with readers:
         st.markdown(
             "**Which heads read it?** What the logit difference changes by when one head’s output"

@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import models
+from core import catalogue
 from core.result import ModelCard
 from core.views.sentences import predicts
 from pages.parts import experiment, html, keeping
@@ -12,7 +12,7 @@ from pages.parts import experiment, html, keeping
 def show(place: DeltaGenerator) -> None:
     """That of the experiment's model in a place of the sidebar, if it has been loaded; and outright
     what makes its numbers doubtful, of all but a moment of the bundled model's training."""
-    entry = models.named(experiment.current().model)
+    entry = catalogue.named(experiment.current().model)
     card = keeping.cards.get(entry.name)
     if card is None or entry.location is None:
         return

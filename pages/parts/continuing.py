@@ -10,7 +10,7 @@ from core.question.experiment import Experiment
 from core.question.sampling import HOTTEST, MOST, MOST_TOKENS, Sampling
 from core.result import Continuation
 from core.views import continued
-from pages.parts import answer, html, keeping, running
+from pages.parts import answer, chips, html, keeping, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -120,7 +120,7 @@ def _written(found: Continuation) -> None:
     for column, (run, written) in zip(st.columns(3), found.runs.items(), strict=True):
         with column:
             st.markdown(f"**{run.title()} run**")
-            html.show(html.written(written))
+            html.show(chips.written(written))
     patched = continued.patched_run(found)
     html.show(
         html.caption(

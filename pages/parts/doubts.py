@@ -54,7 +54,7 @@ def _fixes(doubt: Doubt, number: int, result: Result, which: slice) -> None:
     fixes = ({doubt.fix: doubt.changes} if doubt.changes else {}) | doubt.more
     clicks = [(name, experiment.advised, (of, result.experiment)) for name, of in fixes.items()]
     if doubt.swap_at is not None:
-        clicks.append(("Find a word that flips it", suggestions.open_at, (doubt.swap_at,)))
+        clicks.append((suggestions.FLIPS, suggestions.open_at, (doubt.swap_at,)))
     for place, (name, do, arguments) in [*enumerate(clicks)][which]:
         key = f"doubt_{number}_{place}"
         st.button(html.sentence(name), key=key, on_click=do, args=arguments)

@@ -4,10 +4,11 @@ import os
 
 import streamlit as st
 
-from core import models
+from core import catalogue, delivery
+from core.catalogue import Entry
+from core.delivery import Delivery, PublishedFile
 from core.engine import work
 from core.errors import UserError
-from core.models import Delivery, Entry, PublishedFile
 from core.views import words
 from pages.parts import experiment, html
 
@@ -31,7 +32,7 @@ def offer(entry: Entry) -> None:
         _ask_first(entry)
         return
     try:
-        needs = models.delivery(entry)
+        needs = delivery.delivery(entry)
     except UserError as error:
         html.show(html.problem(str(error)))
         return
@@ -69,14 +70,14 @@ def offer_again(entry: Entry) -> None:
     on a click."""
     if failed := st.session_state.get(_FAILED, {}).get(entry.name):
         html.show(html.problem(failed))
-    if models.can_fetch_again(entry):
+    if delivery.can_fetch_again(entry):
         st.button("Download it again", on_click=_again, args=(entry,), type="primary")
 
 
 def _again(entry: Entry) -> None:
     _set_under_way(entry.name)
     try:
-        models.fetch_again(entry)
+        delivery.fetch_again(entry)
     except UserError as error:
         st.session_state[_FAILED] = {entry.name: str(error)}
 
@@ -89,7 +90,7 @@ def _ask_first(entry: Entry) -> None:
             st.session_state[_FAILED] = {}
             with said, st.spinner("Asking…"):
                 try:
-                    models.ask(entry)
+                    delivery.ask(entry)
                 except UserError as error:
                     st.session_state[_FAILED] = {entry.name: str(error)}
             st.rerun()
@@ -100,7 +101,7 @@ def _ask_first(entry: Entry) -> None:
             if failed
             else html.note(
                 f"{entry.title} is a repository of the hub that is not on this machine. First"
-                f" {models.hub_site()} is asked which commit that is, which files make the model"
+                f" {catalogue.hub_site()} is asked which commit that is, which files make the model"
                 " and how large they are; its configuration tells whether it is a GPT-2. Nothing"
                 " more is downloaded before you say so again. What you have typed stays."
             )
@@ -156,7 +157,7 @@ def _download(entry: Entry, bar) -> None:
         )
 
     try:
-        models.download(entry, draw)
+        delivery.download(entry, draw)
     except UserError as error:
         st.session_state[_FAILED] = {entry.name: str(error)}
     st.session_state[_UNDER_WAY] = None
@@ -181,10 +182,10 @@ def _by_hand(needs: Delivery) -> None:
     st.button("Look again")  # a click runs the page anew, which looks for the files
     st.markdown(
         "Or keep them in a folder of any name below the directory that the environment variable"
-        f" `{models.FOLDERS_VARIABLE}` names when the server starts: the list of models then has it"
-        " as `local/` and its name."
+        f" `{catalogue.FOLDERS_VARIABLE}` names when the server starts: the list of models then has"
+        " it as `local/` and its name."
     )
-    if directory := os.environ.get(models.FOLDERS_VARIABLE):
+    if directory := os.environ.get(catalogue.FOLDERS_VARIABLE):
         st.code(directory, language=None, wrap_lines=True)
 
 
@@ -201,4 +202,4 @@ def _set_under_way(name: str | None) -> None:
 
 def _use_teaching() -> None:
     _set_under_way(None)
-    experiment.enter("model", models.TEACHING.name)
+    experiment.enter("model", catalogue.TEACHING.name)

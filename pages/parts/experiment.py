@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.errors import UserError
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
@@ -48,7 +48,7 @@ def take_entered(anew: bool) -> None:
             values[field] = kept.get(field, usual)
     try:
         asked = Experiment.from_dict(values)
-        models.named(asked.model)
+        catalogue.named(asked.model)
     except UserError:
         asked = current()
     show(asked, anew)

@@ -7,8 +7,8 @@ was typed into them comes with the click on its link.
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.catalogue import Entry, named
 from core.errors import UserError
-from core.models import Entry, named
 from core.question.experiment import Experiment
 from core.question.pair import Draft, draft
 from core.result import Result
@@ -49,8 +49,10 @@ def ask() -> None:
             html.show(html.problem(str(problem)))
             if field == "direction":  # which not every page lets one choose
                 st.button("Denoise instead", on_click=experiment.enter, args=(field, "denoise"))
+            if field == "foil" and draft.foil and draft.texts_fit:  # which the target is too
+                inputs.other_foil()
         if on:
-            suggestions.equal_lengths(draft, on)
+            suggestions.texts_that_fit(draft, on)
     st.session_state[_HAS_MODEL] = on is not None
     now, before = experiment.current(), st.session_state.get(_ANSWERED)
     if on and not draft.problems:

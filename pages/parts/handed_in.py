@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.worksheets.checking import Checking, stands_out, to_csv
 from pages.parts import answer, html, keeping, making, running
 from pages.parts.jobs import Job
@@ -15,7 +15,7 @@ _MOST = 200  # files
 def show() -> None:
     """All of it."""
     given = st.file_uploader(
-        "Files that were handed in, of answers or of single maps",
+        "Files that were handed in: answers to a worksheet, or single maps",
         "json",
         accept_multiple_files=True,
         key="handed_in",
@@ -40,7 +40,7 @@ def show() -> None:
         )
 
     which = tuple(file.file_id for file in given)
-    job = keeping.shelf(models.TEACHING.name).keep(None, ("handed in", which), make)
+    job = keeping.shelf(catalogue.TEACHING.name).keep(None, ("handed in", which), make)
     if not running.drive(job, label="Check them"):
         return
     rows = sorted(job.result, key=lambda row: not stands_out(row))

@@ -9,7 +9,7 @@ import streamlit as st
 from core.result import Map
 from core.views import history
 from core.views.history import Asked
-from pages.parts import html, look, opened
+from pages.parts import html, look, opened, tables
 
 _ENTRIES, _SHOWN = "history", "history_shown"
 
@@ -55,8 +55,8 @@ def show() -> None:
     st.subheader("Asked before")
     html.show(
         html.caption(
-            f"The last {history.MOST} questions of this visit. They are kept in it alone: a reload"
-            " begins anew, unless you save them as a file and open that again."
+            f"The last {history.MOST} questions of this visit. A reload loses them, unless you"
+            " save them as a file and open that again."
         )
     )
     if not entries():
@@ -65,7 +65,7 @@ def show() -> None:
     with st.container(key="history"):
         for number, of in enumerate(entries()):
             with st.container(horizontal=True, vertical_alignment="center", key=f"asked_{number}"):
-                html.show(html.asked_before(of, _time(of)))
+                html.show(tables.asked_before(of, _time(of)))
                 if st.button("Open", key=f"asked_open_{number}"):
                     opened.open_link(of.page, of.query)
                 st.button(

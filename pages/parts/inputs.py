@@ -8,7 +8,7 @@ from core.question.pair import Draft
 from core.question.sites import SITES
 from core.question.tokens import Token, can_be_typed, count_before, with_leading_space
 from core.views.colour_bar import VIEWS
-from pages.parts import experiment, html, keeping, look, running, suggestions
+from pages.parts import chips, experiment, html, keeping, look, running, suggestions
 from pages.parts.keeping import Shelf
 
 TEXTS = {"clean": "Clean text", "corrupted": "Corrupted text"}
@@ -32,7 +32,7 @@ def typed(draft: Draft, on: Shelf | None) -> None:
                 _contender(field, side, draft, on)
     if draft.clean or draft.corrupted:
         first = count_before(on.model.encoder, experiment.current().bos) if on else None
-        html.show(html.ribbon(draft.clean or (), draft.corrupted or (), first))
+        html.show(chips.ribbon(draft.clean or (), draft.corrupted or (), first))
     suggestions.swaps(draft, on)
 
 
@@ -55,7 +55,7 @@ def _contender(field: str, side: str, draft: Draft, on: Shelf | None) -> None:
     st.text_input(f"{field.title()} token", **experiment.widget(field))
     with st.container(horizontal=True, vertical_alignment="center", key=f"read_{field}"):
         if token := getattr(draft, field):
-            html.show(html.token(token, side), width="content")
+            html.show(chips.token(token, side), width="content")
         if on and with_leading_space(getattr(experiment.current(), field), on.model.encoder):
             st.button(
                 "Put a space before it",
@@ -145,25 +145,35 @@ def _want_top(field: str, side: str) -> None:
     st.session_state[_WANTED] = (field, side)
 
 
+def other_foil() -> None:
+    """A foil that is not the target."""
+    st.button("Take what the corrupted run expects", on_click=_want_top, args=("foil", "corrupted"))
+
+
 def fill_in(asked: Experiment, on: Shelf) -> None:
-    """Put in the token that a person has asked for, before its field is drawn."""
+    """Put in the token that a person has asked for, before its field is drawn: the likeliest that
+    can be typed, and is not what it competes with."""
     field, side = st.session_state.get(_WANTED, (None, None))
     if field is None or not running.drive(keeping.plain_job(asked, on)):
         return
     del st.session_state[_WANTED]
     plain = keeping.plain_runs(asked, on)
+    (other,) = CONTENDERS.keys() - {field}
     likeliest, *others = (row.token for row in plain.top(plain.state(side).states))
-    fitting = (token for token in (likeliest, *others) if can_be_typed(token, on.model.encoder))
-    chosen = next(fitting, None)
+    typed = [t for t in (likeliest, *others) if can_be_typed(t, on.model.encoder)]
+    chosen = next((token for token in typed if token.text != getattr(asked, other)), None)
     if chosen is not likeliest:
-        html.show(html.note(_cannot_be_typed(likeliest, side, chosen)))
+        why = (
+            f"is the {other}" if likeliest in typed else "cannot be typed, being no text of its own"
+        )
+        html.show(html.note(_instead(likeliest, side, why, chosen)))
     if chosen:
         experiment.fill(field, chosen.text)
 
 
-def _cannot_be_typed(likeliest: Token, side: str, chosen: Token | None) -> str:
-    instead = f"the next that can, {chosen.label}, is put in" if chosen else "nothing is put in"
+def _instead(likeliest: Token, side: str, why: str, chosen: Token | None) -> str:
+    instead = f"the next that can be, {chosen.label}, is put in" if chosen else "nothing is put in"
     return (
-        f"The likeliest token after the {side} text, {likeliest.label} (id {likeliest.id}), cannot"
-        f" be typed, being no text of its own: {instead}."
+        f"The likeliest token after the {side} text, {likeliest.label} (id {likeliest.id}), {why}:"
+        f" {instead}."
     )

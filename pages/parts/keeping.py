@@ -17,9 +17,10 @@ from weakref import WeakKeyDictionary
 
 import streamlit as st
 
-from core import models
+from core import catalogue, models
+from core.catalogue import Entry
 from core.errors import UserError
-from core.models import Entry, LoadedModel
+from core.models import LoadedModel
 from core.question.experiment import Experiment
 from core.result import ModelCard
 from core.study import PlainRuns, Study
@@ -211,7 +212,7 @@ def forget(session: Session) -> None:
 def shelf(name: str) -> Shelf:
     """That of a model of the catalogue, loaded if it is not yet, or if its files have changed.
     Raises UserError for a model that cannot be loaded, or that this server does not offer."""
-    entry = models.named(name)
+    entry = catalogue.named(name)
     require_offered(entry)
     key = entry.name, models.version(entry)
     if found := _loaded.get(key):
@@ -233,20 +234,20 @@ def bytes_of(entry: Entry) -> int:
 
 
 def is_loaded(name: str) -> bool:
-    return (name, models.version(models.named(name))) in _loaded
+    return (name, models.version(catalogue.named(name))) in _loaded
 
 
 def require_offered(entry: Entry) -> None:
     """Raises UserError for a model that is not one of those that this server offers."""
     if not is_offered(entry):
-        names = ", ".join((models.TEACHING.name, *setting("PATCHBOARD_ALLOWED")))
+        names = ", ".join((catalogue.TEACHING.name, *setting("PATCHBOARD_ALLOWED")))
         raise UserError(f"This server does not offer {entry.name!r}: choose {names}.", "model")
 
 
 def is_offered(entry: Entry) -> bool:
     """The bundled model, which pages explain things with, always is."""
     allowed = setting("PATCHBOARD_ALLOWED")
-    return not allowed or entry.base in (models.TEACHING.name, *allowed)
+    return not allowed or entry.base in (catalogue.TEACHING.name, *allowed)
 
 
 def _load(entry: Entry, key: tuple) -> Shelf:

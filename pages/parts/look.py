@@ -1,11 +1,12 @@
 """How the answer is looked at: the chosen cell, of a map with three axes the position, the view.
 
 Each is what a widget of the page holds, and stands in the address beside the experiment. It is of
-one page's map, and means nothing on another's.
+one page's map, and means nothing on another's: there it is laid away until a person comes back with
+the same sweep.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import streamlit as st
 
@@ -14,6 +15,7 @@ from core.views.colour_bar import VIEWS
 # Keys of the widgets.
 ROW, COLUMN, POSITION, VIEW = "cell_row", "cell_column", "map_position", "map_view"
 NAMES = ("cell", "position", "view")  # in an address
+_KEPT = "looked_at"  # page -> the sweep that its map was of, and how it was looked at
 _CELL = re.compile(r"(embedding|\d{1,4}),(\d{1,6})")
 _NUMBER = re.compile(r"\d{1,6}")
 
@@ -35,6 +37,17 @@ def take(query: Mapping[str, str]) -> None:
         st.session_state[POSITION] = int(found[0])
     if (view := query.get("view")) in VIEWS:
         st.session_state[VIEW] = view
+
+
+def keep(page: str, sweep: Hashable) -> None:
+    """At the end of a run of a page."""
+    st.session_state.setdefault(_KEPT, {})[page] = (sweep, to_query())
+
+
+def take_up(page: str, sweep: Hashable) -> None:
+    """Look at a page's map as when it was left, if it is still of that sweep."""
+    of, kept = st.session_state.get(_KEPT, {}).get(page, (None, {}))
+    take(kept if of == sweep else {})
 
 
 def choose(row: str | None, column: int | None) -> None:

@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.errors import UserError
 from core.models import LoadedModel
 from core.study import draft_for
@@ -38,7 +38,7 @@ def show() -> None:
 
 def load(name: str) -> LoadedModel:
     """A model that is here. Raises UserError for one that is not."""
-    computing.here(models.named(name))
+    computing.here(catalogue.named(name))
     return keeping.shelf(name).model
 
 
@@ -47,7 +47,7 @@ def _head() -> None:
     _line("Title", made.title, f"make_title_{of}", lambda says: draft.change(title=says))
     _area("What it is about", made.about, f"make_about_{of}", lambda says: draft.change(about=says))
     left, right = st.columns(2)
-    titles = {name: entry.title for name, entry in models.catalogue().items()}
+    titles = {name: entry.title for name, entry in catalogue.catalogue().items()}
     titles.setdefault(made.model, made.model)
     names = list(titles)
     left.selectbox(
@@ -61,7 +61,7 @@ def _head() -> None:
         ),
     )
     right.multiselect(
-        "Pages beside Patch",
+        "Pages shown besides Patch",
         sheet.others(),
         default=[title for title in made.pages if title in sheet.others()],
         key=f"make_pages_{of}",
@@ -78,7 +78,7 @@ def _add() -> None:
             type="primary",
             help="Go there to change it, and come back.",
         )
-        st.button("Add a pair of their own", on_click=draft.add_without, args=("own",))
+        st.button("Add a task with a pair of their own", on_click=draft.add_without, args=("own",))
         st.button("Add a question", on_click=draft.add_without, args=("explain",))
         st.page_link(_PATCH, label="To the Patch page")
     with st.expander("Add maps by their addresses, or open a worksheet"):
@@ -191,7 +191,7 @@ def _outcome(made: Worksheet) -> None:
             html.show(html.caption("Some programs cut a link of this length: send the file."))
     st.subheader("The key")
     asked = made.experiments
-    job = keeping.shelf(models.TEACHING.name).keep(
+    job = keeping.shelf(catalogue.TEACHING.name).keep(
         None,
         ("key", made.digest),
         lambda: Job(lambda: key.key(made, load), *computing.estimate(asked, load), asked=True),

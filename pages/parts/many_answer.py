@@ -16,7 +16,7 @@ from core.question.tokens import token
 from core.views import many_figures, many_files, many_maps, names
 from core.views.many_sentences import differ_in
 from core.views.words import caption, effects_differ, marks_mean, number
-from pages.parts import answer, experiment, html, look, pairs, screening
+from pages.parts import answer, chips, experiment, html, look, pairs, predict, screening
 from pages.parts.brought import Given
 from pages.parts.keeping import Shelf
 
@@ -69,6 +69,8 @@ def downloads(found: Answer, given: Given) -> None:
     offered = {kind: f"map.{kind}" for kind in ("png", "svg", "pdf")}
     offered |= {"csv": "summary.csv", "json": "answer.json"}
     about = {"pairs": given.digest, "address": pairs.to_query()}
+    if guessed := predict.said(found):
+        about["guess"] = guessed
     made = many_files.files(found, about)
     answer.file_row(
         answer.File(
@@ -172,7 +174,7 @@ def _one_pair(found: Answer, at: tuple[int, int], of: Swept, on: Shelf) -> None:
     value = number(found.experiment.metric, float(found.summary.of_pairs[i, *at]))
     with st.container(border=True):
         html.show(html.text(f"Pair {pair.pair.id}: {value} in this cell"))
-        html.show(html.ribbon(*sides))
+        html.show(chips.ribbon(*sides))
         if max(len(pair.target), len(pair.foil)) > 1:
             html.show(html.note("By itself it is asked for the first of its targets and foils."))
         if found.source:

@@ -1,5 +1,6 @@
 """The report of a visit: kept by this server under a key that the browser holds as a cookie, so
-that a reload finds it again, and other tabs of the browser write the same one.
+that a reload finds it again, and other tabs of the browser write the same one. It is on the disk as
+well (`core.report.shelf`), where another start of the server finds it.
 
 Every text is taken over as soon as it comes, field by field, so that two tabs that write different
 ones are in nobody's way. Where both have written the same one, both texts stay.
@@ -15,7 +16,7 @@ from secrets import token_hex
 import streamlit as st
 
 from core.errors import UserError
-from core.report import findings
+from core.report import findings, shelf
 from core.report.findings import Finding
 from core.report.notebook import Report
 from core.report.programs import program
@@ -48,12 +49,13 @@ def _kept() -> _Kept:
     if _OWN not in st.session_state:
         cookie = str(st.context.cookies.get(_COOKIE))
         st.session_state[_OWN] = cookie if _KEY.fullmatch(cookie) else token_hex(16)
+    key = st.session_state[_OWN]
     with _lock:
-        # What goes to make room is there again while somebody is at it.
-        kept = _all.setdefault(st.session_state[_OWN], st.session_state.get(_MINE) or _Kept())
-        st.session_state[_MINE] = kept
-        _all.move_to_end(st.session_state[_OWN])
-        return kept
+        if key not in _all:  # what goes to make room is there again while somebody is at it
+            _all[key] = st.session_state.get(_MINE) or _Kept(shelf.load(key) or Report())
+        st.session_state[_MINE] = _all[key]
+        _all.move_to_end(key)
+        return _all[key]
 
 
 def _nbytes() -> int:
@@ -96,6 +98,7 @@ def change(how: Callable[[Report], Report], undone: bool = False) -> str:
         if undone and not kept.report.is_empty:
             kept.former = kept.report
         kept.report = new
+        shelf.save(st.session_state[_OWN], new)
         _make_room()
     return ""
 
@@ -111,6 +114,7 @@ def undo() -> None:
         kept = _kept()
         if kept.former is not None:
             kept.report, kept.former = kept.former, kept.report
+            shelf.save(st.session_state[_OWN], kept.report)
 
 
 def begin() -> None:

@@ -9,24 +9,33 @@ from core.question import components, places
 from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.places import Place
-from pages.parts import experiment, html, members, trail
+from core.result import Result
+from pages.parts import experiment, html, members, tables, trail
 
 _FOLLOW, _SETS = "pages/reading/follow.py", "pages/reading/sets.py"
 
 
-def from_place(asked: Experiment, place: Place, layers: int) -> None:
+def from_cell(result: Result, at: tuple[int, int], asked: Experiment, place: Place | None) -> None:
+    """What a chosen cell says and, once its place is given, the ways on from there beside it."""
+    with st.container(horizontal=True, key="chosen_cell"):
+        html.show(tables.cell(result, *at))
+        if place:
+            with st.container(key="onward"):
+                _from_place(asked, place, result.model.layers)
+
+
+def _from_place(asked: Experiment, place: Place, layers: int) -> None:
     """What feeds the head or the MLP that `asked` patches there, or the answer; and, where it is a
     set of components, that set."""
     receiver = str(places.receiver_of(asked, place))
     feeds = "the answer" if receiver == trail.START else receiver
-    with st.container(horizontal=True):
-        st.page_link(
-            _FOLLOW,
-            label=f"Who feeds {html.label(feeds)}? Follow it back",
-            icon=":material/conversion_path:",
-            query_params=experiment.current().to_query() | trail.query_of(receiver),
-        )
-        to_set(places.components_of(asked, place, layers))
+    st.page_link(
+        _FOLLOW,
+        label=f"Follow {html.label(feeds)} back",
+        icon=":material/conversion_path:",
+        query_params=experiment.current().to_query() | trail.query_of(receiver),
+    )
+    to_set(places.components_of(asked, place, layers))
 
 
 def to_set(chosen: Iterable[Component], label: str = "Add to the set") -> None:

@@ -11,8 +11,9 @@ from itertools import cycle
 import streamlit as st
 
 from core.errors import UserError
-from core.result import PathMap
+from core.result import Map, PathMap
 from core.views import heatmaps, many_maps, opening, path_maps
+from core.views.colour_bar import on_one_scale
 from core.views.opening import Opened
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
@@ -87,10 +88,13 @@ def _model(of: Opened) -> str:
     name, stored = card.get("name"), card.get("fingerprint")
     here = keeping.cards.get(name)
     if here is None or stored is None:
-        return f"It is of the model {name}." if name else ""
+        return f"It was made with the model {name}." if name else ""
     if here.fingerprint == stored:
-        return f"It is of {name}, with the weights that are loaded here ({stored})."
-    return f"It is of {name} with other weights, {stored}; loaded here are {here.fingerprint}."
+        return f"It was made with {name}, with the same weights as are loaded here ({stored})."
+    return (
+        f"It was made with other weights of {name}: {stored}, while {here.fingerprint} are loaded"
+        " here."
+    )
 
 
 def _numbers(of: Opened) -> None:
@@ -100,7 +104,7 @@ def _numbers(of: Opened) -> None:
             with place:
                 if name:
                     html.show(html.text(name))
-                st.plotly_chart(_figure(shown), key=f"stored_{name}")
+                st.plotly_chart(_figure(shown, of), key=f"stored_{name}")
         if isinstance(of.found, Lenses):
             found = of.found
             figure = lens_lines(found.lenses, found.rows, (found.target, found.foil))
@@ -113,14 +117,16 @@ def _numbers(of: Opened) -> None:
         )
 
 
-def _figure(shown):
+def _figure(shown: Map, of: Opened):
     if isinstance(shown, StoredAnswer):
         return many_maps.heatmap(shown, clickable=False)
     if isinstance(shown, PathMap):
-        return path_maps.heatmap(shown, path_maps.reach(shown), clickable=False)
+        beside = path_maps.reach_beside(shown, of.data.get("reach"))
+        return path_maps.heatmap(shown, beside, clickable=False)
     # Of heads by position, the map of the last one.
     flat = shown if len(shown.axes) == 2 else shown.at(-1)
-    return heatmaps.heatmap(flat, clickable=False)
+    beside = on_one_scale(flat, of.maps.values())
+    return heatmaps.heatmap(flat, beside=beside, clickable=False)
 
 
 def beside(make: Callable[[], str]) -> None:
@@ -136,8 +142,8 @@ def beside(make: Callable[[], str]) -> None:
     if not opening.same_question(of.data, now):
         if not st.session_state[_TOLD]:
             with slot.container():
-                html.show(html.note("What the page shows now is another question than the file’s."))
-                st.button("Back to that of the file", on_click=_ask_again)
+                html.show(html.note("The page now shows another question than the file’s."))
+                st.button("Back to the file’s question", on_click=_ask_again)
         return
     st.session_state[_TOLD] = True
     with slot.container():
@@ -151,7 +157,7 @@ def _ask_again() -> None:
 
 def _says(found: opening.Apart | None) -> str:
     if found is None:
-        return "Computed again: the file has no numbers to compare."
+        return "Computed again: the file has no numbers to compare with."
     if not found.difference:
         return f"Computed again: all {found.compared:,} numbers are equal."
     return (

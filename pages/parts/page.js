@@ -20,6 +20,13 @@
     return element && Object.fromEntries(new URLSearchParams(element.dataset.experiment));
   };
 
+  const formerOf = (names) => {
+    const typed = names.filter((name) => TEXTS.includes(name));
+    const told = typed.map((name) => (name === "target" || name === "foil" ? name : "texts"));
+    const listed = new Intl.ListFormat("en-GB").format(new Set(told));
+    return `of your former ${listed || "question"}`;
+  };
+
   const STEPPING = 1500; // milliseconds
   const baseOf = (experiment) => experiment.model.split("@")[0];
   let stepSince = 0;
@@ -37,6 +44,8 @@
     const isFormer = different.length > 0 && !(isStep && performance.now() - stepSince < STEPPING);
     document.documentElement.classList.toggle("pb-former", isFormer);
     document.documentElement.classList.toggle("pb-other-model", isFormer && !isStep && differs("model"));
+    const says = document.querySelector(".pb-former-says"), what = formerOf(different);
+    if (isFormer && says && says.textContent !== what) says.textContent = what;
     const files = document.querySelectorAll("[class*='st-key-answer_'] .stDownloadButton");
     files.forEach((file) => (file.inert = isFormer));
   };
@@ -102,6 +111,24 @@
   };
   setInterval(playOn, 10);
 
+  // --- on a phone -------------------------------------------------------------------------------
+
+  // Plotly takes the cell that a tap is on for the one of the tap before: it learns where a mouse is
+  // while it moves, which no finger does before its tap.
+  document.addEventListener("pointerdown", ({pointerType, target, clientX, clientY}) => {
+    if (pointerType === "mouse" || !target.closest?.(".js-plotly-plot .nsewdrag")) return;
+    target.dispatchEvent(new MouseEvent("mousemove", {clientX, clientY, bubbles: true}));
+  }, true);
+
+  // Of texts that are scrolled, a place where they differ is in sight.
+  const AFTER = 60; // pixels of what comes after it
+  const showDifference = (texts) => {
+    const differs = texts.querySelector(".pb-differs");
+    if (texts.dataset.shown || !differs || texts.scrollWidth <= texts.clientWidth) return;
+    texts.dataset.shown = true;
+    texts.scrollLeft = differs.offsetLeft + differs.offsetWidth + AFTER - texts.offsetLeft - texts.clientWidth;
+  };
+
   // --- another task of a worksheet begins where it can be read ----------------------------------
 
   let task = null;
@@ -115,6 +142,7 @@
     holdAgainstInputs();
     goToTheTask();
     document.querySelectorAll(PLACES).forEach(keepTheMap);
+    document.querySelectorAll(".pb-texts").forEach(showDifference);
     const page = document.querySelector(".stApp"); // for what lies over something else
     if (page) document.documentElement.style.setProperty("--pb-page", getComputedStyle(page).backgroundColor);
   };
@@ -152,19 +180,112 @@
     if (!event.isComposing) written = setTimeout(apply, IDLE, event.target);
   });
 
-  // Leaving a field tells the app what was typed, but a moment later: the click on a link that made
-  // a person leave it would come first, and what was typed then call the page back that they left.
-  let leftAt = -Infinity;
-  document.addEventListener("focusout", (event) => {
-    if (isField(event.target)) leftAt = event.timeStamp;
-  });
+  // --- a click is for what was pressed ----------------------------------------------------------
+
+  // Leaving a field tells the app what was typed, which then draws the page anew: under a mouse that
+  // is still pressed, whose click is lost then. So a press takes the focus from no field that holds
+  // something untold; the release tells it, and what was pressed, or has come in its place, is
+  // clicked a moment later, when that has been told.
+  const PRESSED = "button, a, label, summary";
+  const TOLD = 30; // milliseconds
+  const STILL = 8; // pixels that a mouse moves in a click at the most
+  let untold = null, pressed = null;
+
+  document.addEventListener("input", ({target}) => {
+    if (target.matches?.("textarea, input:is([type=text], [type=number]):not([role=combobox])")) untold = target;
+  }, true);
+  document.addEventListener("focusout", () => (untold = null), true);
+
+  const looksLike = (element) => element.closest("[class*='st-key-']")?.className + element.outerHTML;
+  const inPlaceOf = ({element, like}) => element.isConnected ? element
+    : [...document.querySelectorAll(PRESSED)].find((other) => looksLike(other) === like);
+
+  document.addEventListener("mousedown", (event) => {
+    const elsewhere = event.button || event.ctrlKey || event.metaKey || event.shiftKey;
+    const element = elsewhere ? null : event.target.closest?.(PRESSED);
+    pressed = element && {element, like: looksLike(element), box: untold, at: event};
+    if (pressed?.box) event.preventDefault();
+  }, true);
+
+  let releasedAt = -Infinity;
+  document.addEventListener("mouseup", (event) => {
+    const of = pressed;
+    pressed = null;
+    if (!of) return;
+    const isOnIt = of.element.contains(event.target);
+    const isStill = Math.hypot(event.x - of.at.x, event.y - of.at.y) < STILL;
+    if (isOnIt ? !of.box : !isStill) return; // the browser's own click is right
+    releasedAt = event.timeStamp;
+    of.box?.blur();
+    setTimeout(() => inPlaceOf(of)?.click(), TOLD);
+  }, true);
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("a");
-    const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
-    if (!link || elsewhere || !event.isTrusted || event.timeStamp - leftAt > 500) return;
+    if (!event.isTrusted || !event.detail || event.timeStamp - releasedAt > 50) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    setTimeout(() => link.click(), 100);
+  }, true);
+
+  // --- no click that changes what a map shows is lost --------------------------------------------
+
+  // Of two clicks that come within one run of the app it would see one. So what is clicked before the
+  // map has answered the click before waits for it, each for a run of its own.
+  const CHANGING = ".st-key-keeps_guess, .st-key-keeps_set_singles, .st-key-keeps_set_stream";
+  const LOOKS = 500; // every 10 ms or more, without a run, after which a click has changed nothing
+  const waiting = []; // functions that click
+  let clicked = null; // where the last click was, the plot that was there, and how many looks since
+
+  const runs = () => !document.querySelector("[data-test-script-state=notRunning]");
+  const plotIn = (place) => [...document.querySelectorAll(`.${place} .js-plotly-plot`)]
+    .find((plot) => plot.checkVisibility() && plot.querySelector(".nsewdrag"));
+  const awaitAnswer = (place, plot) => (clicked = {place, plot, looks: 0});
+
+  const clickOn = (place, across, down) => { // shares of the cells' width and height
+    const plot = plotIn(place), cells = plot?.querySelector(".nsewdrag");
+    awaitAnswer(place, plot);
+    if (!cells) return;
+    const {x, y, width, height} = cells.getBoundingClientRect();
+    const at = {clientX: x + across * width, clientY: y + down * height, bubbles: true};
+    ["mousemove", "mousedown", "mouseup"].forEach((kind) => cells.dispatchEvent(new MouseEvent(kind, at)));
+  };
+
+  const playBack = () => {
+    if (!clicked) return;
+    const plot = plotIn(clicked.place);
+    if (runs()) clicked.looks = 0;
+    else if ((plot && plot !== clicked.plot) || ++clicked.looks > LOOKS)
+      waiting.length ? waiting.shift()() : (clicked = null);
+  };
+  setInterval(playBack, 10);
+
+  // Plotly takes a click to be where it saw the mouse last, and looks at most every 50 ms.
+  document.addEventListener("mousemove", (event) => {
+    if (clicked && event.isTrusted && event.target.closest?.(CHANGING)) event.stopImmediatePropagation();
+  }, true);
+
+  for (const kind of ["touchstart", "mousedown", "click"]) document.addEventListener(kind, (event) => {
+    const {target, clientX, clientY} = event;
+    if (!event.isTrusted || event.button) return;
+    const button = kind === "click" && waiting.length && target.closest?.(".stMain button");
+    const map = kind !== "click" && !target.closest?.(".modebar") && target.closest?.(CHANGING);
+    if (button) {
+      const {place} = clicked, of = {element: button, like: looksLike(button)};
+      waiting.push(() => {
+        awaitAnswer(place, plotIn(place));
+        inPlaceOf(of)?.click();
+      });
+    } else if (map) {
+      const place = [...map.classList].find((name) => name.startsWith("st-key-"));
+      if (!clicked && !runs()) return target.matches(".nsewdrag") && awaitAnswer(place, plotIn(place));
+      if (!clicked) awaitAnswer(place, null);
+      const cells = [...map.querySelectorAll(".nsewdrag")].find((one) => one.checkVisibility());
+      if (kind === "mousedown" && cells) { // which are those of a picture, maybe
+        const {x, y, width, height} = cells.getBoundingClientRect();
+        waiting.push(() => clickOn(place, (clientX - x) / width, (clientY - y) / height));
+      }
+    }
+    if (!button && !map) return;
+    event.stopImmediatePropagation(); // of a tap the mouse's events follow
+    if (kind !== "touchstart") event.preventDefault();
   }, true);
 
   // --- one click --------------------------------------------------------------------------------

@@ -11,14 +11,14 @@ from functools import cache
 
 import streamlit as st
 
-from core import models
+from core import catalogue
+from core.catalogue import TEACHING, Entry
 from core.many import packs
 from core.many.answer import DRAWS, KEEPS
 from core.many.fitting import REDUCES
 from core.many.packs import PACKS
 from core.many.pairs import Pair, counted
 from core.many.survey import Sample
-from core.models import TEACHING, Entry
 from pages.parts import brought, experiment, html
 from pages.parts.brought import Given
 
@@ -183,7 +183,7 @@ def warn_of_pack(given: Given, entry: Entry, sample: Sample | None = None) -> No
             title = html.label(twin.title)
             st.button(f"Take “{title}” instead", on_click=_take_pack, args=(twin.name,))
         name = "gpt2" if pack.vocabulary == "gpt2" else TEACHING.name
-        title = html.label(models.named(name).title)
+        title = html.label(catalogue.named(name).title)
         st.button(f"Ask “{title}”", on_click=experiment.enter, args=("model", name))
 
 

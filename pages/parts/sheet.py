@@ -12,7 +12,7 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from core import models
+from core import catalogue
 from core.errors import UserError
 from core.worksheets.bundled import BUNDLED
 from core.worksheets.handed_in import HandedIn, Said
@@ -124,7 +124,7 @@ def is_open() -> bool:
 def begin(sheet: Worksheet) -> None:
     """Work through a worksheet from its first task on, with its model, as a callback."""
     with suppress(UserError):  # which the page says of its tasks
-        pinned = replace(experiment.current(), model=models.named(sheet.model).name)
+        pinned = replace(experiment.current(), model=catalogue.named(sheet.model).name)
         experiment.show(pinned)
     st.session_state[_SHEET] = sheet
     st.session_state[_SAID] = [Said() for _ in sheet.tasks]

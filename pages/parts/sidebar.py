@@ -3,9 +3,9 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import models, presets
+from core import catalogue, models, presets
+from core.catalogue import Entry
 from core.errors import UserError
-from core.models import Entry
 from pages.parts import experiment, html, keeping, sheet
 
 _MODEL, _REPOSITORY = "chosen_model", "typed_repository"  # widgets
@@ -16,11 +16,11 @@ _WITH_STATE = {"ready": "", "partial": " (partly downloaded)", "absent": " (need
 def show(stays: bool) -> DeltaGenerator:
     """Whether an example `stays` on the page that is open; else it opens the main one. Gives the
     place for the model's card, once there is one."""
-    entries = models.catalogue()
+    entries = catalogue.catalogue()
     with st.sidebar:
-        entry = models.named(experiment.current().model)
-        if models.offers_repositories():
-            entries |= {other.name: other for other in models.repositories()}
+        entry = catalogue.named(experiment.current().model)
+        if catalogue.offers_repositories():
+            entries |= {other.name: other for other in catalogue.repositories()}
         entries = {name: of for name, of in entries.items() if keeping.is_offered(of)}
         entries.setdefault(entry.base, entry)
         st.session_state[_MODEL] = entry.base  # whatever the moment of its training
@@ -35,7 +35,7 @@ def show(stays: bool) -> DeltaGenerator:
         )
         html.show(html.note(entry.about))
         card = st.container(key="model_card")
-        if models.offers_repositories():
+        if catalogue.offers_repositories():
             _any_repository()
         if not sheet.is_open():  # whose tasks are what there is to do
             _examples(entry, stays)
@@ -59,7 +59,7 @@ def _take_repository() -> None:
     name, st.session_state[_REFUSED] = st.session_state[_REPOSITORY].strip(), ""
     try:
         if name:
-            keeping.require_offered(entry := models.named(name))
+            keeping.require_offered(entry := catalogue.named(name))
             experiment.enter("model", entry.name)
     except UserError as error:
         st.session_state[_REFUSED] = str(error)

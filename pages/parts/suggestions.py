@@ -1,5 +1,5 @@
 """What to ask instead: tokens that the runs tell apart, words that flip the answer, and changes
-that make the texts equally long; each a click that fills in what it is about, and nothing else."""
+that make the texts fit; each a click that fills in what it is about, and nothing else."""
 
 import re
 
@@ -15,10 +15,11 @@ from core.question.tokens import Token, count_before, visible
 from core.result import Result
 from core.study import Study
 from core.views.words import probability, short
-from pages.parts import experiment, html, running
+from pages.parts import chips, experiment, html, running
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
+FLIPS = "Find a word that flips it"
 _RUNS = ("clean", "corrupted", "model", "bos")  # the fields that what both runs say depends on
 _SWAP_AT = "field_swap_at"  # the widget that holds at which position a word is wanted
 _SLOTS = "token_slots"  # what of the session holds where the page speaks of target and foil
@@ -38,14 +39,15 @@ def slot(field: str, part: str) -> None:
 
 
 def of_tokens(study: Study, result: Result) -> None:
-    """At the fields of target and foil: their rank and probability on both plain runs, and what
-    each run expects most that the other does not."""
+    """At the fields of target and foil: their rank and probability on both plain runs, if the
+    result is of what stands there, and what each run expects most that the other does not."""
     slots, asked = st.session_state[_SLOTS], result.experiment
     own = study.contenders(result.target.id, result.foil.id)
     apart = doctor.told_apart(study.plain)
     for place, (field, (side, other)) in enumerate(_WINS.items()):
         with slots[field, "standing"]:
-            html.show(html.standing({run: rows[place] for run, rows in own.items()}))
+            if getattr(experiment.current(), field) == getattr(asked, field):
+                html.show(chips.standing({run: rows[place] for run, rows in own.items()}))
         with (
             slots[field, "instead"],
             st.popover(f"Suggest a {field}", type="tertiary", icon=":material/lightbulb:"),
@@ -140,12 +142,20 @@ def _close() -> None:
     st.session_state[_SWAP_AT] = ""
 
 
-def equal_lengths(draft: Draft, on: Shelf) -> None:
-    """Where the texts are not equally long: the shortest changes that make them so."""
-    if not (draft.clean and draft.corrupted) or len(draft.clean) == len(draft.corrupted):
+def texts_that_fit(draft: Draft, on: Shelf) -> None:
+    """Where the texts are not equally long, or the same: the shortest changes that mend that."""
+    if not (draft.clean and draft.corrupted):
+        return
+    same = draft.clean == draft.corrupted
+    if len(draft.clean) == len(draft.corrupted) and not same:
         return
     asked, encoder = experiment.current(), on.model.encoder
-    found = repairs(asked.clean, asked.corrupted, encoder, lambda word: alike(word, encoder))
+
+    def like(word: str) -> tuple[str, ...]:
+        answers = (asked.foil,) if word == asked.target != asked.foil else ()
+        return (*answers, *alike(word, encoder))
+
+    found = repairs(asked.clean, asked.corrupted, encoder, like)
     with st.container(horizontal=True, key="repairs"):
         for number, repair in enumerate(found):
             st.button(
@@ -154,6 +164,17 @@ def equal_lengths(draft: Draft, on: Shelf) -> None:
                 on_click=experiment.advised,
                 args=(repair.changes, asked, _RUNS),
             )
+        if same:
+            at = _worth_changing(draft, count_before(encoder, asked.bos))
+            st.button(FLIPS, key="repair_swap", on_click=open_at, args=(at,))
+
+
+def _worth_changing(draft: Draft, before: int) -> int:
+    """A place of the clean text, after so many tokens put before it: that of the target or, since
+    it is seldom one of grammar, of the longest token, but the last."""
+    places = range(before, max(before + 1, len(draft.clean) - 1))
+    is_target = (p for p in places if draft.clean[p] == draft.target)
+    return next(is_target, max(places, key=lambda p: len(draft.clean[p].text)))
 
 
 def _name(token: Token) -> str:

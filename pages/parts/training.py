@@ -3,12 +3,12 @@ revisions of its repository, and Play."""
 
 import streamlit as st
 
-from core import models
+from core import catalogue
+from core.catalogue import Entry
 from core.errors import UserError
-from core.models import Entry
 from core.teaching import growth
 from core.teaching.history import Checkpoint, end
-from pages.parts import experiment, html, keeping
+from pages.parts import experiment, html, keeping, tables
 
 _WATCHES, _STEP, _SEED = "watches_training", "training_step", "training_seed"  # widgets
 _REVISION = "training_revision"
@@ -19,8 +19,8 @@ _PLAYS = "training_plays"  # the page on which the next step follows by itself
 
 def switch() -> None:
     """Of a model with checkpoints: whether a person watches it learn."""
-    entry = models.named(experiment.current().model)
-    if models.checkpoints(entry):
+    entry = catalogue.named(experiment.current().model)
+    if catalogue.checkpoints(entry):
         st.session_state[_WATCHES] = _is_watched(entry)
         st.toggle(
             "Watch it learn",
@@ -34,15 +34,15 @@ def switch() -> None:
 def panel(wide: bool = False) -> None:
     """While it is watched: the slider and what the model could do then, under it or, on a `wide`
     page, folded beside it."""
-    entry = models.named(experiment.current().model)
+    entry = catalogue.named(experiment.current().model)
     if entry.is_repository:
         with st.container(key="training"):
             _revisions(entry)
         return
-    there = models.checkpoints(entry)
+    there = catalogue.checkpoints(entry)
     if there and _is_watched(entry):
         at = entry.checkpoint or end(there)
-        could = html.growth(growth.shipped().behaviours, at)
+        could = tables.growth(growth.shipped().behaviours, at)
         if not wide:
             with st.container(key="training"):
                 _slider(entry, at, there)
@@ -62,7 +62,7 @@ def _is_watched(entry: Entry) -> bool:
 def _slider(entry: Entry, at: Checkpoint, there: tuple[Checkpoint, ...]) -> None:
     steps = [checkpoint.step for checkpoint in there if checkpoint.seed == at.seed]
     st.session_state[_STEP], st.session_state[_SEED] = at.step, at.seed
-    first = models.at_checkpoint(entry.base, steps[0], at.seed)
+    first = catalogue.at_checkpoint(entry.base, steps[0], at.seed)
     with st.container(horizontal=True, vertical_alignment="center", key="training_play"):
         _play_button(entry, first)
         st.segmented_control(
@@ -104,8 +104,8 @@ def _play_button(entry: Entry, first: str) -> None:
 def _revisions(entry: Entry) -> None:
     """The slider over the revisions of a repository: those that are here and, once a person has had
     them listed, all."""
-    listed, here = _listed(entry), models.revisions_here(entry)
-    names = models.in_order({entry.name, *here, *listed})
+    listed, here = _listed(entry), catalogue.revisions_here(entry)
+    names = catalogue.in_order({entry.name, *here, *listed})
     if len(names) > 1:
         if len(here) > 1:
             _play_button(entry, here[0])
@@ -113,17 +113,17 @@ def _revisions(entry: Entry) -> None:
         st.select_slider(
             f"Revision ({len(here)} of {len(names)} here)",
             names,
-            format_func=lambda name: html.label(models.named(name).of.revision),
+            format_func=lambda name: html.label(catalogue.named(name).of.revision),
             key=_REVISION,
             on_change=lambda: _pause_at(st.session_state[_REVISION]),
         )
-    same = models.same_weights(entry, keeping.cards)
+    same = catalogue.same_weights(entry, keeping.cards)
     same += [name for name, commit in listed.items() if commit == listed.get(entry.name)]
-    if same := models.in_order({*same} - {entry.name}):
+    if same := catalogue.in_order({*same} - {entry.name}):
         html.show(html.note(f"{entry.name} has the same weights as {', '.join(same)}."))
     if not listed and st.button("List its revisions", icon=":material/list:", type="tertiary"):
         try:
-            st.session_state.setdefault(_LISTED, {})[entry.of.repo] = models.revisions(entry)
+            st.session_state.setdefault(_LISTED, {})[entry.of.repo] = catalogue.revisions(entry)
         except UserError as error:
             html.show(html.problem(str(error)))
             return
@@ -138,12 +138,12 @@ def _listed(entry: Entry) -> dict[str, str]:
 def _following(entry: Entry) -> list[str]:
     """The models that Play goes on to: later steps, or later revisions that are here."""
     if entry.is_repository:
-        names = models.in_order({entry.name, *models.revisions_here(entry)})
+        names = catalogue.in_order({entry.name, *catalogue.revisions_here(entry)})
         return names[names.index(entry.name) + 1 :]
     at = entry.checkpoint
     return [
-        models.at_checkpoint(entry.base, checkpoint.step, checkpoint.seed)
-        for checkpoint in models.checkpoints(entry)
+        catalogue.at_checkpoint(entry.base, checkpoint.step, checkpoint.seed)
+        for checkpoint in catalogue.checkpoints(entry)
         if at and checkpoint.seed == at.seed and checkpoint.step > at.step
     ]
 
@@ -163,7 +163,7 @@ def _play(first: str | None) -> None:
 def _take(entry: Entry) -> None:
     """Let the model be that of the slider, as a callback."""
     step, seed = st.session_state[_STEP], st.session_state[_SEED]
-    _pause_at(models.at_checkpoint(entry.base, step, seed))
+    _pause_at(catalogue.at_checkpoint(entry.base, step, seed))
 
 
 def _stop_watching(entry: Entry) -> None:

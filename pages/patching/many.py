@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core import models
+from core import catalogue
 from core.errors import UserError
 from core.many.answer import Answer
 from core.many.pairs import counted
@@ -41,7 +41,7 @@ def page() -> None:
     html.show(html.title("Does it hold for many sentences?"))
     left, right = st.columns((7, 3), gap="medium")
     with right:
-        pairs.source(models.named(experiment.current().model))
+        pairs.source(catalogue.named(experiment.current().model))
         options = st.container()
         for field in ("metric", "site", "direction"):
             inputs.choice(field, of_many=True)

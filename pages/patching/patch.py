@@ -21,6 +21,7 @@ from pages.parts import (
     predict,
     running,
     suggestions,
+    tables,
     training,
 )
 from pages.parts.keeping import Shelf
@@ -88,33 +89,32 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
             with chart:
                 predict.ask(result, answer.narrowest())
             with right, frame.answer_part("baselines"):
-                html.show(html.baselines(result))
+                html.show(tables.baselines(result))
         return
     with right:
         surprises = predict.came_out(result) if finished else ()
     with above:
         if at := answer.selected(result):
-            html.show(html.cell(result, *at))
+            place = places.of_cell(wanted, (*at, *beyond)) if finished else None
+            onward.from_cell(result, at, wanted, place)
+        elif not frame.is_answered():  # no advice about what is not in the inputs any more
+            html.show(html.hold())
         elif not doubts.show(study, result):
             seen = colour_bar.paint(result, look.view()).result
-            html.show(html.reading(seen, presets.of(wanted)))
+            html.show(tables.reading(seen, presets.of(wanted)))
     with slots[0] if slots else chart:
         answer.heatmap(result, surprises)
     if not finished:
         return
     with right, frame.answer_part("baselines"):
-        html.show(html.baselines(result))
+        html.show(tables.baselines(result))
     with frame.answer_part("rest"):
         answer.chosen(result)
-        at = answer.selected(result)
-        place = at and places.of_cell(wanted, (*at, *beyond))
-        if place:
-            onward.from_place(wanted, place, result.model.layers)
         answer.downloads(study, wanted, result)
         st.subheader("What comes next?")
         answer.next_tokens(study, result, beyond)
         answer.followed(on, study, wanted, result)
-        if place:
+        if at:
             continuing.show(wanted, on, place)
 
 

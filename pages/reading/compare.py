@@ -9,7 +9,7 @@ from core.question.experiment import DIRECTIONS, Experiment
 from core.result import Result
 from core.views import exports, names
 from core.views.heatmaps import difference
-from pages.parts import answer, frame, html, inputs
+from pages.parts import answer, frame, html, inputs, tables
 from pages.parts.keeping import Shelf
 
 _PINNED = "pinned"  # what of the session holds the pinned experiment
@@ -80,7 +80,7 @@ def _side_by_side(results: list[Result], titles: list[str], key: str) -> None:
     for column, title, result in zip(st.columns(2), titles, results, strict=True):
         with column:
             st.markdown(f"**{title}**")
-            html.show(html.about(result))
+            html.show(tables.about(result))
             answer.still_heatmap(result, key=f"{key}_{title}", beside=shared)
 
 

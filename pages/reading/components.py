@@ -7,14 +7,15 @@ import numpy as np
 import streamlit as st
 
 from core.question import places
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.sites import SITES
 from core.result import Result
 from core.steps import once
 from core.study import Study
-from core.views import exports, names
+from core.views import exports, names, run_files
 from core.views.run_figures import attention_map
-from pages.parts import answer, frame, html, inputs, onward, predict, running, training
+from core.views.sentences import does_most
+from pages.parts import answer, frame, html, inputs, onward, predict, running, tables, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
 
@@ -44,6 +45,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         if (answered := frame.swept(replace(wanted, site=site), on)) is None:
             return
         results.append(answered[1])
+    html.show(html.text(f"Of what attention and MLPs add: {does_most(*results[1:])}"))
     for column, result in zip(st.columns(len(results)), results, strict=True):
         with column:
             st.markdown(f"**{SITES[result.experiment.site].title}** (`{result.experiment.site}`)")
@@ -59,18 +61,18 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     if predict.hides(heads.experiment):
         predict.explain()
         predict.ask(heads, answer.narrowest())
-        html.show(html.baselines(heads))
+        html.show(tables.baselines(heads))
         return
     chart = st.container(key="keeps_heads")
     surprises = predict.came_out(heads)
     with chart:
+        html.show(html.text(does_most(heads)))
         answer.heatmap(heads, surprises)
-    html.show(html.baselines(heads))
-    answer.chosen(heads)
     if at := answer.selected(heads):
-        html.show(html.cell(heads, *at))
-        asked = heads.experiment
-        onward.from_place(asked, places.of_cell(asked, at), heads.model.layers)
+        onward.from_cell(heads, at, heads.experiment, places.of_cell(heads.experiment, at))
+    html.show(tables.baselines(heads))
+    answer.chosen(heads)
+    if at:
         _attention(study, *at)
     with st.expander("A quick preview by attribution patching"):
         _preview(on, study, heads)
@@ -82,7 +84,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
 def _attention(study: Study, layer: int, head: int) -> None:
     """Where a head looks, on both runs."""
     st.subheader(f"Where head {head} of layer {layer} reads")
-    for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
+    for column, side in zip(st.columns(2), SIDES, strict=True):
         with column:
             tokens = study.plain.tokens[side]
             pattern = study.plain.attention(side, layer, head)
@@ -105,7 +107,9 @@ def _all_of_it(results: list[Result]) -> None:
     """Every map in one file."""
     by_site = {result.experiment.site: result for result in results}
     name = f"{names.stem(results[0], 'components')}.json"
-    answer.file_row(answer.File("JSON", name, partial(exports.maps_json, "components", by_site)))
+    guessed = {"head_z": predict.said(by_site["head_z"])}
+    make = partial(exports.maps_json, "components", by_site, guessed)
+    answer.file_row(answer.File("JSON", name, make))
 
 
 def _downloads(study: Study, results: list[Result]) -> None:
@@ -122,7 +126,7 @@ def _downloads(study: Study, results: list[Result]) -> None:
         for side, tokens in study.plain.tokens.items():
             name = names.stem(results[-1], "attention", f"layer{layer}", f"head{head}", side)
             pattern = study.plain.attention(side, layer, head)
-            make = partial(exports.attention_csv, pattern, tokens)
+            make = partial(run_files.attention_csv, pattern, tokens)
             files.append(answer.File(f"CSV: attention, {side} run", f"{name}.csv", make))
         answer.file_row(*files)
 

@@ -4,13 +4,13 @@ from functools import partial
 
 import streamlit as st
 
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.result import EMBEDDING
-from core.study import SIDES, PlainRuns, draft_for
-from core.views import exports, names
+from core.study import PlainRuns, draft_for
+from core.views import names, run_files
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
 from core.views.sentences import lens_says
-from pages.parts import frame, html, keeping, running
+from pages.parts import chips, frame, html, keeping, running
 from pages.parts.answer import File, file_row
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
@@ -46,7 +46,7 @@ def _answer(wanted: Experiment, on: Shelf) -> None:
 def _all_of_it(asked: Experiment, plain: PlainRuns, pair: tuple, lenses: dict) -> File:
     def make() -> str:
         ids = tuple(token.id for token in pair)
-        return exports.lens_json(
+        return run_files.lens_json(
             asked,
             plain.model.card,
             lenses,
@@ -111,7 +111,7 @@ def _lens(asked: Experiment, plain: PlainRuns, pair: tuple, lenses: dict) -> Fil
     return File(
         "CSV: logit lens",
         f"{names.stem_of(asked, 'lens')}.csv",
-        partial(exports.lens_csv, lenses, rows, plain.tokens, tops, pair),
+        partial(run_files.lens_csv, lenses, rows, plain.tokens, tops, pair),
     )
 
 
@@ -124,7 +124,7 @@ def _attribution(asked: Experiment, plain: PlainRuns, pair: tuple) -> File:
         help="The final LayerNorm’s scale is held at its value in the run. A part that works"
         " through later parts shows there, not here: that is what patching is for.",
     )
-    html.show(html.signed_by(*pair))
+    html.show(chips.signed_by(*pair))
     ids = tuple(token.id for token in pair)
     attributions = {side: plain.attribution(side, *ids) for side in SIDES}
     for column, (side, parts) in zip(st.columns(2), attributions.items(), strict=True):
@@ -135,7 +135,7 @@ def _attribution(asked: Experiment, plain: PlainRuns, pair: tuple) -> File:
     return File(
         "CSV: attribution",
         f"{names.stem_of(asked, 'attribution')}.csv",
-        partial(exports.attribution_csv, attributions),
+        partial(run_files.attribution_csv, attributions),
     )
 
 

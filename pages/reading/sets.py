@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from core import models, presets
+from core import catalogue, presets
 from core.errors import UserError
 from core.many.grades import ManyGrades
 from core.many.grading import Grading
@@ -15,10 +15,30 @@ from core.question.experiment import Experiment
 from core.result import ENOUGH, ComponentMap, Curve, Grade
 from core.sets import Set, Sets
 from core.steps import Steps
-from core.views import exports, names, set_figures
-from core.views.set_sentences import caption, grown, many_caption, many_mean, means, share, spare
+from core.views import names, set_figures, set_files
+from core.views.set_sentences import (
+    TOTAL,
+    caption,
+    grown,
+    many_caption,
+    many_mean,
+    means,
+    share,
+    spare,
+)
 from core.views.words import number
-from pages.parts import answer, continuing, frame, html, inputs, keeping, members, pairs, running
+from pages.parts import (
+    answer,
+    continuing,
+    frame,
+    html,
+    inputs,
+    keeping,
+    members,
+    pairs,
+    running,
+    tables,
+)
 from pages.parts.jobs import Job, State
 from pages.parts.keeping import Shelf
 
@@ -152,6 +172,7 @@ def _maps(asked: _Asked, singles: ComponentMap, chosen: Set) -> None:
                     set_figures.stream(stream, chosen),
                     lambda *at: members.toggle(set_figures.cell_of(stream, *at), sizes),
                 )
+    html.show(html.caption(TOTAL))
 
 
 def _clickable(name: str, figure, take: Callable[[int, int], None]) -> None:
@@ -189,7 +210,7 @@ def _grade(asked: _Asked, chosen: Set) -> Grade | None:
     html.show(html.text(means(grade)))
     left, right = st.columns((6, 5), gap="medium")
     with left:
-        html.show(html.grades(grade))
+        html.show(tables.grades(grade))
     with right:
         html.show(html.text(spare(grade)))
         figure = set_figures.members(grade)
@@ -301,8 +322,8 @@ def _downloads(grade: Grade, curve: Curve | None, singles: ComponentMap) -> None
             )
             for kind in ("png", "svg")
         ),
-        answer.File("CSV: the set", f"{name}.csv", partial(exports.set_csv, grade, curve)),
-        answer.File("JSON: the set", f"{name}.json", partial(exports.set_json, grade, curve)),
+        answer.File("CSV: the set", f"{name}.csv", partial(set_files.set_csv, grade, curve)),
+        answer.File("JSON: the set", f"{name}.json", partial(set_files.set_json, grade, curve)),
         *(replace(of, label=f"{of.label}: each alone") for of in answer.pictures(singles)[:2]),
     )
 
@@ -320,7 +341,7 @@ def _over_pairs(asked: _Asked) -> None:
     left, right = st.columns((3, 7), gap="medium")
     with left:
         example = presets.of(asked.wanted)
-        pairs.source(models.named(asked.wanted.model), example.title if example else "")
+        pairs.source(catalogue.named(asked.wanted.model), example.title if example else "")
     with right:
         given = pairs.given()
         if given is None:
@@ -343,7 +364,7 @@ def _over_pairs(asked: _Asked) -> None:
             return
         found: ManyGrades = job.result
         html.show(html.text(many_mean(found)))
-        html.show(html.many_grades(found))
+        html.show(tables.many_grades(found))
         html.show(html.caption(many_caption(found)))
         name = names.stem_of(
             question,
@@ -355,8 +376,10 @@ def _over_pairs(asked: _Asked) -> None:
             known_by=(given.digest, text),
         )
         answer.file_row(
-            answer.File("CSV: each pair", f"{name}.csv", partial(exports.many_set_csv, found)),
-            answer.File("JSON: many pairs", f"{name}.json", partial(exports.many_set_json, found)),
+            answer.File("CSV: each pair", f"{name}.csv", partial(set_files.many_set_csv, found)),
+            answer.File(
+                "JSON: many pairs", f"{name}.json", partial(set_files.many_set_json, found)
+            ),
         )
 
 

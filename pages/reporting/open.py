@@ -42,7 +42,7 @@ def _take() -> None:
 def _opened(of: Opened) -> str:
     """What is said of it on this page, if it is not of another."""
     if of.kind == "history":
-        return html.note(f"{history.take(of.data)} questions were put behind those below.")
+        return html.note(f"{history.take(of.data)} questions were added to those below.")
     if of.kind == "report":
         report = Report.from_dict(of.data)
         notebook.change(lambda before: report, undone=True)

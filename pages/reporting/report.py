@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from core.report import archive, document, html, method, missing
+from core.report import archive, document, html, method, missing, shelf
 from core.report.figures import figures
 from core.report.findings import Finding, caption, runs, tables
 from core.report.notebook import SECTIONS, Report
@@ -19,6 +19,11 @@ _ASKS = {
 }
 _HEIGHT = {"introduction": 170, "method": 230, "discussion": 200, "conclusion": 130}
 _FILE = "patchboard-report"
+# By whether the server has it on its disk as well.
+_KEPT = {
+    True: "; to keep it for good, save it",
+    False: ", but not when the server is started anew: save it to keep it",
+}
 
 
 def page() -> None:
@@ -62,13 +67,13 @@ def _section(name: str, title: str) -> None:
         if notebook.current().method is None:
             markup.show(
                 markup.caption(
-                    "Written from what your findings used, and again as they change, until you edit"
-                    " it. It counts among your words once you have."
+                    "Generated from your findings, and again as they change, until you edit it."
+                    " Once edited, it counts among your words."
                 )
             )
         else:
             st.button(
-                "Write it anew from the findings",
+                "Generate it again from the findings",
                 on_click=lambda: notebook.change(lambda of: of.with_text("method", None), True),
                 type="tertiary",
             )
@@ -94,9 +99,9 @@ def _results() -> None:
     if not found:
         markup.show(
             markup.note(
-                "Nothing is here yet. On Patch, Components, Follow it back, Lens, Compare and Many"
-                " pairs the button “Add to the report” stands beside the downloads: it puts here"
-                " what the page shows, with a caption."
+                "Nothing is here yet. On Patch, Many pairs, Components, Follow it back, Sets, Lens"
+                " and Compare, the button “Add to the report” beside the downloads puts what the"
+                " page shows here, with a caption."
             )
         )
     for number, of in enumerate(found, start=1):
@@ -176,9 +181,9 @@ def _side(report: Report) -> None:
     _downloads(report)
     markup.show(
         markup.caption(
-            "The HTML file is printed to PDF by any browser. The report stays here through a reload"
-            " and in every tab of this browser, for as long as this server runs: save it to keep"
-            " it. The page Open opens it again."
+            "Any browser prints the HTML file to PDF. The report is kept on this server for this"
+            f" browser, through reloads and in every tab{_KEPT[shelf.is_there()]}. The page Open"
+            " opens it again."
         )
     )
     with st.container(horizontal=True):
@@ -191,7 +196,7 @@ def _side(report: Report) -> None:
     if told := missing.missing(report):
         markup.show(markup.items(told))
     else:
-        markup.show(markup.note("Nothing that could be told from here."))
+        markup.show(markup.note("Nothing, as far as can be told from here."))
 
 
 def _take_limit(name: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core import models
+from core import catalogue, models
 from core.checks import handover
 from core.teaching import history
 from core.teaching.history import Checkpoint
@@ -22,7 +22,7 @@ from core.teaching.history import Checkpoint
 
 def errors(folder: Path) -> list[float]:
     """Of an exact checkpoint, one for each example that can be measured."""
-    exact = models.load(models.find(str(folder)), device="cpu")
+    exact = models.load(catalogue.find(str(folder)), device="cpu")
     with tempfile.TemporaryDirectory() as out:
         exact.gpt.save_pretrained(out)
         for step in (1, 2):  # the last is taken for the model itself

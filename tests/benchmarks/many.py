@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from transformers import GPT2LMHeadModel
 
-from core import models
+from core import catalogue, models
 from core.checks import bench
 from core.engine import work
 from core.many import packs, sweeping
@@ -216,7 +216,7 @@ def memory(model: LoadedModel, pairs: list[Fitted]) -> int:
 
 def teaching_model() -> None:
     """The bundled model's 300 pairs together, against one by one."""
-    model = models.load(models.TEACHING, device="cpu")
+    model = models.load(catalogue.TEACHING, device="cpu")
     made = packs.PACKS["teaching-ioi"].make()
     _, pairs, _ = shared_columns(fit(made, model.encoder, model.gpt.block_size)[0])
     times, grids = {packed: [], studied: []}, {}

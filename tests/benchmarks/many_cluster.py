@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from core import models
+from core import catalogue, models
 from core.many.cluster import Cluster
 from core.many.pairs import Pair
 from core.many.survey import Sample, Survey
@@ -29,7 +29,7 @@ def main() -> None:
         folder = Path(directory)
         shape = builders.random_gpt(12, 12, 768, vocab_size=50_257, block_size=1024)
         builders.write_model_folder(folder / "gpt2-shape", shape)
-        model = models.load(models.find(str(folder / "gpt2-shape")), device="cpu")
+        model = models.load(catalogue.find(str(folder / "gpt2-shape")), device="cpu")
         clusters = []
         for count in (1, 2):
             (place := folder / str(count)).mkdir()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from core import models
+from core import catalogue, models
 from core.question.experiment import Experiment
 from core.result import Result
 from tests import builders
@@ -93,7 +93,7 @@ def visit(visitor) -> Visit:
 @pytest.fixture(scope="session")
 def answer() -> Callable[[Experiment], Result]:
     """What `core` itself says to an experiment on the teaching model."""
-    model = models.load(models.TEACHING)
+    model = models.load(catalogue.TEACHING)
 
     def answer(experiment: Experiment) -> Result:
         return builders.finished(experiment, model).read(experiment)

@@ -20,6 +20,7 @@ DEFAULT = PRESETS[0].experiment("teaching")
 NAME_OF_MARKUP = "![i](x.png) <img src=x.png> :red[x] $y$"  # of a model's folder
 WINDOW = {"width": 1280, "height": 900}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+PHONE |= {"user_agent": "Mozilla/5.0 (Linux; Android 14) Chrome/128.0 Mobile"}
 LEARN = ("How it works", "Training", "Tokens", "Is it right?")  # pages in a menu
 PATIENCE = 60_000  # milliseconds, for a busy machine
 
@@ -205,6 +206,9 @@ class Visit:
     def click(self, row: int, position: int, number: int = 0) -> None:
         self.hover(row, position, number)
         self.page.mouse.click(*self.cell(row, position, number))
+
+    def tap(self, row: int, position: int) -> None:
+        self.page.touchscreen.tap(*self.cell(row, position))
 
     def assert_fits(self) -> None:
         """No horizontal scroll bar, and every widget and figure inside the window, but for the

@@ -7,9 +7,8 @@ from playwright.sync_api import expect
 
 from tests import builders
 from tests.browser.driver import Server, Visit
-from tests.stand_in_hub import StandInHub
+from tests.stand_in_hub import REPO, StandInHub
 
-REPO = "some-one/Tiny.GPT"
 HOSTILE = "-7-<b>$x$_y_`z`</b>&lt;!www.a.org@b.org"  # all of it is possible in git
 
 

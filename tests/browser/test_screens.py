@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
+from core.presets import PRESETS
 from tests.browser.driver import DEFAULT, PHONE
 
 LOOKS = {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"}, "phone": PHONE}
@@ -27,7 +28,9 @@ def test_the_page_with_a_chosen_cell_fits_the_window(visitor, answer, tmp_path, 
     visit = visitor(**LOOKS[look]).open().shows(answer(DEFAULT).values)
     visit.page.screenshot(path=tmp_path / "opened.png")
     visit.assert_fits()
-    visit.click(3, 1)
+    choose = visit.tap if look == "phone" else visit.click
+    choose(3, 1)
+    expect(visit.page.get_by_text("With the resid_post of layer 2 at position 1")).to_be_visible()
     expect(visit.page.get_by_text("Patched run")).to_be_visible()
     visit.settle().page.screenshot(path=tmp_path / "chosen.png")
     visit.assert_fits()
@@ -82,17 +85,20 @@ def test_every_text_stands_out_from_what_is_behind_it(visitor, path, look):
 
 
 @pytest.mark.parametrize("size", [(1366, 768), (1280, 800)], ids=str)
-def test_the_whole_map_is_on_the_first_screen(visitor, answer, size):
+def test_the_whole_map_and_the_ways_on_from_a_cell_are_on_the_first_screen(visitor, answer, size):
     width, height = size
-    visit = visitor(viewport={"width": width, "height": height}).open()
+    visit = visitor(viewport={"width": width, "height": height}).open(cell="2,1")
     visit.shows(answer(DEFAULT).values)
-    for part in ("inputs", "answer_map", "answer_baselines"):
+    for part in ("inputs", "onward", "answer_map", "answer_baselines"):
         box = visit.page.locator(f".st-key-{part}").bounding_box()
         assert 0 < box["y"] and box["y"] + box["height"] <= height, part
 
 
-def test_on_a_phone_the_map_begins_within_the_first_900_pixels(visitor, answer):
-    visit = visitor(**PHONE).open().shows(answer(DEFAULT).values)
+def test_a_phone_begins_with_where_the_texts_differ_and_with_the_map(visitor, answer):
+    asked = PRESETS[3].experiment("teaching")
+    visit = visitor(**PHONE).open(**asked.to_query()).shows(answer(asked).values)
+    place = visit.page.get_by_title("position 9:").bounding_box()
+    assert 0 < place["x"] and place["x"] + place["width"] <= PHONE["viewport"]["width"]
     assert visit.page.locator(".st-key-answer_map").bounding_box()["y"] < 900
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
-from core import models
+from core import catalogue, models
 from core.question.tokens import whole_words
 from core.views import exports
 from tests import builders
@@ -17,7 +17,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> $x$ **b** 漢�
 @pytest.fixture(scope="module")
 def another() -> str:
     """The corrupted text with a word in it that the examples have not."""
-    words = (word.text for word in whole_words(models.load_tokenizer(models.TEACHING)))
+    words = (word.text for word in whole_words(models.load_tokenizer(catalogue.TEACHING)))
     return DEFAULT.corrupted.replace(" Smith", next(word for word in words if word[1:].istitle()))
 
 
@@ -92,6 +92,7 @@ def test_what_is_typed_makes_the_map_a_former_one_until_it_is_answered(visit, an
     page.keyboard.press("Enter")
     expect(visit.problems).to_contain_text("must be one token")
     assert visit.is_former  # and stays so, with the map of what could be answered
+    expect(page.get_by_text("of your former target", exact=True)).to_be_visible()
     visit.shows(answer(asked).values)
     visit.keys("Target token", asked.target)
     page.wait_for_function("!document.documentElement.classList.contains('pb-former')")
@@ -173,6 +174,21 @@ def test_a_space_is_put_before_what_was_just_typed(visit, answer):
     page.get_by_role("textbox", name="Target token").fill("Michelle")
     page.get_by_role("button", name="Put a space before it").click()
     visit.asks(replace(DEFAULT, target=" Michelle"))
+
+
+def test_a_click_counts_even_if_the_page_is_drawn_anew_under_the_pressed_mouse(visit):
+    page = visit.open(corrupted=DEFAULT.corrupted.replace(" Smith", " Smith Cook")).settle().page
+    fix = page.get_by_role("button", name="·Smith·Cook → ·Smith")
+    expect(fix).to_be_visible()
+    visit.keys("Target token", " Jonesx")
+    before = fix.bounding_box()
+    page.mouse.move(before["x"] + 9, before["y"] + 9)
+    page.mouse.down()
+    expect(page.get_by_text("must be one token")).to_be_visible()
+    assert fix.bounding_box()["y"] > before["y"] + 9  # another thing is under the mouse now
+    page.mouse.up()
+    expect(page.get_by_role("textbox", name="Corrupted text")).to_have_value(DEFAULT.corrupted)
+    expect(page.get_by_role("textbox", name="Target token")).to_have_value(" Jonesx")
 
 
 def test_two_edits_in_quick_succession_both_count(visit, answer, another):

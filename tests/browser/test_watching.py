@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from playwright.sync_api import expect
 
-from core import models
+from core import catalogue, models
 from tests import builders
 from tests.browser.driver import DEFAULT
 
-STEPS = [at.step for at in models.checkpoints(models.TEACHING) if at.seed == 1]
+STEPS = [at.step for at in catalogue.checkpoints(catalogue.TEACHING) if at.seed == 1]
 MAP_SINCE = """() => {
   window.seen = [];
   if (window.looks) return;
@@ -74,5 +74,5 @@ def test_keys_on_the_slider_step_through_the_training(visit):
     page.get_by_role("slider", name="Training step").focus()
     page.keyboard.press("ArrowRight")
     asked = replace(DEFAULT, model=f"teaching@seed1-step{STEPS[1]}")
-    model = models.load(models.named(asked.model))
+    model = models.load(catalogue.named(asked.model))
     visit.asks(asked).shows(builders.finished(asked, model).read(asked).values)

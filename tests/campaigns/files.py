@@ -23,7 +23,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from core import models
+from core import catalogue, models
 from mingpt import download
 from mingpt.download import File
 from tests import builders, hostile
@@ -37,7 +37,7 @@ GOOD = {"refused", "loaded", "the file", "given up"}
 def folders(number: int, begin: int, place: Path) -> Counter:
     """What became of folders with faults."""
     of_good = builders.write_model_folder(place / "sound")
-    sound = models.load(models.find(str(of_good)))
+    sound = models.load(catalogue.find(str(of_good)))
 
     def one(draw) -> str:
         folder = place / "hostile"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core import models
+from core import catalogue, models
 from core.presets import PRESETS
 from tests import builders
 from tests.benchmarks.soak import resident, status
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--tabs", type=int, default=300)
     options = parser.parse_args()
-    model = models.load(models.TEACHING)
+    model = models.load(catalogue.TEACHING)
     right = [builders.finished(asked, model).read(asked).values for asked in ASKED]
     with tempfile.TemporaryDirectory() as home:
         server = Server(Path.cwd(), Path(home), PATCHBOARD_STATUS="1")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core import card, models
+from core import card, catalogue, models
 from core.result import ModelCard
 from mingpt.model import GPT
 from tests import builders
@@ -16,7 +16,7 @@ from tests import builders
 
 @pytest.fixture(scope="module")
 def teaching():
-    return models.load(models.TEACHING)
+    return models.load(catalogue.TEACHING)
 
 
 def test_the_bundled_model_predicts_its_own_little_language_and_differs_in_size_alone(teaching):
@@ -46,7 +46,7 @@ def with_numbers_that_are_none(gpt: GPT) -> None:
 
 @pytest.mark.parametrize("damage", [with_attention_of_other_weights, with_numbers_that_are_none])
 def test_a_model_that_is_computed_wrongly_is_far_off(teaching, damage):
-    gpt = GPT.from_pretrained(models.TEACHING.folder)
+    gpt = GPT.from_pretrained(catalogue.TEACHING.folder)
     damage(gpt)
     test = card.smoke_test(gpt, teaching.encoder, closed_vocabulary=True)
     assert test.is_far_off
@@ -75,7 +75,7 @@ def test_a_folder_of_other_settings_says_which(tmp_path, monkeypatch):
     config = json.loads((folder / "config.json").read_text())
     asked = {"activation_function": "gelu_pytorch_tanh", "n_inner": 32, "layer_norm_epsilon": 1e-5}
     (folder / "config.json").write_text(json.dumps(config | asked))
-    loaded = models.load(models.find(str(folder)))
+    loaded = models.load(catalogue.find(str(folder)))
     assert loaded.card.settings == {
         "activation_function": "gelu_pytorch_tanh",
         "block_size": 24,
@@ -91,7 +91,7 @@ def test_what_was_left_out_of_the_files_is_noted(tmp_path):
     folder = builders.write_model_folder(tmp_path / "mine")
     weights = load_file(folder / "model.safetensors") | {"v_head.summary.weight": torch.ones(1, 8)}
     save_file(weights, folder / "model.safetensors")
-    (note,) = models.load(models.find(str(folder))).card.notes
+    (note,) = models.load(catalogue.find(str(folder))).card.notes
     assert "v_head.summary.weight" in note
 
 

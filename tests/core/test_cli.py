@@ -474,13 +474,14 @@ def test_code_writes_a_program_or_a_notebook_and_prints_without_a_file(
     asked = ["code", *patch(model_folder)[1:]]
     assert main(asked) == 0
     printed = capsys.readouterr().out
-    assert f"CLEAN = {CLEAN!r}" in printed and "PatchParams(layer, position" in printed
+    assert f"clean = tokenizer({CLEAN!r})" in printed and "PatchParams(layer, position" in printed
     assert main([*asked, "--fast", f"--out={tmp_path / 'map.py'}"]) == 0
     quick = (tmp_path / "map.py").read_text(encoding="utf-8")
     assert f"clean={CLEAN!r}" in quick and "for layer" not in quick
     assert main([*asked, "--window=1", f"--out={tmp_path / 'map.ipynb'}"]) == 0
     book = json.loads((tmp_path / "map.ipynb").read_text(encoding="utf-8"))
-    assert any("SITE, WINDOW = 'resid_post', 1\n" in cell["source"] for cell in book["cells"])
+    patched = "patched('resid_post', range(layer - 1, layer + 2), position)"
+    assert any(patched in line for cell in book["cells"] for line in cell["source"])
     assert capsys.readouterr().out == ""
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core import doctor, models, presets
+from core import catalogue, doctor, models, presets
 from core.models import LoadedModel
 from core.question.tokens import tokenize
 from core.steps import finish
@@ -15,7 +15,7 @@ ASKED = presets.PRESETS[0].experiment("teaching")
 
 @pytest.fixture(scope="module")
 def teaching() -> LoadedModel:
-    return models.load(models.TEACHING)
+    return models.load(catalogue.TEACHING)
 
 
 def probabilities(model: LoadedModel, text: str) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core import models
+from core import catalogue, models
 from tests import hostile
 
 SOME = settings(max_examples=100, suppress_health_check=list(HealthCheck))
@@ -14,7 +14,7 @@ SOME = settings(max_examples=100, suppress_health_check=list(HealthCheck))
 
 @pytest.fixture(scope="module")
 def sound(model_folder):
-    return models.load(models.find(str(model_folder)))
+    return models.load(catalogue.find(str(model_folder)))
 
 
 @pytest.mark.filterwarnings("ignore")

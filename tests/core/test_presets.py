@@ -2,7 +2,8 @@
 
 import pytest
 
-from core.models import Entry, load_tokenizer, named
+from core.catalogue import Entry, named
+from core.models import load_tokenizer
 from core.presets import PRESETS, Preset, offered, word_groups
 from mingpt.bpe import load_encoder
 from tests.builders import CLEAN, CORRUPTED, tiny_encoder

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import models
+from core import catalogue, models
 from core.checks import handover
 from core.teaching import WEIGHTS, growth, history
 from core.teaching.behaviours import BEHAVIOURS
@@ -33,7 +33,7 @@ def test_two_runs_have_the_same_ten_steps_or_more_spaced_by_their_logarithm():
 
 
 def test_a_checkpoint_is_off_by_half_a_rounding_at_the_most(tmp_path):
-    exact = models.load(models.TEACHING, device="cpu").gpt
+    exact = models.load(catalogue.TEACHING, device="cpu").gpt
     exact.save_pretrained(tmp_path)
     history.save(exact, Checkpoint(1, 1).path(tmp_path))
     history.save(exact, Checkpoint(1, 2).path(tmp_path))
@@ -50,7 +50,7 @@ def test_a_checkpoint_is_off_by_half_a_rounding_at_the_most(tmp_path):
 
 def test_a_map_of_a_checkpoint_is_that_of_the_exact_weights(tmp_path):
     """Every example's cells under recovery, to 0.05; of cells beyond 1 to a twentieth."""
-    exact = models.load(models.TEACHING, device="cpu")
+    exact = models.load(catalogue.TEACHING, device="cpu")
     exact.gpt.save_pretrained(tmp_path)
     for step in (1, 2):
         history.save(exact.gpt, Checkpoint(0, step).path(tmp_path))

@@ -15,7 +15,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from streamlit.testing.v1 import AppTest
 
-from core import models, presets
+from core import catalogue, models, presets
 from core.engine.sweep import Sweep
 from core.question.experiment import Experiment
 from core.result import Result
@@ -39,7 +39,7 @@ PAGES = {
     "open": "pages/reporting/open.py",
     "report": "pages/reporting/report.py",
 }
-OFFERED = presets.offered(models.TEACHING, models.load_tokenizer(models.TEACHING))
+OFFERED = presets.offered(catalogue.TEACHING, models.load_tokenizer(catalogue.TEACHING))
 TITLES = [preset.title for preset in OFFERED]
 LONGER = "When Mary and John went to the store, John gave a drink to"
 LONGER_CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
@@ -274,7 +274,7 @@ def folders(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def teaching() -> models.LoadedModel:
-    return models.load(models.TEACHING)
+    return models.load(catalogue.TEACHING)
 
 
 @pytest.fixture

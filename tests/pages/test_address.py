@@ -87,6 +87,17 @@ def test_a_place_that_the_map_has_not_is_as_if_the_address_did_not_name_it(open_
     assert app.query == app.experiment.to_query()
 
 
+def test_a_cell_stays_chosen_while_other_pages_are_visited_with_the_same_sweep(open_app):
+    app = open_app(cell="2,1")
+    assert "cell" not in app.go_to("components").query
+    app.choose("3", 2)
+    app.enter(metric="recovery")
+    assert app.go_to("patch").query["cell"] == "2,1" and app.outlined == {(3, 1)}
+    assert app.go_to("components").query["cell"] == "3,2"
+    app.enter(direction="noise")
+    assert "cell" not in app.go_to("patch").query
+
+
 def test_another_example_clears_the_chosen_cell_and_another_text_does_not(open_app):
     app = open_app().choose("2", 1).enter(corrupted=LONGER_CORRUPTED, clean=LONGER)
     assert app.outlined == {(3, 1)}

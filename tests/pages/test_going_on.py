@@ -129,7 +129,7 @@ def test_a_chosen_cell_leads_to_what_feeds_it_and_to_a_set(
     monkeypatch.setattr(onward, "_SETS", "pages/reading/not_there.py")
     app = opened(open_app, **asked).choose(*cell)
     ((label, query),) = links(app).items()
-    assert label.startswith(f"Who feeds {says}") and label.endswith("? Follow it back")
+    assert label.startswith(f"Follow {says}") and label.endswith(" back")
     assert query.get("trail") == (None if receiver is None else [f"logits,{receiver}"])
     assert query["clean"] == [LONGER] and query["site"] == [app.experiment.site]
     monkeypatch.setattr(onward, "_SETS", "pages/reading/lens.py")
@@ -139,5 +139,5 @@ def test_a_chosen_cell_leads_to_what_feeds_it_and_to_a_set(
 
 def test_a_clicked_head_leads_to_what_feeds_it(open_app):
     app = opened(open_app).go_to("components").choose("6", 3)
-    query = links(app)["Who feeds 6.3? Follow it back"]
+    query = links(app)["Follow 6.3 back"]
     assert query["trail"] == ["logits,6.3"] and query["site"] == ["resid_post"]

@@ -334,6 +334,6 @@ def test_the_map_is_predicted_before_anything_is_said_of_it(open_app):
     app.widget("guess_why").set_value("The second name is read there.")
     app.press("Show me the map")
     assert len(np.unique(app.map)) > 3 and len(app.outlined) == 3
-    surprised = [text for text in app.texts if "you said that it hardly moves" in text]
+    surprised = [text for text in app.texts if "guessed “hardly moves”" in text]
     assert len(surprised) == 3 and surprised[0].startswith("layer ")
     assert app.query["why"] == "The second name is read there."

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.following import Follow
-from core.views import exports, opening, pictures
+from core.views import exports, opening, path_files, pictures
 from pages.parts import answer as answer_part
 from pages.parts import opened as opened_part
 from tests.builders import HOSTILE
@@ -42,7 +42,7 @@ def test_a_map_opens_with_its_inputs_and_its_numbers_beside_those_of_now(open_ap
     stored, now = app.maps
     np.testing.assert_allclose(values(stored), values(now), atol=1e-6)
     assert "numbers are equal" in compared(app) or "e-0" in compared(app)
-    assert any("weights that are loaded here" in text for text in app.texts)
+    assert any("same weights as are loaded here" in text for text in app.texts)
 
 
 def test_a_number_that_was_changed_is_found(open_app, result):
@@ -52,10 +52,10 @@ def test_a_number_that_was_changed_is_found(open_app, result):
     data["model"]["fingerprint"] = "ffff"
     app = opened(open_app, json.dumps(data))
     assert "difference is 0.5, at metrics, kl, values[3][2]" in compared(app)
-    assert any("with other weights, ffff" in text for text in app.texts)
+    assert any("other weights of teaching: ffff" in text for text in app.texts)
     app.enter(metric="logit_diff")
     assert any("another question" in note for note in app.notes)
-    assert app.press("Back to that of the file").experiment == ASKED
+    assert app.press("Back to the file’s question").experiment == ASKED
     assert "difference is 0.5" in compared(app)
     assert not any("0.5, at" in note for note in app.press("Put it away").notes)
 
@@ -66,7 +66,7 @@ def paths_json(teaching) -> str:
     follow = Follow(asked, teaching, ["6.3.q"], "heads")
     for _ in follow:
         pass
-    return exports.paths_json(follow.read(asked)["6.3.q"])
+    return path_files.paths_json(follow.read(asked)["6.3.q"])
 
 
 def test_paths_open_where_they_were_followed_to(open_app, teaching):

@@ -8,6 +8,7 @@ import pytest
 from core.guess import TOWARDS, Guess
 from core.views import exports, guesses
 from tests.pages.conftest import values
+from tests.pages.test_open_page import opened
 
 WHY = "The name must come from <b>there</b>."
 
@@ -30,7 +31,7 @@ def test_nothing_of_the_map_is_on_the_page_before_a_reason_is_given(open_app, gu
     app.widget("guess_why").set_value(WHY)
     app.press("Show me the map")
     np.testing.assert_array_equal(app.map, values)
-    assert any("Your guess is right for" in text for text in app.texts)
+    assert any("The guess is right for" in text for text in app.texts)
     assert f"You wrote: {WHY}" in app.texts
     assert len(app.outlined) == 3
     assert (app.query["why"], app.query["seen"]) == (WHY, "1")
@@ -40,7 +41,7 @@ def test_nothing_of_the_map_is_on_the_page_before_a_reason_is_given(open_app, gu
 
 def test_a_link_opens_what_was_guessed_and_another_question_begins_anew(open_app, guess):
     app = open_app(predict="1", guess=guess.written(), why=WHY, seen="1")
-    assert any("Your guess is right for" in text for text in app.texts)
+    assert any("The guess is right for" in text for text in app.texts)
     app.enter(direction="noise")
     assert len(np.unique(app.map)) == 1
     assert app.query["predict"] == "1"
@@ -70,6 +71,8 @@ def test_the_json_file_holds_the_guess_and_how_it_came_out(open_app, guess):
     assert said["why"] == WHY and said["cells"] == [list(row) for row in guess.cells]
     share = f"right for {said['share_right']:.0%} of the cells"
     assert any(share in text for text in app.texts)
+    again = opened(open_app, written)  # and it is there again with the map
+    assert any(share in text for text in again.texts) and f"You wrote: {WHY}" in again.texts
 
 
 def test_the_map_of_heads_is_predicted_by_itself_and_each_guess_is_kept_for_its_own_map(

@@ -114,6 +114,40 @@ def test_what_was_typed_before_the_server_was_restarted_is_taken_over(open_app):
     assert report_of(app).introduction == "Typed on the page that stayed open."
 
 
+def test_a_report_outlives_the_server_with_what_was_typed_since(open_app, same_browser):
+    app = added(open_app()).go_to("report")
+    (found,) = report_of(app).findings
+    write(app, introduction="Before.", **{f"words_{found.id}": "It shows."})
+    same_browser(app)
+    notebook._all.clear()  # as if it had been started anew, while the page stayed open
+    again = open_app()
+    again.at.session_state[f"report_words_{found.id}"] = "It shows. Typed meanwhile."
+    again.go_to("report")
+    assert again.widget("report_introduction").value == "Before." and again.maps
+    assert report_of(again).findings[0].words == "It shows. Typed meanwhile."
+    assert not any("but not when the server is started anew" in text for text in again.texts)
+
+
+def test_where_none_is_written_to_the_disk_the_page_says_so_beforehand(open_app, monkeypatch):
+    monkeypatch.setenv("PATCHBOARD_REPORTS", "")
+    app = open_app().go_to("report")
+    assert any("but not when the server is started anew: save it" in text for text in app.texts)
+
+
+def test_what_was_typed_is_there_after_an_error_in_the_middle_of_the_page(open_app, monkeypatch):
+    app = added(open_app()).go_to("report")
+    (found,) = report_of(app).findings
+    with monkeypatch.context() as broken:
+        broken.setattr("core.report.method.method", lambda of: 1 / 0)
+        app.widget("report_introduction").set_value("Why?")
+        app.widget(f"report_words_{found.id}").set_value("It shows.")
+        app.at.run()
+        assert app.at.exception
+    app.run()
+    assert app.widget("report_introduction").value == "Why?"
+    assert app.widget(f"report_words_{found.id}").value == "It shows."
+
+
 def test_the_method_follows_the_findings_until_it_is_edited(open_app):
     app = added(open_app()).go_to("report")
     assert "residual stream (resid_post)" in app.widget("report_method").value
@@ -123,7 +157,7 @@ def test_the_method_follows_the_findings_until_it_is_edited(open_app):
     write(app, method="My own.")
     added(app, "follow").go_to("report")
     assert app.widget("report_method").value == "My own."
-    app.press("Write it anew from the findings")
+    app.press("Generate it again from the findings")
     assert "path patching" in app.widget("report_method").value
 
 
@@ -146,11 +180,11 @@ def test_findings_are_moved_and_removed_and_that_is_undone(open_app):
 def test_the_words_are_counted_against_limits_that_can_be_set(open_app):
     app = write(open_app().go_to("report"), introduction="one two three")
     assert any("3 words of your own, of 1,000 to 1,500" in text for text in app.texts)
-    assert "997 words more" in told(app)[0]
+    assert "997 words too few" in told(app)[0]
     app.widget("report_most").set_value(2)
     app.run()
     assert (report_of(app).least, report_of(app).most) == (2, 2)
-    assert "1 word fewer" in told(app)[0]
+    assert "1 word too many" in told(app)[0]
 
 
 def test_a_saved_report_opens_in_the_place_of_the_other_which_is_not_lost(open_app):

@@ -3,13 +3,12 @@ only when a person says so."""
 
 import pytest
 
-from core import models
+from core import catalogue, delivery, models
 from mingpt import download, hub
 from pages.parts import html, keeping
 from tests import builders
-from tests.stand_in_hub import StandInHub
+from tests.stand_in_hub import REPO, StandInHub
 
-REPO = "some-one/Tiny.GPT"
 ASKED = builders.experiment(model=REPO).to_query()
 HOSTILE = "step-7-<b>$x$_y_`z`</b>&lt;"  # all of it is possible in git
 SHELVES = (keeping._loaded, keeping.cards)
@@ -134,10 +133,12 @@ def test_equal_fingerprints_are_noticed_where_the_files_differ(open_app, stand_i
     stand_in.branches[REPO]["step-10"]["model.safetensors"] += b" "
     names = [f"{REPO}@{revision}" for revision in ("step-9", "step-10")]
     for name in names:
-        models.ask(models.named(name))
-    print_ = models.load(models.TEACHING).card
-    assert models.same_weights(models.named(names[0]), dict.fromkeys(names, print_)) == names[1:]
-    assert models.same_weights(models.named(names[0]), {}) == []
+        delivery.ask(catalogue.named(name))
+    print_ = models.load(catalogue.TEACHING).card
+    assert (
+        catalogue.same_weights(catalogue.named(names[0]), dict.fromkeys(names, print_)) == names[1:]
+    )
+    assert catalogue.same_weights(catalogue.named(names[0]), {}) == []
 
 
 def test_play_goes_through_the_revisions_that_are_here(open_app, stand_in, monkeypatch):

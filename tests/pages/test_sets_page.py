@@ -13,7 +13,7 @@ from core.question import components, metrics
 from core.question.experiment import Experiment
 from core.sets import Sets
 from core.steps import finish
-from core.views import exports
+from core.views import set_files
 from pages.parts import address, members
 from pages.parts import answer as answers
 from tests.pages.conftest import values
@@ -175,7 +175,7 @@ def test_the_files_are_those_of_the_command(open_app, teaching, monkeypatch):
     by_kind = {
         name.rpartition(".")[2]: file.make() for name, file in files.items() if "set" in name
     }
-    expected = json.loads(exports.set_json(grade, curve))
+    expected = json.loads(set_files.set_json(grade, curve))
     made = json.loads(by_kind["json"])
     assert made.keys() == expected.keys() and made["curve"]["components"] == list(curve.components)
     for name in ("sufficient", "necessary", "complement"):

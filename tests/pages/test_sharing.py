@@ -8,7 +8,7 @@ import weakref
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue
 from pages.parts import keeping
 from pages.parts.sharing import Once, shared
 
@@ -44,7 +44,7 @@ def test_sessions_that_ask_the_same_sweep_once_and_have_their_own_targets(open_a
 
 
 def test_what_nobody_keeps_any_longer_is_freed():
-    shelf = keeping.shelf(models.TEACHING.name)
+    shelf = keeping.shelf(catalogue.TEACHING.name)
     kept = shared(shelf, "work", lambda: Once(Work()))
     assert shared(shelf, "work", Work) is kept
     gone = weakref.ref(kept)

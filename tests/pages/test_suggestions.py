@@ -27,6 +27,10 @@ def test_rank_and_probability_on_both_runs_stand_under_target_and_foil(open_app,
     assert f'rank {rows["rank"]}, probability {rows["prob."]}"' in "".join(app.bodies)
     app.enter(corrupted=LONGER)  # which cannot be run: what is there is of the former texts
     assert standings(app) == [target, foil]
+    app.enter(corrupted=ASKED.corrupted, target="Jones")  # nothing is said of what is not there
+    assert standings(app) == [foil] and not any("pb-doubt" in body for body in app.bodies)
+    app.enter(target=" the", foil=ASKED.foil)
+    assert len(standings(app)) == 2 and any("pb-doubt" in body for body in app.bodies)
 
 
 def test_what_a_run_expects_and_the_other_does_not_is_one_click_away(open_app):
@@ -85,3 +89,20 @@ def test_several_changes_at_once_are_parted_by_a_click(open_app):
     assert line.startswith("Two changes at once: ·Jones / ·Smith at 1, ·student / ·singer at 7.")
     app.press("Change only ·Jones / ·Smith")
     assert app.experiment == ASKED
+
+
+def test_the_same_text_twice_or_the_same_answer_twice_is_mended_by_a_click(open_app):
+    app = open_app().enter(corrupted=ASKED.clean)
+    (problem,) = app.problems
+    assert problem.startswith("The two texts are the same")
+    app.press("corrupted\\: ·Jones → ·Smith")  # target and foil
+    assert app.experiment == ASKED and not app.problems
+    app.enter(corrupted=ASKED.clean).press("Find a word that flips it")
+    assert app.widget("field_swap_at").value == "1"  # the target's
+    app.enter(corrupted=ASKED.corrupted, foil=ASKED.target)
+    assert len(app.problems) == 1
+    app.press("Take what the corrupted run expects")
+    assert app.experiment == ASKED and not app.problems
+    app.enter(target=ASKED.foil).press("Take what the corrupted run expects")
+    assert not app.problems and app.experiment.foil != ASKED.foil
+    assert "·Smith (id 626), is the target: the next that can be" in app.notes[0]

@@ -2,11 +2,11 @@
 
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.teaching import growth
 from tests.pages.conftest import text_of
 
-STEPS = [at.step for at in models.checkpoints(models.TEACHING) if at.seed == 0]
+STEPS = [at.step for at in catalogue.checkpoints(catalogue.TEACHING) if at.seed == 0]
 MIDDLE = STEPS[len(STEPS) // 2]
 
 

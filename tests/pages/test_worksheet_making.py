@@ -60,7 +60,7 @@ def test_a_reload_goes_on_with_it_and_so_does_an_error(open_app, making):
     assert made(again) == made(making)
     field(again, "Addresses of maps, one a line").set_value("nonsense\n")
     again.press("Add them")
-    assert "Line 1 is no address of a map" in again.problems[0]
+    assert "Line 1 is not the address of a map" in again.problems[0]
     assert field(again, "Addresses of maps, one a line").value == "nonsense\n"
     assert len(made(again).tasks) == 2
 

@@ -85,7 +85,7 @@ def test_a_prediction_shows_its_map_only_after_a_reason(open_app):
     (shown,) = app.maps
     expected = answer_to(STEPS.tasks[2].experiment).values
     np.testing.assert_allclose(values(shown), expected, atol=1e-3)
-    assert any("Your guess is right for" in text for text in app.texts)
+    assert any("The guess is right for" in text for text in app.texts)
     assert file_of(app).said[2].guess == guess.written()
 
 
@@ -94,17 +94,17 @@ def test_a_cell_that_was_found_is_right_or_not(open_app):
     app.at.session_state["sheet_said"][1] = Said(cell=(1, 1))
     assert "Right: layer 0, position 1." in app.run().texts
     app.at.session_state["sheet_said"][1] = Said(cell=(1, 5))
-    assert "Not layer 0, position 5." in app.run().texts
+    assert "Not right: layer 0, position 5." in app.run().texts
     app.at.session_state["sheet_said"][1] = Said(cell=(70, 5))
     assert "The cell that was chosen is not on this map: click another." in app.run().problems
 
 
 def test_a_diagnosis_is_made_once_and_then_explained(open_app):
     app = on_page(open_app, sheet="ten-ways", task="3")
-    app.press("Say so")
+    app.press("Answer")
     assert "Choose one of them first." in app.problems
     app.widget("sheet_choice_2").set_value("turned round")
-    app.press("Say so")
+    app.press("Answer")
     assert f"What is wrong: {WRONG['no flip']}" in app.texts
     assert not app.has("sheet_choice_2")
     assert file_of(app).said[2].choice == "turned round"
@@ -170,6 +170,23 @@ def test_the_file_that_is_handed_in_is_opened_again(open_app):
     one = HandedIn.read(file_of(app).to_json())
     assert one.said[0].words == "Words."
     assert json.loads(one.to_json())["digest"] == STEPS.digest
+
+
+FILES = {
+    b"\xff\xfe": "The file is not text in UTF-8.",
+    b"[" * 50_000_000: "The worksheet is too long: 50,000,000 characters.",
+    b'{"is": ' * 5000: "The worksheet cannot be read as JSON",
+    b'{"answers": NaN}': "NaN is not a number",
+    b'{"is": "<script>alert(1)</script>"}': "The file is not a Patchboard worksheet.",
+}
+
+
+def test_a_file_that_is_none_is_refused_in_a_sentence(open_app):
+    app = on_page(open_app)
+    for content, says in FILES.items():
+        app.at.file_uploader[0].upload("sheet.json", content, "application/json")
+        (problem,) = app.run().problems
+        assert says in problem and len(problem) < 300 and app.has("begin_assignment")
 
 
 def test_the_file_is_made_by_a_click_that_takes_along_what_was_typed_just_before(open_app):

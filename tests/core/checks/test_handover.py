@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.checks import handover
 from core.checks.handover import HandOver
 from core.presets import offered
@@ -55,7 +55,7 @@ def test_each_map_is_put_into_a_line(result):
 
 
 def test_every_example_of_the_bundled_model_hands_over():
-    model = models.load(models.TEACHING, device="cpu")
+    model = models.load(catalogue.TEACHING, device="cpu")
     maps = dict(handover.examples(model))
     assert set(maps) == set(offered(model.entry, model.encoder))
     found = {preset.title: handover.hand_over(result) for preset, result in maps.items()}

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.checks import verify
 from core.checks.verify import Check
 from core.engine.sweep import Sweep
@@ -25,7 +25,7 @@ CASES = json.loads(verify._REFERENCE.read_text(encoding="utf-8"))["cases"]
 
 @pytest.fixture(scope="module")
 def teaching() -> models.LoadedModel:
-    return models.load(models.named("teaching"), device="cpu")
+    return models.load(catalogue.named("teaching"), device="cpu")
 
 
 def test_all_that_can_be_run_passes_and_the_rest_says_why_not(teaching):
@@ -59,7 +59,9 @@ def named_gpt2(gpt2_tokenizer_folder) -> models.LoadedModel:
     encoder = load_encoder(gpt2_tokenizer_folder)
     gpt = random_gpt(12, 12, 24, vocab_size=len(encoder.encoder), block_size=64)
     card = ModelCard("gpt2", "0123456789ab", 12, 0)
-    return models.LoadedModel(models.named("gpt2"), card, gpt.requires_grad_(False), encoder, 0.0)
+    return models.LoadedModel(
+        catalogue.named("gpt2"), card, gpt.requires_grad_(False), encoder, 0.0
+    )
 
 
 def test_on_a_model_of_that_name_every_published_case_is_run(named_gpt2):
@@ -81,7 +83,7 @@ def test_on_a_model_of_that_name_every_published_case_is_run(named_gpt2):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_a_wrong_engine_is_found_out_in_every_precision(monkeypatch, dtype):
     """In half precision what fits it: a shift that its rounding could hide is none."""
-    model = models.load(models.TEACHING, device="cpu", dtype=dtype)
+    model = models.load(catalogue.TEACHING, device="cpu", dtype=dtype)
     assert all(check.passed for check in verify.invariants(model))
     shift = 1e-3 if dtype == "float32" else 0.3
     right = Sweep.__iter__

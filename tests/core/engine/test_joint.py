@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.engine import plan
-from core.engine.joint import Joint
+from core.engine.joint import Joint, memory, together
 from core.engine.runs import Run, record
 from core.engine.sweep import Sweep
 from core.errors import UserError
@@ -22,7 +22,7 @@ CASES = [
     pytest.param(3, 2, 8, 5, 2, id="a difference in the middle"),
     pytest.param(2, 3, 12, 6, 0, id="three heads, a difference at the first position"),
     pytest.param(1, 1, 8, 1, 0, id="one layer, one head, one token"),
-    pytest.param(4, 2, 12, 12, 10, id="twelve tokens"),
+    pytest.param(2, 2, 12, 40, 29, id="forty tokens"),
 ]
 EMBEDDING = Component("embedding")
 
@@ -52,7 +52,7 @@ def sets_of(L: int, H: int, T: int, seed: int = 0) -> list[tuple[Component, ...]
 @pytest.mark.parametrize(("L", "H", "C", "T", "first"), CASES)
 @both_kinds
 def test_a_set_is_patched_as_with_hooks(settings, L, H, C, T, first, how):
-    theirs, ours = twins(L, H, C, **settings)
+    theirs, ours = twins(L, H, C, block_size=40, **settings)
     ids, other = texts(T, first)[:: -1 if how == "back" else 1]
     base, source = record(ours, ids, other)
     if how in ("zero", "position_mean"):
@@ -142,12 +142,31 @@ def test_a_set_is_the_same_in_whatever_company(case, monkeypatch, budget):
         assert len(fractions) > 2 * len(sets)
 
 
+def mixture(model, sets) -> list[Joint]:
+    """Joints of several bases, that begin to differ at several positions, or nowhere."""
+    a, b, c, d = record(model, *texts(9, 2, seed=1), *texts(9, 6, seed=2))
+    ways = [(a, b), (b, a), (c, d), (a, a), (d, "position_mean"), (c, a), (a, b)]
+    return [Joint(model, *way, sets[i::2]) for i, way in enumerate(ways)]
+
+
+@pytest.mark.parametrize("budget", [1, 100_000, plan.WORKING_MEMORY])
+def test_joints_together_are_each_alone_however_they_are_cut(case, budget):
+    model, *_ = case
+    sets = sets_of(4, 3, 9, seed=2)[::3]
+    alone, joints = mixture(model, sets), mixture(model, sets)
+    fractions = list(together(joints, budget))
+    assert (fractions[0], fractions[-1]) == (0, 1) and fractions == sorted(fractions)
+    for found, expected in zip(joints, alone, strict=True):
+        close(found.states, done(expected), atol=1e-5)
+
+
 def test_what_sets_share_is_run_once(case, monkeypatch):
     model, base, source = case
     heads = [of for of in everything(4, 3) if of.kind == "head"]
     curve = Joint(model, base, source, [heads[: k + 1] for k in range(12)])
     # After layer l there are 3 (l + 1) runs of 7 rows, of the 12 that there are in the end.
-    assert curve.rows == 7 * (3 + 6 + 9 + 12)
+    rows = 7 * (3 + 6 + 9 + 12)
+    assert curve.rows == rows
     # A run that begins has the base's queries, keys and values.
     alone = Joint(model, base, source, [(of,) for of in heads])
     for joint in (curve, alone):
@@ -155,11 +174,11 @@ def test_what_sets_share_is_run_once(case, monkeypatch):
             done(joint)
         assert joint.work < counter.get_total_flops() < 1.2 * joint.work
     # What goes together is what is alike, in whatever order it is asked for.
-    monkeypatch.setattr(plan, "WORKING_MEMORY", 70_000)
+    monkeypatch.setattr(plan, "WORKING_MEMORY", 30_000)
     sets = [heads[: k + 1] for k in range(12)]
     turned = [sets[5 * k % 12] for k in range(12)]
     one, other = (Joint(model, base, source, of) for of in (sets, turned))
-    assert one.rows == other.rows > curve.rows
+    assert one.rows == other.rows > rows
     nothing = Joint(model, base, source, [()])
     assert (nothing.rows, nothing.work, list(nothing)) == (0, 0, [1.0])
 
@@ -186,3 +205,7 @@ def test_joint_runs_take_the_memory_they_say(monkeypatch, T, first, budget, dtyp
         joint = Joint(model, base, source, sets)
         done(joint)
     assert 0.8 * sum(joint.memory) < live.peak < 1.15 * sum(joint.memory)
+    with LiveBytes() as live:
+        both = [Joint(model, base, source, sets), Joint(model, source, base, sets)]
+        list(together(both))
+    assert 0.7 * sum(memory(both)) < live.peak < 1.15 * sum(memory(both))

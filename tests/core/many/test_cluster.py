@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core import models
+from core import catalogue, models
 from core.__main__ import main
 from core.errors import UserError
 from core.many import cluster, packs, sweeping
@@ -44,7 +44,7 @@ def workers(folder, address):
 
 @pytest.fixture(scope="module")
 def model():
-    return models.load(models.TEACHING, device="cpu")
+    return models.load(catalogue.TEACHING, device="cpu")
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_worker_with_another_model_or_program_is_refused(
     here = tmp_path / "tiny"
     shutil.copytree(model_folder, here)
     monkeypatch.chdir(tmp_path)
-    tiny = models.load(models.find("tiny"), device="cpu")
+    tiny = models.load(catalogue.find("tiny"), device="cpu")
     other = builders.random_gpt(3, 2, 8, vocab_size=tiny.gpt.config.vocab_size, seed=1)
     builders.write_model_folder(here, other)
     assert f"{here} has other weights" in refusal(address, tiny)
@@ -122,7 +122,7 @@ def test_a_worker_with_another_model_or_program_is_refused(
         Cluster(address, of).close()
     shutil.rmtree(here)
     assert f"There is no model '{here}'" in refusal(address, tiny)
-    gpt2 = replace(model, entry=models.named("gpt2"))
+    gpt2 = replace(model, entry=catalogue.named("gpt2"))
     assert "the model gpt2 is not on its machine: put it there." in refusal(address, gpt2)
     monkeypatch.setattr(cluster, "version", lambda: "another")
     assert "it runs another version of Patchboard" in refusal(address, model)

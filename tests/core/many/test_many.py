@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import models
+from core import catalogue, models
 from core.__main__ import main
 from core.errors import UserError
 from core.many import packs, sweeping
@@ -24,7 +24,7 @@ METRICS = ("logit_diff", "target_prob", "kl")
 
 @pytest.fixture(scope="module")
 def model():
-    return models.load(models.TEACHING, device="cpu")
+    return models.load(catalogue.TEACHING, device="cpu")
 
 
 @pytest.fixture(scope="module")

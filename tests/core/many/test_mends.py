@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.errors import UserError
 from core.many import mends, packs
 from core.many.fitting import fit
@@ -18,12 +18,12 @@ ROW = Dropped(99, "99", "no row")
 
 @pytest.fixture(scope="module")
 def encoder():
-    return models.load_tokenizer(models.TEACHING)
+    return models.load_tokenizer(catalogue.TEACHING)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return models.load(models.TEACHING, device="cpu")
+    return models.load(catalogue.TEACHING, device="cpu")
 
 
 def told(clean: str, line: int) -> Pair:

@@ -66,6 +66,13 @@ def test_words_like_the_other_texts_are_offered_in_the_place_of_a_longer_one():
     assert {"corrupted": "Anna Ray met Bob Ray. Anna"} in [repair.changes for repair in found]
 
 
+def test_of_the_same_text_twice_a_word_gives_way_to_one_like_it():
+    found = repairs(CLEAN, CLEAN, ENCODER, lambda word: [" Poe", " Ray"] * (word == " Lee"))
+    assert [repair.changes for repair in found] == [
+        {side: "Anna Poe met Bob Ray. Anna"} for side in ("corrupted", "clean")
+    ]
+
+
 @pytest.mark.parametrize(
     ("clean", "corrupted"),
     [

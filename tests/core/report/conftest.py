@@ -6,7 +6,7 @@ from core.following import Follow
 from core.report import findings
 from core.report.findings import Finding
 from core.study import PlainRuns
-from core.views import exports
+from core.views import exports, many_files, path_files, run_files
 from tests import answers
 from tests.builders import answer, experiment, finished, steps_of
 
@@ -25,8 +25,8 @@ def kinds(loaded) -> dict[str, Finding]:
     made = {
         "map": exports.to_json(result, result, chosen),
         "heads": exports.to_json(answer(loaded, site="head_z_position", metric="recovery")),
-        "paths": exports.paths_json(follow.read(asked)["2.1.q"]),
-        "many": exports.many_json(many),
+        "paths": path_files.paths_json(follow.read(asked)["2.1.q"]),
+        "many": many_files.many_json(many),
         "compare": exports.maps_json("compare", both),
         "lens": lens_json(loaded),
     }
@@ -46,4 +46,4 @@ def lens_json(model) -> str:
     }
     rows = ("embedding", *map(str, range(model.card.layers)))
     parts = {side: plain.attribution(side, *ids) for side in lenses}
-    return exports.lens_json(asked, model.card, lenses, rows, plain.tokens, tops, pair, parts)
+    return run_files.lens_json(asked, model.card, lenses, rows, plain.tokens, tops, pair, parts)

@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.errors import UserError
+from core.guess import TOWARDS, Guess, score
 from core.presets import PRESETS
 from core.report import findings
 from core.report.figures import data_files, figures
 from core.report.programs import program
-from core.views import exports
+from core.views import colour_bar, colours, exports, guesses, path_files
 from core.views.exports import read_grid_csv
 from tests.builders import answer, finished
 
@@ -65,6 +66,25 @@ def test_a_figure_has_the_stored_values_and_the_framed_cell(kinds, loaded):
     assert len(figures(kinds["compare"])) == 2
 
 
+def test_maps_have_one_scale_where_their_page_gives_them_one(kinds, loaded, parts):
+    """On the page Components the maps by position, apart from that of heads; of paths into the
+    query, the key and the value of a head each is a finding, and says how far the others reach."""
+    *stream, heads = (figure.plotly.data[0] for figure in figures(parts))
+    assert len({(heat.zmin, heat.zmax) for heat in stream}) == 1
+    assert (heads.zmin, heads.zmax) != (stream[0].zmin, stream[0].zmax)
+    both = [figure.plotly.data[0] for figure in figures(kinds["compare"])]
+    ends = [colour_bar.paint(of, beside=[*kinds["compare"].maps.values()]).limits
+            for of in kinds["compare"].maps.values()]  # fmt: skip
+    assert [(heat.zmin, heat.zmax) for heat in both] == ends
+
+    paths = kinds["paths"].opened.found
+    further = 3 * colours.reach(paths)
+    of = findings.finding(path_files.paths_json(paths, further))
+    wide, alone = (figures(of)[0].plotly.data[0] for of in (of, kinds["paths"]))
+    assert wide.zmax - wide.zmin > alone.zmax - alone.zmin
+    assert figures(of)[0].picture("svg") != figures(kinds["paths"])[0].picture("svg")
+
+
 @pytest.mark.parametrize("format", ["pdf", "png", "svg"])
 def test_every_kind_has_a_picture(kinds, format):
     begins = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}[format]
@@ -75,7 +95,7 @@ def test_every_kind_has_a_picture(kinds, format):
 
 def test_the_top_20_are_as_in_the_assignment(kinds, result):
     clean, corrupted, patched = findings.tables(kinds["map"])
-    assert clean.heads == ("position", "token index", "token", "probability")
+    assert clean.heads == ("position (rank)", "token index", "token", "probability")
     assert [row[0] for row in clean.rows] == [str(n) for n in range(1, 21)]
     for table, run in ((clean, "clean"), (corrupted, "corrupted")):
         assert [int(row[1]) for row in table.rows] == [of.token.id for of in result.top[run]]
@@ -96,7 +116,7 @@ def test_the_data_of_a_finding_are_the_stored_ones(kinds):
 
 
 def test_a_map_has_its_program_and_other_findings_have_none(kinds):
-    model = models.load(models.TEACHING)
+    model = models.load(catalogue.TEACHING)
     asked = PRESETS[0].experiment("teaching")
     result = finished(asked, model).read(asked)
     both = exports.maps_json("compare", {"denoise": result, "noise": result})
@@ -104,6 +124,72 @@ def test_a_map_has_its_program_and_other_findings_have_none(kinds):
         assert asked.corrupted in program(findings.finding(content), model)
     for kind in ("many", "paths", "lens"):
         assert program(kinds[kind], model) == ""
+
+
+@pytest.fixture(scope="module")
+def parts(loaded) -> findings.Finding:
+    """What the page Components puts into a report."""
+    sites = ("resid_post", "attn_out", "mlp_out", "head_z")
+    maps = {site: answer(loaded, site=site) for site in sites}
+    return findings.finding(exports.maps_json("components", maps))
+
+
+@pytest.fixture(scope="module")
+def guess(result) -> Guess:
+    return Guess.blank(result.values.shape).painted((0, 0), (1, 0), TOWARDS)
+
+
+@pytest.fixture(scope="module")
+def guessed(kinds, loaded, result, guess) -> dict[str, findings.Finding]:
+    """Of every kind of map that can be predicted one that was."""
+
+    def said(of):
+        whole = Guess.blank(of.values.shape).painted((0, 0), (1, 0), TOWARDS)
+        return guesses.said(of, whole, "$x$ <b>is\nread</b>.")
+
+    heads = answer(loaded, site="head_z")
+    many = json.loads(kinds["many"].content)
+    (shown,) = kinds["many"].maps.values()
+    contents = {
+        "map": exports.to_json(result, guessed=said(result)),
+        "heads": exports.maps_json(
+            "components", {"attn_out": result, "head_z": heads}, {"head_z": said(heads)}
+        ),
+        "many": json.dumps(many | {"guess": said(shown)}),
+    }
+    return {kind: findings.finding(content) for kind, content in contents.items()}
+
+
+@pytest.mark.parametrize("kind", ["map", "heads", "many"])
+def test_a_guess_stands_beside_its_map_with_why_and_how_it_came_out(guessed, kind):
+    of = guessed[kind]
+    *others, expected, shown = figures(of)
+    assert len(others) == (kind == "heads")
+    assert (expected.name, shown.name) == (
+        ("head_z: the guess", "head_z: the map") if others else ("The guess", "The map")
+    )
+    painted = np.array(expected.plotly.data[0].z)
+    assert np.argwhere(painted != painted[-1, -1]).tolist() == [
+        list(cell) for cell in np.ndindex(2, 1)
+    ]
+    ((name, (guess, _)),) = of.guesses.items()
+    found = score(guess, of.maps[name])
+    outlined = {(line.y0 + 0.5, line.x0 + 0.5) for line in shown.plotly.layout.shapes}
+    assert outlined == {one[:2] for one in found.surprises} and outlined
+    told = said(of).partition("made before the map was seen, because: “$x$ <b>is\nread</b>.”")[2]
+    assert f"right for {found.share:.0%} of the cells" in told
+    assert f"correlation with the map is {found.correlation:.2f}" in told
+    assert told.count("guessed “") == len(found.surprises)
+    assert expected.picture("pdf").startswith(b"%PDF") != shown.picture("png").startswith(b"%PDF")
+
+
+def test_a_guess_of_another_map_is_refused(result, guess):
+    for cells in (guess.cells[1:], [[2] * 7] * 3, [[0]] * 3):
+        of = json.loads(exports.to_json(result)) | {"guess": {"cells": cells, "why": ""}}
+        with pytest.raises(UserError, match="is not one of a map of 3 rows and 7 columns"):
+            findings.finding(json.dumps(of))
+    with pytest.raises(UserError, match=r"has no “guess\.why”"):
+        findings.finding(json.dumps(of | {"guess": {"cells": []}}))
 
 
 def test_what_shows_nothing_is_no_finding():

@@ -124,24 +124,24 @@ def test_a_whole_report_misses_nothing(flipping):
 
 def test_what_is_missing_is_told(flipping, kinds):
     (said,) = missing(whole())
-    assert "There is no finding" in said
+    assert "There are no findings" in said
     report = whole(flipping)
     (said,) = missing(report.with_words(report.findings[0].id, words=" "))
-    assert "Finding 1" in said and "has no words" in said
+    assert "Finding 1" in said and "has no text of yours" in said
     assert any("does not flip" in said for said in missing(whole(kinds["map"])))
     (said,) = missing(whole(flipping, conclusion="GPT-2 always does."))
     assert "“always” is a general claim" in said and "a single pair" in said
     assert missing(whole(flipping, kinds["many"], conclusion="It always does.")) == []
     assert missing(whole(flipping, authors="", discussion="")) == [
-        "The report has not an author.",
-        "Discussion is empty.",
+        "The report has no author.",
+        "The section Discussion is empty.",
     ]
-    assert "3 words more" in missing(whole(flipping, least=11))[0]
-    assert "4 words fewer" in missing(whole(flipping, most=4))[0]
+    assert "3 words too few: at least 11 are asked for." in missing(whole(flipping, least=11))[0]
+    assert "4 words too many: at most 4 are asked for." in missing(whole(flipping, most=4))[0]
 
 
 def test_a_result_that_does_not_say_its_baselines_is_told(flipping, result):
     data = {"experiment": result.experiment.to_dict(), "model": vars(result.model) | {"x": 1}}
     bare = notebook.findings.finding(json.dumps(data | {"smoke_test": None, "n": 5}))
     (said,) = missing(whole(flipping, bare))
-    assert "does not say what the runs give unpatched" in said
+    assert "does not state the values of the unpatched runs" in said

@@ -2,11 +2,14 @@
 
 import io
 import json
+import random
 import re
 import shutil
+import string
 import subprocess
 import zipfile
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -89,6 +92,31 @@ def test_the_html_file_shows_what_was_typed(written, report):
         assert token in page.text
 
 
+@pytest.mark.parametrize("write", [html.html, markdown.markdown, latex.latex])
+def test_the_findings_stand_under_the_results_in_their_order(kinds, write):
+    named = [replace(of, title=f"finding{i}ends") for i, of in enumerate(kinds.values())]
+    texts = dict.fromkeys(("introduction", "method", "discussion", "conclusion"), "Words.")
+    text = write(document.document(Report(**texts, findings=tuple(named))))
+    parts = re.split(r"(?:<h2>|\n## |\\section\*?{)", text)
+    (at,) = (i for i, part in enumerate(parts) if part.startswith("Results"))
+    results, before = parts[at], "".join(parts[:at])
+    assert not re.search(r"finding\d+ends", before)
+    order = dict.fromkeys(re.findall(r"finding\d+ends", results))
+    assert list(order) == [of.title for of in named]
+
+
+def test_on_paper_the_appendix_of_the_html_file_has_a_head_for_what_is_printed_alone(kinds):
+    report = Report(findings=tuple(kinds.values()))
+    programs = {report.findings[0].id: "print(1)\n"}
+    written = document.document(report, programs)
+    heads = re.findall(r"<h3([^>]*)>", html.html(written).partition("Appendix")[2])
+    assert len(heads) == len(written.findings) and heads[0] == ""
+    for head, of in zip(heads, written.findings, strict=True):
+        has = bool(of.code or (of.tables and not of.is_table))
+        assert head == ("" if has else ' class="screen"')
+    assert len(set(heads)) == 2
+
+
 def test_figures_look_alike_whatever_made_them(written, monkeypatch, kinds):
     """Streamlit makes a template of its own the usual one."""
     from plotly import io as plotly
@@ -112,6 +140,20 @@ def test_markdown_shows_what_was_typed(written):
             r"<td>(.*?)</td>", reader.render(f"| a |\n|---|\n| {markdown.escaped(token)} |")
         )
         assert Page(cell).text.replace("\u00a0", " ") == token.replace("\n", " ")
+
+
+@pytest.mark.parametrize("flavour", ["gfm-like", "commonmark"])
+def test_whatever_markup_is_made_of_stands_in_markdown_as_itself(flavour):
+    reader = pytest.importorskip("markdown_it").MarkdownIt(flavour, {"linkify": False})
+    pieces = [*string.punctuation, "a", " ", "12", "--", "1. ", "- ", "&amp;", "![", "](", "~~a~~"]
+    chosen = random.Random(0)
+    for _ in range(1500):
+        text = "".join(chosen.choices(pieces, k=chosen.randint(1, 7))).strip() or "x"
+        read = reader.render(f"before\n\n{markdown.escaped(text)}\n\nafter")
+        assert read.count("<") == 6 and unescape(read).replace("\u00a0", " ") == (
+            f"<p>before</p>\n<p>{text}</p>\n<p>after</p>\n"
+        )
+    assert markdown.escaped('So it is, (3.5 %): "a" - b.') == 'So it is, (3.5 %): "a" - b.'
 
 
 def test_latex_has_no_command_that_somebody_typed(written):
@@ -162,5 +204,5 @@ def test_latex_compiles_with_a_plain_tex(latex_zip, tmp_path):
 def test_an_empty_report_is_written_too():
     written = document.document(Report())
     assert document.NAMED in Page(html.html(written)).text
-    assert markdown.markdown(written).startswith("# A report")
+    assert markdown.markdown(written).startswith(f"# {document.NAMED}")
     assert "\\section{Method}" in latex.latex(written)

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import models
+from core import catalogue, models
 from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.views import code
+from core.views import code, code_pieces
 from mingpt import hub
 from tests import builders
 
@@ -58,7 +58,7 @@ def folders(tmp_path_factory) -> Path:
 def offered(folders) -> LoadedModel:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATCHBOARD_MODELS", str(folders))
-        return models.load(models.find("local/odd"))
+        return models.load(catalogue.find("local/odd"))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,8 @@ def here(loaded) -> LoadedModel:
 
 
 def run(programs: dict[str, str], folder: Path, **environment: str) -> dict[str, np.ndarray]:
-    """The map that each program computes, in a folder of its own, with this repository alone."""
+    """The map that each program computes, in a folder of its own, with this repository alone; what
+    all of them print is in said.txt."""
     for name, source in programs.items():
         (folder / name).write_text(source, encoding="utf-8")
     usual = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -78,7 +79,7 @@ def run(programs: dict[str, str], folder: Path, **environment: str) -> dict[str,
         cwd=folder,
         env=usual | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
         check=True,
-        stdout=subprocess.DEVNULL,
+        stdout=(folder / "said.txt").open("wb"),
     )
     assert (folder / "map.png").read_bytes().startswith(b"\x89PNG")
     with np.load(folder / "maps.npz") as maps:
@@ -94,9 +95,9 @@ def joined(notebook: str) -> str:
 def test_every_program_computes_every_cell_of_the_map(tmp_path, folders, offered):
     """Every site, direction and metric, with windows and the embedding, of every kind of model that
     is on a disk; of the first one also the notebook and the fast program."""
-    rome = models.load(models.TEACHING)
-    early = models.load(models.named("teaching@seed1-step710"))
-    by_path = models.load(models.find(str(folders / "tiny")))
+    rome = models.load(catalogue.TEACHING)
+    early = models.load(catalogue.named("teaching@seed1-step710"))
+    by_path = models.load(catalogue.find(str(folders / "tiny")))
     sites, directions, metrics = ([*table] for table in (SITES, DIRECTIONS, METRICS))
     asked = [(rome, replace(CAPITALS, embedding=True)), (early, CAPITALS)]
     for number, site in enumerate(sites):
@@ -125,10 +126,23 @@ def test_every_program_computes_every_cell_of_the_map(tmp_path, folders, offered
         limit = min(2e-5, 0.01 * np.ptp(values))  # of a probability the values are small
         assert limit > 0
         np.testing.assert_allclose(computed[name], values, rtol=1e-5, atol=limit, err_msg=name)
+    top = builders.finished(CAPITALS, rome).read(CAPITALS).top["clean"]
+    said = (tmp_path / "said.txt").read_text("utf-8").splitlines()
+    printed = said[said.index("clean run: position (rank), token index, token, probability") + 1 :]
+    for row, line in zip(top[:20], printed, strict=False):
+        rank, index, *_, percent = line.split()
+        assert [int(rank), int(index)] == [row.rank, row.token.id]
+        assert float(percent.rstrip("%")) == pytest.approx(100 * row.prob, rel=1e-3)
+
+
+def test_the_program_of_an_assignment_is_short_enough_to_be_read_at_once(here):
+    lines = code.script(code.plain(CAPITALS, here)).splitlines()
+    assert sum(bool(line) for line in lines) <= 64
+    assert max(map(len, lines)) < 100
 
 
 def test_the_sites_and_metrics_are_all_known():
-    assert code._MEASURES.keys() == METRICS.keys()
+    assert code_pieces.MEASURES.keys() == METRICS.keys()
 
 
 # All characters of the Basic Multilingual Plane's beginning, half surrogates, and others that print

@@ -1,6 +1,5 @@
 """Files of a result: read again, they give the same numbers."""
 
-import csv
 import io
 import json
 from dataclasses import replace
@@ -14,21 +13,16 @@ from core.question.tokens import Token
 from core.result import Ranked, Result, SmokeTest
 from core.views.exports import (
     Chosen,
-    attention_csv,
-    attribution_csv,
     compared_csv,
     from_json,
     grid_csv,
-    lens_csv,
     matrix_csv,
     read_grid_csv,
     to_json,
     top_csv,
 )
 from core.views.words import replaced, summary, wording
-from tests.builders import answer, experiment, finished, steps_of
-
-HOSTILE = ["=1+1", "+1", "-1", "@x", '"', ",", "\r\n", "\t=1", " Jones", "🙂", "\x7f", "\u2028"]
+from tests.builders import CELLS, answer, experiment, finished, rows_of
 
 
 @pytest.fixture(params=[{}, {"embedding": True}, {"bos": True, "metric": "kl"}], ids=str)
@@ -38,9 +32,9 @@ def any_result(request, loaded) -> Result:
 
 def hostile(result: Result) -> Result:
     """The result with hostile tokens in place of its own."""
-    tokens = tuple(Token(id, text) for id, text in enumerate(HOSTILE[: len(result.clean)]))
-    rest = tuple(Token(99 + id, text) for id, text in enumerate(HOSTILE[-len(result.clean) :]))
-    top = tuple(Ranked(n, Token(n, text), 0.5, 0.25) for n, text in enumerate(HOSTILE, start=1))
+    tokens = tuple(Token(id, text) for id, text in enumerate(CELLS[: len(result.clean)]))
+    rest = tuple(Token(99 + id, text) for id, text in enumerate(CELLS[-len(result.clean) :]))
+    top = tuple(Ranked(n, Token(n, text), 0.5, 0.25) for n, text in enumerate(CELLS, start=1))
     return replace(result, clean=tokens, corrupted=rest, top={"clean": top, "corrupted": top})
 
 
@@ -123,18 +117,13 @@ def test_another_json_text_is_no_result(text, result):
 # --- CSV ----------------------------------------------------------------------------------------
 
 
-def rows(text: str) -> list[dict]:
-    assert text.startswith("\ufeff")  # so that spreadsheets read UTF-8
-    return list(csv.DictReader(io.StringIO(text[1:], newline="")))
-
-
 def test_the_grid_read_back_is_the_grid_of_every_metric(any_result):
     for result in (any_result, hostile(any_result)):
         assert told(replace(result, grids=read_grid_csv(grid_csv(result)))) == told(result)
 
 
 def test_the_grid_is_in_long_form(any_result):
-    lines = rows(grid_csv(any_result))
+    lines = rows_of(grid_csv(any_result))
     positions = len(any_result.clean)
     assert len(lines) == len(any_result.rows) * positions
     for number, line in enumerate(lines):
@@ -149,7 +138,7 @@ def test_the_grid_is_in_long_form(any_result):
 
 
 def test_the_tables_are_a_line_for_each_token(result):
-    lines = rows(top_csv(result))
+    lines = rows_of(top_csv(result))
     assert [line["run"] for line in lines] == ["clean"] * 20 + ["corrupted"] * 20
     for line, row in zip(lines, [*result.top["clean"], *result.top["corrupted"]], strict=True):
         assert (int(line["rank"]), int(line["token_id"])) == (row.rank, row.token.id)
@@ -159,11 +148,11 @@ def test_the_tables_are_a_line_for_each_token(result):
 
 def test_no_cell_is_run_as_a_formula_and_hostile_tokens_survive(result):
     odd = replace(hostile(result), model=replace(result.model, name="=1+1"))
-    for line in rows(grid_csv(odd)) + rows(top_csv(odd)):
+    for line in rows_of(grid_csv(odd)) + rows_of(top_csv(odd)):
         assert line["model"] == " =1+1"
         for cell in (cell for name, cell in line.items() if name.endswith("token")):
             assert cell[0] == '"'  # a JSON string, never = + - @
-            assert json.loads(cell) in HOSTILE
+            assert json.loads(cell) in CELLS
 
 
 @pytest.mark.parametrize("text", ["", "layer,position,kl\n0,0,x\n", "position,kl\n1,2\n"])
@@ -184,7 +173,7 @@ def test_a_file_says_in_words_what_was_patched_and_how_to_read_it(loaded, questi
         "model": "Whether it predicts ordinary text is not known.",
     }
     asked = (result.experiment.site, result.experiment.direction)
-    assert {(line["site"], line["direction"]) for line in rows(grid_csv(result))} == {asked}
+    assert {(line["site"], line["direction"]) for line in rows_of(grid_csv(result))} == {asked}
 
 
 # --- A chosen cell --------------------------------------------------------------------------------
@@ -205,7 +194,7 @@ def test_the_patched_run_of_a_chosen_cell_is_in_the_files_with_its_cell(
     whole = study.read(study.experiment)
     shown = whole if len(cell) == 2 else whole.at(cell[2])
     chosen = Chosen(*cell[:2], study.patched_next_tokens(cell))
-    table = rows(top_csv(shown, chosen))
+    table = rows_of(top_csv(shown, chosen))
     assert [line["run"] for line in table[-20:]] == ["patched"] * 20
     for line, moved in zip(table[-20:], chosen.top, strict=True):
         assert (int(line["token_id"]), float(line["prob"])) == (moved.now.token.id, moved.now.prob)
@@ -268,75 +257,23 @@ def test_a_matrix_has_two_axes(loaded):
     np.testing.assert_array_equal(heads.astype(np.float32), cube.values[:, :, 3])
 
 
-def test_an_attention_pattern_is_a_matrix_with_tokens_at_both_sides(result):
-    pattern = np.tril(np.random.default_rng(0).random((7, 7)).astype(np.float32))
-    lines = list(csv.reader(io.StringIO(attention_csv(pattern, hostile(result).clean)[1:])))
-    read = np.array([line[2:] for line in lines[1:]], dtype=np.float32)
-    assert read.tobytes() == pattern.tobytes()
-    assert [json.loads(line[1]) for line in lines[1:]] == HOSTILE[:7]
-    assert [json.loads(name.split(" ", 2)[2]) for name in lines[0][2:]] == HOSTILE[:7]
-
-
-# --- The other pages ------------------------------------------------------------------------------
-
-
-def test_the_lens_is_a_line_for_each_layer_and_position_of_both_runs(loaded):
-    study = finished(experiment(), loaded)
-    first, second, *_ = study.read(study.experiment).top["clean"]
-    plain, ids = study.plain, (first.token.id, second.token.id)
-    _, lenses = steps_of(plain.logit_lenses(ids))
-    names = ("embedding", "0", "1", "2")
-    tops = {
-        s: [[plain.token(i) for i in row] for row in lens.top_ids.tolist()]
-        for s, lens in lenses.items()
-    }
-    pair = tuple(map(plain.token, ids))
-    lines = rows(lens_csv(lenses, names, plain.tokens, tops, pair))
-    assert len(lines) == 2 * 4 * 7
-    for number, line in enumerate(lines):
-        side, cell = divmod(number, 28)
-        i, p = divmod(cell, 7)
-        lens = lenses[line["run"]]
-        assert (line["run"], line["layer"]) == (("clean", "corrupted")[side], names[i])
-        assert json.loads(line["token"]) == plain.tokens[line["run"]][p].text
-        assert int(line["top_id"]) == lens.top_ids[i, p]
-        assert float(line["prob"]) == lens.top_probs[i, p]
-        if p < 6:
-            assert line["target_logit"] == line["foil_rank"] == ""
-        else:
-            assert (int(line["target_id"]), int(line["foil_id"])) == ids
-            assert [float(line[f"{t}_logit"]) for t in ("target", "foil")] == lens.logits[
-                i
-            ].tolist()
-            assert [int(line[f"{t}_rank"]) for t in ("target", "foil")] == lens.ranks[i].tolist()
-
-
-def test_the_parts_of_an_attribution_add_up_to_its_total(loaded):
-    study = finished(experiment(), loaded)
-    pair = study.read(study.experiment)
-    parts = study.plain.attribution("clean", pair.target.id, pair.foil.id)
-    lines = rows(attribution_csv({"clean": parts, "corrupted": parts}))
-    own = [line for line in lines if line["run"] == "clean"]
-    *summands, total = (float(line["logit_difference"]) for line in own)
-    assert own[-1]["part"] == "total" and total == parts.total
-    assert sum(summands) == pytest.approx(total, abs=1e-4)
-    heads = [line for line in own if line["part"] == "head"]
-    assert [(int(line["layer"]), int(line["head"])) for line in heads] == [*np.ndindex(3, 2)]
-    assert [float(line["logit_difference"]) for line in heads] == parts.heads.ravel().tolist()
+# --- Two maps ------------------------------------------------------------------------------------
 
 
 def test_two_results_are_compared_cell_by_cell(loaded):
     one, other = (answer(loaded, direction=name) for name in ("denoise", "noise"))
-    lines = rows(compared_csv(one, other, ("denoise", "noise")))
+    lines = rows_of(compared_csv(one, other, ("denoise", "noise")))
     for line, cell in zip(lines, np.ndindex(one.values.shape), strict=True):
         assert (line["layer"], line["position"]) == (one.rows[cell[0]], str(cell[1]))
         assert np.float32(line["denoise"]) == one.values[cell]
         assert np.float32(line["noise"]) == other.values[cell]
         assert (line["noise_direction"], line["denoise_metric"]) == ("noise", "logit_diff")
     assert "noise - denoise" not in lines[0]  # from two runs, so that no effect would be one
-    both = rows(compared_csv(one, replace(one, grids={"logit_diff": one.values + 1}), ("a", "b")))
+    both = rows_of(
+        compared_csv(one, replace(one, grids={"logit_diff": one.values + 1}), ("a", "b"))
+    )
     assert all(float(line["b - a"]) == pytest.approx(1, abs=1e-5) for line in both)
     by_kl = answer(loaded, metric="kl")
-    assert "b - a" not in rows(compared_csv(one, by_kl, ("a", "b")))[0]
+    assert "b - a" not in rows_of(compared_csv(one, by_kl, ("a", "b")))[0]
     with pytest.raises(UserError, match="these two have other cells"):
         compared_csv(one, answer(loaded, site="head_z"), ("a", "b"))

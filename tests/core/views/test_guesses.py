@@ -50,14 +50,14 @@ def test_how_it_came_out_is_said_in_words(model):
 @pytest.mark.parametrize(
     ("direction", "expected", "share", "says"),
     [
-        ("denoise", NOTHING, 0.62, "hardly moves; it went 62% of the way towards the clean run."),
-        ("denoise", TOWARDS, -0.4, "“towards the clean run”; it went 40% of the way away from"),
-        ("noise", TOWARDS, 0.01, "“towards the corrupted run”; it hardly moved."),
-        ("zero", AWAY, 0.5, "“falls”; it rose by 50% of what the strongest cell did."),
+        ("denoise", NOTHING, 0.62, "“hardly moves”, it went 62% of the way towards the clean run"),
+        ("denoise", TOWARDS, -0.4, "towards the clean run”, it went 40% of the way away from"),
+        ("noise", TOWARDS, 0.01, "towards the corrupted run”, it hardly moved"),
+        ("zero", AWAY, 0.5, "falls”, it rose by 50% of what the strongest cell did"),
     ],
 )
 def test_a_surprise_is_what_was_said_and_what_came(model, direction, expected, share, says):
     result = builders.answer(model, direction=direction)
     said = guesses.surprised(result, guesses.Surprise(1, 2, expected, share))
-    assert said.startswith(f"layer 1, position 2 ({result.clean[2].label}): you said ")
+    assert said.startswith(f"layer 1, position 2 ({result.clean[2].label}): guessed “")
     assert says in said

@@ -252,3 +252,15 @@ def test_a_long_question_is_folded_above_its_colour_bar(result):
     lines = map_of(figure).colorbar.title.text.split("<br>")
     assert len(lines) == 3 and max(map(len, lines)) <= 34
     assert figure.layout.margin.t > heatmap(result).layout.margin.t
+
+
+def test_a_frame_around_a_cell_at_the_edge_is_within_the_figure(result):
+    """Whose line is five pixels wide, half of them outside its cell, where Plotly cuts it off."""
+    rows, columns = result.values.shape
+    layout = heatmap(result, (rows - 1, columns - 1), narrowest=440).layout
+    tall = layout.height - layout.margin.t - layout.margin.b
+    for axis, cells, pixels in ((layout.xaxis, columns, 440), (layout.yaxis, rows, tall)):
+        low, high = sorted(axis.range)
+        for outside in (-0.5 - low, high - (cells - 0.5)):
+            assert outside * pixels / (high - low) > 2.5
+    assert layout.xaxis2.range == layout.xaxis.range

@@ -9,7 +9,17 @@ import pytest
 from core.errors import UserError
 from core.following import Follow
 from core.question.experiment import Experiment
-from core.views import exports, many_maps, opening, path_maps, pictures, saved, words
+from core.views import (
+    exports,
+    many_files,
+    many_maps,
+    opening,
+    path_files,
+    path_maps,
+    pictures,
+    saved,
+    words,
+)
 from core.views.links import link, parsed
 from tests import answers
 from tests.builders import HOSTILE, answer, experiment
@@ -39,17 +49,16 @@ def test_paths_are_read_back_and_drawn_as_before(loaded):
     for _ in follow:
         pass
     path_map = follow.read(asked)["2.1.k"]
-    found = read(exports.paths_json(path_map).encode())
+    found = read(path_files.paths_json(path_map).encode())
     assert found.page == "follow" and found.query["trail"] == "2.1.k"
-    reach = path_maps.reach(path_map)
-    drawn = [path_maps.heatmap(of, reach).to_json() for of in (path_map, found.found)]
+    drawn = [path_maps.heatmap(of).to_json() for of in (path_map, found.found)]
     assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize("site", ["resid_post", "head_z"])
 def test_an_answer_to_many_pairs_is_read_back_with_its_intervals_and_its_caption(loaded, site):
     many = answers.many(loaded, map(answers.pair, range(9)), site=site)
-    found = read(exports.many_json(many).encode())
+    found = read(many_files.many_json(many).encode())
     assert found.page == "many" and found.query["site"] == site
     assert "clean" not in found.query  # the texts that stand in the inputs stay
     drawn, again = (many_maps.heatmap(of).data for of in (many, found.found))
@@ -105,17 +114,17 @@ def test_a_long_name_that_there_is_not_is_told_in_short(data):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"", "damaged, or no JSON"),
-        (b"[1]", "no file that Patchboard wrote"),
-        (b'{"a": 1}', "no file that Patchboard wrote"),
+        (b"", "damaged, or not a JSON"),
+        (b"[1]", "not a file that Patchboard wrote"),
+        (b'{"a": 1}', "not a file that Patchboard wrote"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a":' * 60 + b"1" + b"}" * 60, "nested too deeply"),
         (b'{"a": NaN}', "NaN where a number should be"),
         (b'{"a": 1e999}', "too large"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "damaged, or no JSON"),
-        (b'{"a": "\\ud800"}', "half a character"),
-        (b"\xff\xfe{", "no text in UTF-8"),
-        (b" " * 50_000_000, "It has 50 MB"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "damaged, or not a JSON"),
+        (b'{"a": "\\ud800"}', "not valid Unicode"),
+        (b"\xff\xfe{", "not text in UTF-8"),
+        (b" " * 50_000_000, "It is 50 MB"),
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 99, "picture that does not say"),
         (b"<svg><dc:source>https://other.example/?a=1</dc:source></svg>", "of something else"),
     ],
@@ -141,7 +150,7 @@ def test_the_largest_difference_between_two_files_is_found_and_where(data):
 
 
 def test_an_answer_of_three_axes_or_of_no_pair_is_refused(loaded):
-    data = json.loads(exports.many_json(answers.many(loaded, [answers.pair(0)])))
+    data = json.loads(many_files.many_json(answers.many(loaded, [answers.pair(0)])))
     for change in ({"axes": ["layer", "head", "role"]}, {"n_used": 0}, {"mean": [[0.0]]}):
         with pytest.raises(UserError):
             saved.many(data | change)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core import models, presets
+from core import catalogue, models, presets
 from core.guess import shares
 from core.question.tokens import in_pieces
 from core.worksheets.bundled import BUNDLED
@@ -58,7 +58,7 @@ def different(result):
 
 
 def test_each_claim_is_wrong_as_the_key_says_and_the_sound_pair_is_sound(of_claim):
-    encoder = models.load_tokenizer(models.TEACHING)
+    encoder = models.load_tokenizer(catalogue.TEACHING)
     sound = of_claim["one pair"]
     assert ahead(sound)[0] < -5 < 5 < ahead(sound)[1] and ranks(sound) == [1, 1]
     bare = of_claim["no space"]

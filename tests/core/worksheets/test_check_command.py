@@ -22,21 +22,25 @@ def machine_without_models(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def answered() -> str:
-    """The ten claims, of which the first is answered wrongly."""
+    """The ten claims, of which the first is answered wrongly and the last not at all."""
     sheet = BUNDLED["ten-ways"]
     said = [Said(choice=task.wrong) for task in sheet.tasks]
-    said[0] = Said(choice="two changes")
+    said[0], said[9] = Said(choice="two changes"), Said()
     result = answer_to(sheet.tasks[1].experiment)
     said[1] = Said(choice=sheet.tasks[1].wrong, numbers=numbers_of(result))
-    return HandedIn("Ann", sheet, tuple(said)).to_json()
+    return HandedIn("Ann & Bo", sheet, tuple(said)).to_json()
 
 
 def test_what_holds_is_counted_and_what_is_not_right_is_named(tmp_path, capsys, answered):
     (tmp_path / "ann.json").write_text(answered)
     assert main(["check", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert "ann.json, 1. Claim 1: not right (two changes)" in said
-    assert said.endswith("1 file: 1 equal, 0 differ, 9 right, 1 not right.\n")
+    assert said == (
+        "ann.json (Ann & Bo): 9 of 10 tasks answered, not 10. Claim 10; 8 without the numbers of"
+        " a map\n"
+        "  1. Claim 1: not right (two changes)\n"
+        "1 file: 1 equal, 0 differ, 8 right, 1 not right.\n"
+    )
 
 
 def test_a_changed_number_ends_in_status_1_and_stands_in_the_table(tmp_path, capsys, answered):
@@ -45,7 +49,7 @@ def test_a_changed_number_ends_in_status_1_and_stands_in_the_table(tmp_path, cap
     (tmp_path / "ann.json").write_text(json.dumps(changed))
     assert main(["check", str(tmp_path), "--csv", "-"]) == 1
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out[1:])))
-    assert [row["numbers"] for row in rows] == ["", "differ", *[""] * 8]
+    assert [row["numbers"] for row in rows] == ["none", "differ", *["none"] * 7, ""]
     assert rows[1]["largest_difference"] == "1"
 
 
@@ -55,7 +59,9 @@ def test_a_result_of_a_map_is_checked_too(tmp_path, capsys):
     assert found(task, result)
     (tmp_path / "map.json").write_text(exports.to_json(result))
     assert main(["check", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == "1 file: 1 equal, 0 differ, 0 right, 0 not right.\n"
+    assert capsys.readouterr().out == (
+        "map.json: the numbers are equal\n1 file: 1 equal, 0 differ, 0 right, 0 not right.\n"
+    )
 
 
 def test_a_folder_that_is_not_there_is_one_line(capsys):
