@@ -23,7 +23,5 @@ def _files(document: Document, kind: str, saved: str) -> Iterator[tuple[str, str
     for of in document.findings:
         for place, figure in enumerate(of.figures, start=1):
             yield f"{of.folder}/figure-{place}.{format}", figure.picture(format)
-        for file, make in of.data.items():
+        for file, make in of.files.items():
             yield f"{of.folder}/{file}", make()
-        if of.code:
-            yield f"{of.folder}/program.py", of.code

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.guess import score
+from core.report.captions import panels
 from core.report.findings import Finding, cell
 from core.result import Map, PathMap, Result
 from core.views import (
@@ -50,20 +51,21 @@ def _figures(of: Finding) -> list[Figure]:
     if isinstance(found, Lenses):
         lines = lens_lines(found.lenses, found.rows, (found.target, found.foil))
         return [Figure("", lines, partial(_lens_picture, found))]
-    at, guessed, made = cell(of), of.guesses, []
-    room = _ROOM if len(of.maps) == 1 and not guessed else heatmaps.NARROWEST
-    for name, shown in of.maps.items():
-        called, surprises = name, ()
-        if name in guessed:
-            guess, _ = guessed[name]
+    at, guessed, made, drawn_of = cell(of), of.guesses, [], panels(of)
+    room = _ROOM if len(drawn_of) == 1 else heatmaps.NARROWEST
+    for panel in drawn_of:
+        shown, surprises = of.maps[panel.name], ()
+        if panel.name in guessed:
+            guess, _ = guessed[panel.name]
             surprises = [(one.row, one.column) for one in score(guess, shown).surprises]
+        if panel.is_guess:
             drawn = guesses.figure(shown, guess, room, clickable=False)
             expected = partial(_guess_picture, guesses.as_map(shown, guess))
-            made.append(Figure(f"{name}: the guess" if name else "The guess", drawn, expected))
-            called = f"{name}: the map" if name else "The map"
+            made.append(Figure(panel.heading, drawn, expected))
+            continue
         how = {"view": of.view, "at": at, "surprises": surprises, "scale": _scale(of, shown)}
         drawn = _plotly(shown, room=room, **how)
-        made.append(Figure(called, drawn, partial(_map_picture, shown, **how)))
+        made.append(Figure(panel.heading, drawn, partial(_map_picture, shown, **how)))
     return made
 
 
