@@ -3,8 +3,9 @@ itself."""
 
 import re
 
+from core.report.captions import Words, runs
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words, runs
+from core.report.findings import Table
 
 # What may be markup in some flavour of it: wherever it stands, of an address or a picture by name,
 # of a dash, and at the beginning of a line, where a list or a heading could begin.
@@ -25,10 +26,9 @@ def markdown(document: Document) -> str:
     lines += [escaped(line) for line in (document.authors, document.course) if line]
     for section in document.sections:
         findings = document.findings if section.name == "results" else []
-        if section.paragraphs or findings:
-            lines += [f"## {section.title}", *map(escaped, section.paragraphs)]
-            for of in findings:
-                lines += _finding(of)
+        lines += [f"## {section.title}", *map(escaped, section.paragraphs)]
+        for of in findings:
+            lines += _finding(of)
     if document.findings:
         lines.append("## Appendix: next tokens, data and code")
         for of in document.findings:
@@ -41,7 +41,8 @@ def _finding(of: Shown) -> list[str]:
     for place, figure in enumerate(of.figures, start=1):
         if figure.name:
             lines.append(f"**{escaped(figure.name)}**")
-        lines.append(f"![Figure {of.number}]({of.folder}/figure-{place}.png)")
+        called = f"Figure {of.number} {figure.name}".strip()
+        lines.append(f"![{escaped(called)}]({of.folder}/figure-{place}.png)")
     if of.is_table:
         lines += [part for table in of.tables for part in _table(table)]
     what = "Table" if of.is_table else "Figure"
@@ -69,6 +70,5 @@ def _appendix(of: Shown) -> list[str]:
     lines = [f"### {of.number}\\. {escaped(of.title)}"]
     if not of.is_table:
         lines += [part for table in of.tables for part in _table(table)]
-    names = [*of.data, *(["program.py"] if of.code else [])]
-    lines.append("Files: " + ", ".join(f"[{escaped(n)}]({of.folder}/{n})" for n in names))
+    lines.append("Files: " + ", ".join(f"[{escaped(n)}]({of.folder}/{n})" for n in of.files))
     return lines

@@ -41,9 +41,9 @@ TOKENS = """\
 pairs = zip(clean[0], corrupted[0])
 columns = [spelled(a) if a == b else f"{spelled(a)} / {spelled(b)}" for a, b in pairs]"""
 TOP = """
-    print(f"\\n{run} run: position, token index, token, probability")
-    for position, (p, index) in enumerate(zip(*plain[run].softmax(dim=0).topk(20)), start=1):
-        print(f"{position:3}  {index:6}  {spelled(index):20}  {p:.4f}")
+    print(f"\\n{run} run: position (rank), token index, token, probability")
+    for rank, (p, index) in enumerate(zip(*plain[run].softmax(dim=0).topk(20)), start=1):
+        print(f"{rank:3}  {index:6}  {spelled(index):20}  {100 * p:.4g}%")
 for run, logits in plain.items():
     print(f"{run} run: LD {$difference(logits):.4f}$on_map")
 """

@@ -11,6 +11,7 @@ alone, which is in the middle, and its numbers always ascend.
 
 import numpy as np
 
+from core.question.experiment import SIDES
 from core.result import Map, PathMap
 from core.views.doubts import matters
 
@@ -49,7 +50,7 @@ def scale(result: Map) -> Scale:
 
 def sign(result: Map) -> int:
     """-1 where the numbers descend from left to right, so that the clean run is on the left."""
-    ends = (result.plain(result.experiment.metric, run) for run in ("clean", "corrupted"))
+    ends = (result.plain(result.experiment.metric, run) for run in SIDES)
     return -1 if result.other and next(ends) > next(ends) else 1
 
 

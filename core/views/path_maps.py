@@ -4,6 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.result import ComponentMap, PathMap
+from core.views import colours
 from core.views.colour_bar import paint
 from core.views.colours import BLUE, GREY, rgba
 from core.views.heatmaps import CHARACTER, NARROWEST, SIDE_BY_SIDE, dressed, grid_of_layers
@@ -34,6 +35,12 @@ def heatmap(path_map: PathMap, reach: float | None = None, clickable: bool = Tru
         clickable,
         narrowest,
     )
+
+
+def reach_beside(path_map: PathMap, others: float | None) -> float | None:
+    """How far the colours of a map go that stands beside `others`, which have this reach; None for
+    a map by itself."""
+    return None if others is None else max(others, colours.reach(path_map))
 
 
 def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:

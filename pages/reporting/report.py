@@ -5,8 +5,9 @@ from functools import partial
 import streamlit as st
 
 from core.report import archive, document, html, method, missing, shelf
+from core.report.captions import caption, runs
 from core.report.figures import figures
-from core.report.findings import Finding, caption, runs, tables
+from core.report.findings import Finding, tables
 from core.report.notebook import SECTIONS, Report
 from pages.parts import answer, notebook
 from pages.parts import html as markup
@@ -138,6 +139,12 @@ def _finding(number: int, of: Finding, count: int) -> None:
             cells = zip(*table.rows, strict=True) if table.rows else ((),) * len(table.heads)
             st.dataframe(dict(zip(table.heads, map(list, cells), strict=True)), hide_index=True)
     markup.show(markup.long_caption([runs(line) for line in caption(of)]))
+    markup.show(
+        markup.caption(
+            "The caption is made from the stored numbers, so that it is always right, and cannot be"
+            " edited. The title above and the words below are yours."
+        )
+    )
     st.text_area(
         "What it shows, in your words",
         **notebook.widget(*_of_finding(of.id, "words")),

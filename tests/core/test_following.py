@@ -14,12 +14,12 @@ from core.__main__ import main
 from core.engine import paths
 from core.errors import UserError
 from core.following import Follow
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.receivers import parse
 from core.result import FROZEN
 from core.sets import Sets
 from core.steps import finish
-from core.study import SIDES, sides
+from core.study import sides
 from core.views import path_files, path_maps
 from core.views.colours import BLUE, reach
 from core.views.names import stem

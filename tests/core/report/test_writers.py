@@ -1,5 +1,6 @@
 """Whatever a report is written in shows every character and every token as it was typed."""
 
+import base64
 import io
 import json
 import random
@@ -206,3 +207,33 @@ def test_an_empty_report_is_written_too():
     assert document.NAMED in Page(html.html(written)).text
     assert markdown.markdown(written).startswith(f"# {document.NAMED}")
     assert "\\section{Method}" in latex.latex(written)
+
+
+def test_a_section_that_is_empty_cannot_go_unnoticed(kinds):
+    report = Report(introduction="Why?", discussion=" \n\n ", findings=(kinds["map"],))
+    told = {of.name: of.paragraphs for of in document.document(report).sections}
+    assert told["discussion"] == told["conclusion"] == ["[to be written]"]
+    assert told["introduction"] == ["Why?"] and told["results"] == []
+    written = document.document(Report(introduction="Why?"))
+    assert Page(html.html(written)).text.count("[to be written]") == 3
+    assert latex.latex(written).count("to be written") == 3
+    assert markdown.markdown(written).count("to be written") == 3
+
+
+def test_no_program_is_printed_twice(kinds):
+    """Each is in the file as data; what is printed of those after the first is what differs."""
+    first = "\n".join(f"x = {n}" for n in range(30)) + "\n"
+    second, other = first.replace("x = 7", "y = '</pre>'"), "print(1)\n"
+    report = Report(findings=tuple(kinds[name] for name in ("map", "heads", "compare", "lens")))
+    sources = dict(
+        zip([of.id for of in report.findings], [first, second, other, first], strict=True)
+    )
+    page = Page(html.html(document.document(report, sources)))
+    assert page.text.count("x = 29") == 1 and "print(1)" in page.text
+    assert "is that of finding 1, but for these lines" in page.text
+    assert (
+        "- x = 7\n+ y = '</pre>'" in page.text and "The program is that of finding 1." in page.text
+    )
+    links = {of.get("download"): of["href"] for tag, of in page.elements if tag == "a"}
+    kept = base64.b64decode(links["finding-2-program.py"].partition("base64,")[2]).decode()
+    assert kept == second

@@ -96,6 +96,21 @@ def test_a_damaged_map_is_refused_in_one_sentence(data, name):
             read(changed)
 
 
+def test_what_a_file_leaves_out_is_left_out_of_the_address(data):
+    asked = data["experiment"]
+    del data["at_position"]
+    assert "position" not in read(data).query
+    other = {"experiment": asked, "model": data["model"]}
+    assert read(other | {"components": None, "joint": {}}).query["set"] == ""
+    assert read(other | {"continued": [], "sampling": None}).query["write"] == ""
+
+
+def test_a_long_name_that_there_is_not_is_told_in_short(data):
+    with pytest.raises(UserError) as caught:
+        read(data | {"experiment": data["experiment"] | {"site": "x" * 100_000}})
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
