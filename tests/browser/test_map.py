@@ -120,7 +120,7 @@ def test_every_file_is_what_its_button_says(visit, answer):
     expected = answer(asked)
     page = visit.open(metric="kl").shows(expected.values).page
     files = {}
-    for label in ("PNG", "SVG", "PDF", "CSV: grid", "CSV: matrix of layers", "CSV: top 20", "JSON"):
+    for label in ("PNG", "SVG", "PDF", "CSV: grid", "CSV: layers", "CSV: top 20", "JSON"):
         button = page.get_by_test_id("stDownloadButton").filter(has_text=label)
         with page.expect_download() as started:
             button.first.get_by_role("button").click()
@@ -128,7 +128,7 @@ def test_every_file_is_what_its_button_says(visit, answer):
         files[label] = started.value.path().read_bytes()
     assert files["PNG"].startswith(b"\x89PNG\r\n\x1a\n")
     assert files["PDF"].startswith(b"%PDF-")
-    matrix = np.loadtxt(io.BytesIO(files["CSV: matrix of layers"]), delimiter=",")
+    matrix = np.loadtxt(io.BytesIO(files["CSV: layers"]), delimiter=",")
     np.testing.assert_allclose(matrix, expected.values[1:], atol=1e-4)
     words = ElementTree.fromstring(files["SVG"]).iter("{http://www.w3.org/2000/svg}text")
     assert "KL divergence" in " ".join("".join(text.itertext()) for text in words)
