@@ -4,12 +4,14 @@ and `latex`."""
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from core.report.captions import Words, caption
 from core.report.figures import Figure, data_files, figures
-from core.report.findings import Finding, Table, Words, caption, tables
+from core.report.findings import Finding, Table, tables
 from core.report.method import method
 from core.report.notebook import SECTIONS, Report
 
 NAMED = "Untitled report"
+UNWRITTEN = "[to be written]"  # in a section that is empty, which then cannot go unnoticed
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Shown:
         return not self.figures
 
     @property
+    def files(self) -> dict[str, Callable[[], str]]:
+        """All that is kept of it: its data and its program."""
+        return self.data | ({"program.py": lambda: self.code} if self.code else {})
+
+    @property
     def folder(self) -> str:
         return f"finding-{self.number}"
 
@@ -50,22 +57,20 @@ class Document:
     sections: list[Section]  # of which "results" has the findings
     findings: list[Shown]
 
-    @property
-    def has_code(self) -> bool:
-        return any(of.code for of in self.findings)
-
 
 def document(report: Report, code: Mapping[str, str] | None = None) -> Document:
     """The parts of a report. `code` are the programs behind its findings, by their ids."""
     texts = {name: getattr(report, name, "") or "" for name in SECTIONS}
     if report.method is None:
         texts["method"] = method(report)
+    told = {"results"} if report.findings else set()
     return Document(
         title=report.title.strip() or NAMED,
         authors=report.authors.strip(),
         course=report.course.strip(),
         sections=[
-            Section(name, title, paragraphs(texts[name])) for name, title in SECTIONS.items()
+            Section(name, title, paragraphs(texts[name]) or ([] if name in told else [UNWRITTEN]))
+            for name, title in SECTIONS.items()
         ],
         findings=[
             _shown(number, of, (code or {}).get(of.id, ""))

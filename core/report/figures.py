@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.guess import score
+from core.report.captions import panels
 from core.report.findings import Finding, cell
 from core.result import Map, PathMap, Result
 from core.views import (
@@ -21,7 +22,7 @@ from core.views import (
     path_maps,
     run_files,
 )
-from core.views.colour_bar import layers_alone
+from core.views.colour_bar import layers_alone, on_one_scale
 from core.views.formats import csv_of, named
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
@@ -50,43 +51,51 @@ def _figures(of: Finding) -> list[Figure]:
     if isinstance(found, Lenses):
         lines = lens_lines(found.lenses, found.rows, (found.target, found.foil))
         return [Figure("", lines, partial(_lens_picture, found))]
-    at, guessed, made = cell(of), of.guesses, []
-    room = _ROOM if len(of.maps) == 1 and not guessed else heatmaps.NARROWEST
-    for name, shown in of.maps.items():
-        called, surprises = name, ()
-        if name in guessed:
-            guess, _ = guessed[name]
+    at, guessed, made, drawn_of = cell(of), of.guesses, [], panels(of)
+    room = _ROOM if len(drawn_of) == 1 else heatmaps.NARROWEST
+    for panel in drawn_of:
+        shown, surprises = of.maps[panel.name], ()
+        if panel.name in guessed:
+            guess, _ = guessed[panel.name]
             surprises = [(one.row, one.column) for one in score(guess, shown).surprises]
+        if panel.is_guess:
             drawn = guesses.figure(shown, guess, room, clickable=False)
             expected = partial(_guess_picture, guesses.as_map(shown, guess))
-            made.append(Figure(f"{name}: the guess" if name else "The guess", drawn, expected))
-            called = f"{name}: the map" if name else "The map"
-        how = {"view": of.view, "at": at, "surprises": surprises}
+            made.append(Figure(panel.heading, drawn, expected))
+            continue
+        how = {"view": of.view, "at": at, "surprises": surprises, "scale": _scale(of, shown)}
         drawn = _plotly(shown, room=room, **how)
-        made.append(Figure(called, drawn, partial(_map_picture, shown, **how)))
+        made.append(Figure(panel.heading, drawn, partial(_map_picture, shown, **how)))
     return made
 
 
 Cells = Sequence[tuple[int, int]]
 
 
+def _scale(of: Finding, shown: Map) -> dict:
+    """The scale of a map, as on the page it is from, for `colour_bar.paint`."""
+    if isinstance(shown, PathMap):
+        return {"reach": path_maps.reach_beside(shown, of.opened.data.get("reach"))}
+    return {"beside": on_one_scale(shown, of.maps.values())}
+
+
 def _plotly(
-    shown: Map, view: str, at: tuple[int, int] | None, surprises: Cells, room: int
+    shown: Map, view: str, at: tuple[int, int] | None, surprises: Cells, room: int, scale: dict
 ) -> go.Figure:
     options = {"clickable": False, "narrowest": room, "surprises": surprises}
     if isinstance(shown, StoredAnswer):
-        return many_maps.heatmap(shown, **options)
+        return many_maps.heatmap(shown, **options, **scale)
     if isinstance(shown, PathMap):
-        return path_maps.heatmap(shown, path_maps.reach(shown), clickable=False)
-    return heatmaps.heatmap(shown, at, view=view, **options)
+        return path_maps.heatmap(shown, **scale, clickable=False)
+    return heatmaps.heatmap(shown, at, view=view, **options, **scale)
 
 
 def _map_picture(
-    shown: Map, format: str, view: str, at: tuple[int, int] | None, surprises: Cells
+    shown: Map, format: str, view: str, at: tuple[int, int] | None, surprises: Cells, scale: dict
 ) -> bytes:
     from core.views.pictures import picture  # only here: it takes half a second to import
 
-    return picture(shown, format, view, bare=True, framed=at, surprises=surprises)
+    return picture(shown, format, view, bare=True, framed=at, surprises=surprises, **scale)
 
 
 def _guess_picture(expected: Map, format: str) -> bytes:

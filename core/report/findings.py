@@ -7,11 +7,11 @@ it, its figure, its caption, its tables and its data, is made from the numbers, 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
 from uuid import uuid4
 
 from core.errors import UserError
-from core.guess import Guess, score
+from core.guess import Guess
+from core.question.experiment import SIDES
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import Token
@@ -20,18 +20,21 @@ from core.views import colour_bar, guesses, opening
 from core.views.opening import Opened
 from core.views.saved import Lenses, StoredAnswer
 from core.views.words import (
-    folded,
-    marked_words,
     number,
     probability,
     quoted,
     sender,
-    summary,
 )
 
-Words = list[tuple[str, bool]]  # and whether each is marked
 _SENDERS = 10
 _MOST_ROWS = 60
+# What maps are called that a page shows side by side, by their names.
+_TITLES = {
+    ("resid_post", "attn_out", "mlp_out", "head_z"): (
+        "The parts of each layer: residual stream, attention, MLP and heads"
+    ),
+    ("denoise", "noise"): "Sufficient and necessary: denoising and noising",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def finding(content: str, view: str = "effect") -> Finding:
     if opened.kind in ("report", "history", "picture"):
         raise UserError("This is nothing that a report could show.")
     view = view if view in colour_bar.VIEWS and isinstance(opened.found, Result) else "effect"
-    made = Finding(uuid4().hex, _title(opened), content, view=view)
+    made = Finding(uuid4().hex, title_of(opened), content, view=view)
     _ = made.guesses  # raises UserError for one of another map
     return made
 
@@ -98,7 +101,8 @@ def _flat(shown: Map) -> Map:
     return shown.at(-1) if len(shown.axes) == 3 else shown
 
 
-def _title(opened: Opened) -> str:
+def title_of(opened: Opened) -> str:
+    """What a finding is called to begin with."""
     data = opened.data
     match opened.found:
         case PathMap() as paths:
@@ -110,168 +114,10 @@ def _title(opened: Opened) -> str:
         case Lenses():
             return "What the model was going to say, layer by layer"
     if opened.kind == "maps":
-        return " beside ".join(opened.found)[:120]
+        return _TITLES.get((*opened.found,)) or " beside ".join(opened.found)[:120].capitalize()
     if opened.kind == "set":
         return f"The set {' '.join(map(str, data['components']))}"[:120]
     return "What was found"
-
-
-# --- captions -------------------------------------------------------------------------------------
-
-
-def caption(of: Finding) -> list[Words]:
-    """What the figure or the table of a finding is of, in lines: the model, both texts with what
-    differs marked, each in a line of its own, target and foil, the metric with its formula and
-    sign, what was patched and what the runs give unpatched; of many pairs how many, and what the
-    intervals are. A heading is marked as a whole."""
-    return _caption(of.content, of.view)
-
-
-@lru_cache(maxsize=128)
-def _caption(content: str, view: str) -> list[Words]:
-    heading, *others = _sentences(Finding("", "", content, view=view))
-    lines: list[Words] = [heading]
-    for sentence in others:
-        is_text = sentence[0][0] in _TEXT_BEGINS and sentence[1][0] == "text:"
-        if is_text or lines[-1][0][0] in _TEXT_BEGINS:
-            lines.append(sentence)
-        else:
-            lines[-1] = [*_ended(lines[-1]), *sentence]
-    return [*lines, *_guessed(Finding("", "", content))]
-
-
-_TEXT_BEGINS = ("Clean", "Corrupted")
-
-
-def _ended(line: Words) -> Words:
-    """A line that another sentence can follow."""
-    *before, (last, marked) = [of for of in line if of[0]]
-    return [*before, (last if last.endswith((".", "?", "!")) else f"{last}.", marked)]
-
-
-def _sentences(of: Finding) -> list[Words]:
-    found = of.opened.found
-    if isinstance(found, Lenses):
-        return [*_asked(of), *_said(_LENS_SAYS)]
-    maps = list(of.maps.values())
-    if not maps:
-        return [*_asked(of), *_said(*_in_words(of.opened.data))]
-    first, *others = maps
-    return [
-        *_header(first, of.view),
-        *_said(*(f"Beside it: {summary(other)}." for other in others)),
-        *_said(
-            *{unpatched(other): None for other in others if unpatched(other) != unpatched(first)}
-        ),
-        *_said(*_chosen(of), _which_pairs(of.opened.data) if of.opened.kind == "many" else ""),
-    ]
-
-
-_LENS_SAYS = (
-    "Logit lens: the final LayerNorm and the unembedding, applied to the residual stream at the"
-    " last position after each layer, say what the model would predict if it stopped there. Solid"
-    " lines are the logit of the target, dashed ones that of the foil; blue is the clean run,"
-    " orange the corrupted one."
-)
-
-
-def runs(line: Words) -> list[tuple[str, bool]]:
-    """A line in as few pieces as it can be told in, each marked or not."""
-    pieces = groupby(line, lambda of: of[1])
-    return [(" ".join(word for word, _ in run), marked) for marked, run in pieces]
-
-
-def _said(*sentences: str) -> list[Words]:
-    return [[(word, False) for word in sentence.split(" ")] for sentence in sentences if sentence]
-
-
-def _header(shown: Map, view: str) -> list[Words]:
-    from core.views.pictures import header  # only here: it takes half a second to import
-
-    return [*header(shown, view), *_said(unpatched(shown))]
-
-
-def unpatched(shown: Map) -> str:
-    """What the plain runs give."""
-    metric = shown.experiment.metric
-    runs = (f"{run} run {number(metric, shown.plain(metric, run))}" for run in _SIDES)
-    return f"Unpatched: {', '.join(runs)}."
-
-
-_SIDES = ("clean", "corrupted")
-
-
-def _asked(of: Finding) -> list[Words]:
-    """Of a file without a map: its model, its texts, its target and foil and its metric."""
-    data, found = of.opened.data, [[(_title(of.opened), True)]]
-    card = data.get("model") or {}
-    if card:
-        about = (
-            f"{card.get('layers')} layers, {card.get('dtype')}, weights {card.get('fingerprint')}"
-        )
-        found += _said(f"Model: {card.get('name')} ({about})")
-    asked = _Asked(opening.saved.experiment(data))
-    for run, words in marked_words(asked).items():
-        found.append([*_said(f"{run.title()} text:")[0], *folded(words)])
-    metric = METRICS[asked.experiment.metric]
-    tokens = {name: quoted(Token(0, getattr(asked.experiment, name))) for name in _CONTENDERS}
-    written = metric.formula.format(**tokens)
-    found += _said(
-        f"Target {tokens['target']}, foil {tokens['foil']}",
-        f"{metric.title} = {written}. {metric.says} Direction: {asked.experiment.direction}.",
-    )
-    if isinstance(data.get("clean_value"), float):
-        values = (number(asked.experiment.metric, data[f"{run}_value"]) for run in _SIDES)
-        found += _said("Unpatched: clean run {}, corrupted run {}.".format(*values))
-    return found
-
-
-_CONTENDERS = ("target", "foil")
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What `words.marked_words` needs."""
-
-    experiment: object
-
-
-def _in_words(data: dict) -> Iterable[str]:
-    """What its page says of it, but for what is told of every finding."""
-    said = data.get("in_words") or {}
-    told = [str(of) for name, of in said.items() if name not in ("metric", "reading", "model")]
-    return [f"{of[:1].upper()}{of[1:]}" for of in told[:8]]
-
-
-def _guessed(of: Finding) -> Iterable[Words]:
-    """What was expected of each map before it was seen, and how that came out, a line each."""
-    for name, (guess, why) in of.guesses.items():
-        shown = of.maps[name]
-        found = score(guess, shown)
-        which = f" of {name}" if name else ""
-        said = [
-            f"Guess{which}, made before the map was seen, because: “{why}”",
-            f"{guesses.came_out(shown, found)} {guesses.rule(shown)}",
-        ]
-        if found.surprises:
-            said.append("The largest surprises, in broken frames:")
-            said.append("; ".join(guesses.surprised(shown, one) for one in found.surprises) + ".")
-        yield [word for sentence in _said(*said) for word in sentence]
-
-
-def _which_pairs(data: dict) -> str:
-    if not (pairs := data.get("pairs")):
-        return ""
-    named = pairs if pairs.startswith("pack ") else f"file with the SHA-256 {pairs[:12]}…"
-    return f"Pairs: those of the {named}."
-
-
-def _chosen(of: Finding) -> Iterable[str]:
-    """The cell that was chosen on the map."""
-    run = of.opened.data.get("patched_run")
-    if not run:
-        return []
-    return [f"The framed cell, and the table of its run: {run['in_words']} replaced."]
 
 
 def cell(of: Finding) -> tuple[int, int] | None:
@@ -287,7 +133,8 @@ def cell(of: Finding) -> tuple[int, int] | None:
 
 # --- tables ---------------------------------------------------------------------------------------
 
-_TOP_HEADS = ("position", "token index", "token", "probability")
+# In the assignment a token's rank is its position, which is elsewhere a place in a text.
+_TOP_HEADS = ("position (rank)", "token index", "token", "probability")
 
 
 def tables(of: Finding) -> list[Table]:
@@ -297,12 +144,12 @@ def tables(of: Finding) -> list[Table]:
     if isinstance(found, PathMap):
         return [_senders(found)]
     if isinstance(found, Lenses):
-        return [_lens(found, run) for run in _SIDES]
+        return [_lens(found, run) for run in SIDES]
     if isinstance(found, StoredAnswer):
         return []
     results = [shown for shown in of.opened.maps.values() if isinstance(shown, Result)]
     if results:
-        tops = {f"{run.title()} run": results[0].top[run] for run in _SIDES}
+        tops = {f"{run.title()} run": results[0].top[run] for run in SIDES}
         made = [_top(title, rows) for title, rows in tops.items()]
         if run := data.get("patched_run"):
             rows = [

@@ -11,13 +11,16 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from core.report.captions import Words, runs
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words, runs
+from core.report.findings import Table
+from core.report.programs import Printed, printed
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
     " img-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'"
 )
+_KINDS = {"json": "application/json", "csv": "text/csv", "py": "text/x-python"}
 _WIDE = 640  # pixels, which fit a printed page
 # Whatever the app that drew a figure has made the usual one.
 _ON_PAPER = {"template": "plotly", "paper_bgcolor": "white", "plot_bgcolor": "white"}
@@ -43,10 +46,9 @@ def html(document: Document) -> str:
 def _sections(document: Document):
     for section in document.sections:
         findings = document.findings if section.name == "results" else []
-        if section.paragraphs or findings:
-            yield f"<section><h2>{escape(section.title)}</h2>{_paragraphs(section.paragraphs)}"
-            yield from map(_finding, findings)
-            yield "</section>"
+        yield f"<section><h2>{escape(section.title)}</h2>{_paragraphs(section.paragraphs)}"
+        yield from map(_finding, findings)
+        yield "</section>"
 
 
 def _paragraphs(texts: list[str]) -> str:
@@ -106,24 +108,37 @@ def _appendix(document: Document) -> str:
     if not document.findings:
         return ""
     parts = ['<section class="appendix"><h2>Appendix: next tokens, data and code</h2>']
+    programs = printed((of.number, of.code) for of in document.findings if of.code)
     for of in document.findings:
-        printed = of.code or (of.tables and not of.is_table)
-        hidden = "" if printed else ' class="screen"'
+        shows = of.code or (of.tables and not of.is_table)
+        hidden = "" if shows else ' class="screen"'
         parts.append(f"<h3{hidden}>{of.number}. {escape(of.title)}</h3>")
         if not of.is_table and of.tables:
             parts.append(f'<div class="tables">{"".join(map(_table, of.tables))}</div>')
         links = ", ".join(
             f'<a download="{of.folder}-{escape(name)}" href="{_data(name, make())}">'
             f"{escape(name)}</a>"
-            for name, make in of.data.items()
+            for name, make in of.files.items()
         )
-        parts.append(f'<p class="screen">The data are in this file: {links}.</p>')
+        parts.append(f'<p class="screen">In this file: {links}.</p>')
         if of.code:
-            parts.append(f"<pre>{escape(of.code)}</pre>")
+            parts.append(_program(programs[of.number]))
     return "".join(parts) + "</section>"
 
 
+def _program(of: Printed) -> str:
+    lines = escape("\n".join(of.lines))
+    if of.like is None:
+        return f"<pre>{lines}</pre>"
+    if not of.lines:
+        return f"<p>The program is that of finding {of.like}.</p>"
+    return (
+        f"<p>The program is that of finding {of.like}, but for these lines (- as there, + as"
+        f" here):</p><pre>{lines}</pre>"
+    )
+
+
 def _data(name: str, content: str) -> str:
-    kind = "application/json" if name.endswith(".json") else "text/csv"
+    kind = _KINDS[name.rpartition(".")[2]]
     encoded = base64.b64encode(content.encode("utf-8", "surrogatepass")).decode()
     return f"data:{kind};charset=utf-8;base64,{encoded}"

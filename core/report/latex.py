@@ -1,8 +1,9 @@
 """A report -> LaTeX that a plain TeX installation compiles, with its pictures beside it; every
 character somebody typed stands there as itself, and where a font has it not, as its code point."""
 
+from core.report.captions import Words, runs
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words, runs
+from core.report.findings import Table
 
 _PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage{iftex}
@@ -86,11 +87,10 @@ def latex(document: Document) -> str:
     lines = [*head, "\\date{}", "\\begin{document}", "\\maketitle"]
     for section in document.sections:
         findings = document.findings if section.name == "results" else []
-        if section.paragraphs or findings:
-            lines.append(f"\\section{{{escaped(section.title)}}}")
-            lines += [f"{escaped(text)}\n" for text in section.paragraphs]
-            for of in findings:
-                lines += _finding(of)
+        lines.append(f"\\section{{{escaped(section.title)}}}")
+        lines += [f"{escaped(text)}\n" for text in section.paragraphs]
+        for of in findings:
+            lines += _finding(of)
     if document.findings:
         lines += ["\\clearpage\\appendix", "\\section{Next tokens{,} data and code}"]
         for of in document.findings:
@@ -159,6 +159,5 @@ def _appendix(of: Shown) -> list[str]:
     lines = [f"\\subsection{{{escaped(of.title)}}}"]
     if not of.is_table:
         lines += _tables(of.tables)
-    names = [*of.data, *(["program.py"] if of.code else [])]
-    files = ", ".join(f"\\texttt{{{escaped(f'{of.folder}/{name}')}}}" for name in names)
+    files = ", ".join(f"\\texttt{{{escaped(f'{of.folder}/{name}')}}}" for name in of.files)
     return [*lines, f"{{\\raggedright Files: {files}.\\par}}", ""]

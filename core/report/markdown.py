@@ -3,16 +3,21 @@ itself."""
 
 import re
 
+from core.report.captions import Words, runs
 from core.report.document import Document, Shown
-from core.report.findings import Table, Words, runs
+from core.report.findings import Table
 
-_ANY_MEANING = re.compile(r"([!-/:-@\[-`{-~])")  # all of ASCII that may be markup
+# What may be markup in some flavour of it: wherever it stands, of an address or a picture by name,
+# of a dash, and at the beginning of a line, where a list or a heading could begin.
+_MEANS = re.compile(r"([\\`*_{}\[\]<>#|~&$^@]|:(?=[\w/])|(?<=[wW])\.|--|^[-+=])")
+_NUMBERED = re.compile(r"^(\d+)([.)])")
 
 
 def escaped(text: str) -> str:
     """A text that Markdown shows as it is, in a paragraph, a heading or a cell of a table."""
     one_line = " ".join(text.splitlines())
-    return re.sub(r"(?<= ) | $|^ ", "&nbsp;", _ANY_MEANING.sub(r"\\\1", one_line))
+    written = _NUMBERED.sub(r"\1\\\2", _MEANS.sub(r"\\\1", one_line))
+    return re.sub(r"(?<= ) | $|^ ", "&nbsp;", written)
 
 
 def markdown(document: Document) -> str:
@@ -21,10 +26,9 @@ def markdown(document: Document) -> str:
     lines += [escaped(line) for line in (document.authors, document.course) if line]
     for section in document.sections:
         findings = document.findings if section.name == "results" else []
-        if section.paragraphs or findings:
-            lines += [f"## {section.title}", *map(escaped, section.paragraphs)]
-            for of in findings:
-                lines += _finding(of)
+        lines += [f"## {section.title}", *map(escaped, section.paragraphs)]
+        for of in findings:
+            lines += _finding(of)
     if document.findings:
         lines.append("## Appendix: next tokens, data and code")
         for of in document.findings:
@@ -37,7 +41,8 @@ def _finding(of: Shown) -> list[str]:
     for place, figure in enumerate(of.figures, start=1):
         if figure.name:
             lines.append(f"**{escaped(figure.name)}**")
-        lines.append(f"![Figure {of.number}]({of.folder}/figure-{place}.png)")
+        called = f"Figure {of.number} {figure.name}".strip()
+        lines.append(f"![{escaped(called)}]({of.folder}/figure-{place}.png)")
     if of.is_table:
         lines += [part for table in of.tables for part in _table(table)]
     what = "Table" if of.is_table else "Figure"
@@ -65,6 +70,5 @@ def _appendix(of: Shown) -> list[str]:
     lines = [f"### {of.number}\\. {escaped(of.title)}"]
     if not of.is_table:
         lines += [part for table in of.tables for part in _table(table)]
-    names = [*of.data, *(["program.py"] if of.code else [])]
-    lines.append("Files: " + ", ".join(f"[{escaped(n)}]({of.folder}/{n})" for n in names))
+    lines.append("Files: " + ", ".join(f"[{escaped(n)}]({of.folder}/{n})" for n in of.files))
     return lines

@@ -1,6 +1,6 @@
 """The paragraphs on the method of a report, made from what its findings used."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from core.many.answer import KEEPS
 from core.many.summary import LEVEL, SAMPLES
@@ -8,94 +8,103 @@ from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.report.findings import Finding
 from core.report.notebook import Report
-from core.result import ModelCard, PathMap, Result
+from core.result import PathMap
 from core.views.saved import Lenses, StoredAnswer, experiment
-from core.views.words import within_a_sentence
+from core.views.words import averaged, within_a_sentence
 
 _WHAT = (
-    "Activation patching asks which activations of a model carry an answer. The model reads two"
-    " texts that differ in little and have the same number of tokens: a clean one, after which it"
-    " should expect the target, and a corrupted one, after which it should expect the foil. Then it"
-    " reads one of them again, with one activation replaced by that of the other run, and how far"
-    " the prediction moves says how much that activation carries."
+    "Activation patching asks which activations of a language model carry an answer. The model"
+    " reads two texts that differ only slightly and have the same number of tokens: a clean one,"
+    " after which it should expect the target, and a corrupted one, after which it should expect"
+    " the foil. It then reads one of them again while one activation is replaced by that of the"
+    " other run; how far the prediction moves shows how much of the answer that activation carries."
 )
 _DIRECTIONS = {
-    "denoise": "clean activations were patched into the corrupted run, which asks what is"
-    " sufficient to restore the answer",
-    "noise": "corrupted activations were patched into the clean run, which asks what is necessary"
-    " for the answer",
-    "zero": "activations of the clean run were replaced by zeros",
-    "position_mean": "activations of the clean run were replaced by their mean over the text’s own"
-    " positions",
-    "dataset_mean": "activations of the clean run were replaced by their mean over all pairs’ clean"
-    " runs at the same position or role",
-    "resample": "activations of the clean run were replaced by those of another pair’s clean run",
+    "denoise": "Clean activations were patched into the corrupted run (denoising), which asks what"
+    " is sufficient to restore the answer.",
+    "noise": "Corrupted activations were patched into the clean run (noising), which asks what is"
+    " necessary for the answer.",
+    "zero": "Activations of the clean run were replaced by zeros (zero ablation).",
+    "position_mean": "Activations of the clean run were replaced by their mean over the text’s own"
+    " positions (mean ablation).",
+    "dataset_mean": "Activations of the clean run were replaced by their mean over the clean runs"
+    " of all pairs, at the same position or role (mean ablation).",
+    "resample": "Activations of the clean run were replaced by those of another pair’s clean run"
+    " (resample ablation).",
 }
+_LENS = (
+    "The logit lens applies the final LayerNorm and the unembedding to the residual stream after"
+    " each layer of an unpatched run, which shows what the model would predict if it stopped there."
+)
 _HOW = (
-    "Every number is of an exact run of the model, with nothing approximated: a patch of a layer at"
-    " a position changes nothing before that position and nothing up to that layer, so that only"
-    " what comes after it was computed anew."
+    "Every number comes from an exact run of the model; nothing was approximated. A patch at one"
+    " layer and position leaves all earlier positions and layers as they were, so only what comes"
+    " after it was computed again."
 )
 _CHECKED = (
-    "What was checked: the computation gives, cell by cell, the logits of a plain run of the model"
-    " with that activation replaced, to 1e-4; each figure states what both runs give unpatched; and"
-    " the model is identified by a fingerprint of its weights."
+    "The computation was checked cell by cell against plain runs of the model with that activation"
+    " replaced, and gives their logits to within 1e-4. Each figure states what both runs give"
+    " without a patch, and a fingerprint of the weights identifies the model."
 )
 
 
 def method(report: Report) -> str:
     """What activation patching is, what was patched on which model, how it was computed and what
     was checked; paragraphs apart by an empty line."""
-    data = [of.opened.data for of in report.findings]
-    asked = [experiment(of) for of in _singles(data)]
-    if not asked:
-        return _WHAT
-    cards = {of.name: of for of in _cards(report)}
+    patched = [of for of in report.findings if not isinstance(of.opened.found, Lenses)]
+    data = [of for finding in report.findings for of in _singles(finding)]
+    asked = [experiment(of) for finding in patched for of in _singles(finding)]
+    models = list(dict.fromkeys(_model(of["model"]) for of in data if of.get("model")))
+    sites = dict.fromkeys(site for of in patched for site in _sites(of))
+    metrics = dict.fromkeys(of.metric for of in asked)
     used = [
-        _sentence("The model was ", (_model(card) for card in cards.values())),
-        _sentence(
-            "What was patched: ",
-            dict.fromkeys(site for of in report.findings for site in _sites(of)),
-        ),
-        _sentence("Direction: ", (_DIRECTIONS[name] for name in _known(asked, "direction"))),
-        _sentence(
-            "What was measured: ",
-            (
-                f"{within_a_sentence(of.title)} ({of.formula.format(**_NAMES)}:"
-                f" {within_a_sentence(of.says.rstrip('.'))})"
-                for of in map(METRICS.get, _known(asked, "metric"))
-            ),
-        ),
+        _sentence("The model was", "The models were", models),
+        _sentence("Patches were applied to", "Patches were applied to", sites),
+        *(_DIRECTIONS[name] for name in dict.fromkeys(of.direction for of in asked)),
+        _sentence("The measure was", "The measures were", [*map(_measure, metrics)]),
         *_further(report),
     ]
-    return "\n\n".join([_WHAT, " ".join(filter(None, used)), f"{_HOW} {_CHECKED}"])
+    said = [" ".join(filter(None, used))]
+    if patched or not report.findings:
+        said.insert(0, _WHAT)
+    if patched:
+        said.append(f"{_HOW} {_CHECKED}")
+    return "\n\n".join(filter(None, said))
 
 
-_NAMES = {"target": "target", "foil": "foil"}
+def _sentence(of_one: str, of_several: str, parts: Collection[str]) -> str:
+    return f"{of_several if len(parts) > 1 else of_one} {'; '.join(parts)}." if parts else ""
 
 
-def _singles(data: Iterable[dict]) -> Iterable[dict]:
-    """Files of one experiment each."""
-    for of in data:
-        yield from of["maps"].values() if "maps" in of else [of]
+def _singles(of: Finding) -> Iterable[dict]:
+    """The data of a finding, of each experiment by itself."""
+    data = of.opened.data
+    return data["maps"].values() if "maps" in data else [data]
 
 
-def _known(asked: list, field: str) -> list[str]:
-    return list(dict.fromkeys(getattr(of, field) for of in asked))
+def _model(card: dict) -> str:
+    """What a model is called, and which it is; of a foreign file no more than it says."""
+    name, about = card["name"], [f"{card['layers']} layers"]
+    if name.startswith("teaching"):
+        name, about = "Patchboard’s small teaching model", [name, *about]
+    if isinstance(card.get("parameters"), int):
+        about.append(f"{card['parameters']:,} parameters")
+    return f"{name} ({', '.join(about)}, {card['dtype']}, weights {card['fingerprint']})"
 
 
-def _cards(report: Report) -> Iterable[ModelCard]:
-    for of in report.findings:
-        yield from (shown.model for shown in of.maps.values())
-        if isinstance(of.opened.found, Lenses):
-            yield of.opened.found.model
+def _measure(name: str) -> str:
+    metric = METRICS[name]
+    tokens = {"target": "target", "foil": "foil"}
+    formula = metric.formula.format(**tokens)
+    if "LD" in formula:
+        formula += f", where LD is {METRICS['logit_diff'].formula.format(**tokens)}"
+    says = within_a_sentence(metric.says.rstrip("."))
+    return f"{_the(metric.title)}, {formula} ({says})"
 
 
-def _model(card: ModelCard) -> str:
-    return (
-        f"{card.name} ({card.layers} layers, {card.parameters:,} parameters, {card.dtype}, weights"
-        f" {card.fingerprint})"
-    )
+def _the(title: str) -> str:
+    said = within_a_sentence(title)
+    return said if said.startswith("recovery") else f"the {said}"
 
 
 def _sites(of: Finding) -> Iterable[str]:
@@ -106,9 +115,10 @@ def _sites(of: Finding) -> Iterable[str]:
             yield f"the direct paths of all heads and MLPs into {shown.receiver} (path patching)"
             continue
         site, window = SITES[shown.experiment.site], shown.experiment.window
-        around = f", with a window of {window} on either side" if window else ""
-        title = within_a_sentence(site.title)
-        yield f"the {title} ({shown.experiment.site}), by {' and '.join(site.axes)}{around}"
+        around = f", together with {window} layers on either side" if window else ""
+        title, axes = within_a_sentence(site.title), " and ".join(site.axes)
+        axes = axes.replace(" and ", ", ", len(site.axes) - 2)
+        yield f"the {title} ({shown.experiment.site}), by {axes}{around}"
 
 
 def _further(report: Report) -> Iterable[str]:
@@ -116,30 +126,36 @@ def _further(report: Report) -> Iterable[str]:
     found = [of.opened.found for of in report.findings]
     many = [of for of in found if isinstance(of, StoredAnswer)]
     if many:
-        pairs = ", ".join(f"{of.summary.n:,} of {of.given:,} pairs" for of in many)
-        keeps = ", ".join(dict.fromkeys(KEEPS[of.keep] for of in many))
+        each = (
+            f"{_the(averaged(of))} over {of.summary.n:,} of {of.given:,} pairs ({KEEPS[of.keep]})"
+            for of in many
+        )
         yield (
-            f"Maps over many pairs ({pairs}: {keeps}) show the mean over pairs with {LEVEL:.0%}"
-            f" intervals of a bootstrap of {SAMPLES:,} samples."
+            f"Over many pairs, a map shows {'; '.join(dict.fromkeys(each))}, with {LEVEL:.0%}"
+            f" intervals from a bootstrap of {SAMPLES:,} samples."
         )
     if any(isinstance(of, Lenses) for of in found):
-        yield (
-            "The logit lens applies the final LayerNorm and the unembedding to the residual stream"
-            " after each layer of a plain run."
-        )
+        yield _LENS
     guessed = sum(len(of.guesses) for of in report.findings)
     if guessed:
         yield (
-            f"For {guessed} map{'s' * (guessed > 1)}, a guess of which cells move the metric, and"
+            f"For {_counted(guessed, 'map')}, a guess of which cells would move the metric, and"
             " why, was written down before the map was seen."
         )
     pairs = {
-        (of.experiment.clean, of.experiment.corrupted) for of in found if isinstance(of, Result)
+        (asked.clean, asked.corrupted)
+        for of in report.findings
+        if not isinstance(of.opened.found, StoredAnswer)
+        for asked in map(experiment, _singles(of))
+        if asked.clean
     }
     if pairs:
-        yield f"The maps of single texts are of {len(pairs)} pair{'s' * (len(pairs) > 1)}."
+        whose = "The other results are" if many else "All results are"
+        yield f"{whose} of {_counted(len(pairs), 'pair')} of texts{_EACH * (len(pairs) > 1)}."
 
 
-def _sentence(before: str, parts: Iterable[str]) -> str:
-    said = "; ".join(parts)
-    return f"{before}{said}." if said else ""
+_EACH = ", each taken by itself"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"one {what}" if number == 1 else f"{number} {what}s"

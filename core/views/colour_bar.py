@@ -6,13 +6,14 @@ alone, the logit difference of foil and target, one sequential scale from the lo
 highest number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Self
 
 import numpy as np
 
+from core.question.experiment import SIDES
 from core.question.metrics import METRICS
 from core.result import EMBEDDING, Map, Result
 from core.views import colours
@@ -99,6 +100,13 @@ def _effect(result: Map, reach: float | None, maps: Sequence[Map]) -> Painting:
     return Painting(result, colours.part(colours.scale(result), *places), tuple(ends))
 
 
+def on_one_scale(result: Map, maps: Iterable[Map]) -> list[Map]:
+    """Of maps that stand side by side those that share the scale of one of them: their numbers are
+    of the same metric, and their cells of the same kind."""
+    asked = result.axes, result.experiment.metric
+    return [of for of in maps if (of.axes, of.experiment.metric) == asked]
+
+
 def layers_alone(result: Result) -> Result:
     """The logit difference of the layers, without the embedding."""
     first = int(result.rows[0] == EMBEDDING)
@@ -112,7 +120,7 @@ def layers_alone(result: Result) -> Result:
 
 def runs_of(result: Map) -> dict[str, float]:
     """The plain runs that a map has to do with, and their values: an ablation with one alone."""
-    runs = ("clean", "corrupted") if result.other else (result.unpatched,)
+    runs = SIDES if result.other else (result.unpatched,)
     return {run: result.plain(result.experiment.metric, run) for run in runs}
 
 

@@ -17,9 +17,10 @@ from core.views.formats import (
 from core.views.words import sender, sign
 
 
-def paths_json(path_map: PathMap) -> str:
+def paths_json(path_map: PathMap, reach: float | None = None) -> str:
     """What every sender does along its direct path into a receiver, under the experiment's metric;
-    senders that come too late are null."""
+    senders that come too late are null. `reach` is that of the colours of its map, beside others.
+    """
     metric = path_map.experiment.metric
     values = [[None if v != v else v for v in row] for row in path_map.values.tolist()]
     return json_of(
@@ -37,6 +38,7 @@ def paths_json(path_map: PathMap) -> str:
             "corrupted_value": path_map.plain(metric, "corrupted"),
             "baselines": {name: asdict(of) for name, of in path_map.baselines.items()},
         }
+        | ({} if reach is None else {"reach": reach})
     )
 
 

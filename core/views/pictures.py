@@ -95,12 +95,14 @@ def draw(
     framed: tuple[int, int] | None = None,
     surprises: Iterable[tuple[int, int]] = (),
     sure: bool = True,
+    **scale,
 ) -> Figure:
     """The same as a figure of matplotlib; a `bare` one leaves the paragraphs above the map out.
+    What `scale` it has is told as to `colour_bar.paint`.
     `framed` is a cell of `result`, which is marked, as `surprises` are with a broken line. Of many
     pairs it shows how `sure` each cell is."""
     skipped = len(result.rows)
-    painting = paint(result, view)
+    painting = paint(result, view, **scale)
     result, (rows, columns) = painting.result, painting.result.values.shape
     page = Page()
     cells = min(_MOST_WIDTH, max(_LEAST_WIDTH, 0.56 * min(columns, 14) + 0.2 * (columns - 14)))

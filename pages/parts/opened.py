@@ -11,8 +11,9 @@ from itertools import cycle
 import streamlit as st
 
 from core.errors import UserError
-from core.result import PathMap
+from core.result import Map, PathMap
 from core.views import heatmaps, many_maps, opening, path_maps
+from core.views.colour_bar import on_one_scale
 from core.views.opening import Opened
 from core.views.run_figures import lens_lines
 from core.views.saved import Lenses, StoredAnswer
@@ -103,7 +104,7 @@ def _numbers(of: Opened) -> None:
             with place:
                 if name:
                     html.show(html.text(name))
-                st.plotly_chart(_figure(shown), key=f"stored_{name}")
+                st.plotly_chart(_figure(shown, of), key=f"stored_{name}")
         if isinstance(of.found, Lenses):
             found = of.found
             figure = lens_lines(found.lenses, found.rows, (found.target, found.foil))
@@ -116,14 +117,16 @@ def _numbers(of: Opened) -> None:
         )
 
 
-def _figure(shown):
+def _figure(shown: Map, of: Opened):
     if isinstance(shown, StoredAnswer):
         return many_maps.heatmap(shown, clickable=False)
     if isinstance(shown, PathMap):
-        return path_maps.heatmap(shown, path_maps.reach(shown), clickable=False)
+        beside = path_maps.reach_beside(shown, of.data.get("reach"))
+        return path_maps.heatmap(shown, beside, clickable=False)
     # Of heads by position, the map of the last one.
     flat = shown if len(shown.axes) == 2 else shown.at(-1)
-    return heatmaps.heatmap(flat, clickable=False)
+    beside = on_one_scale(flat, of.maps.values())
+    return heatmaps.heatmap(flat, beside=beside, clickable=False)
 
 
 def beside(make: Callable[[], str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from core.question import places
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.sites import SITES
 from core.result import Result
 from core.steps import once
@@ -84,7 +84,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
 def _attention(study: Study, layer: int, head: int) -> None:
     """Where a head looks, on both runs."""
     st.subheader(f"Where head {head} of layer {layer} reads")
-    for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
+    for column, side in zip(st.columns(2), SIDES, strict=True):
         with column:
             tokens = study.plain.tokens[side]
             pattern = study.plain.attention(side, layer, head)

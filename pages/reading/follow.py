@@ -15,7 +15,7 @@ from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.receivers import Receiver
 from core.result import FROZEN, PathMap
-from core.views import names, path_files, path_maps
+from core.views import colours, names, path_files, path_maps
 from core.views.run_figures import attention_map
 from core.views.sentences import DIRECT, sends
 from core.views.words import colours_mean, embedding_sends, sender, sign, summary
@@ -130,7 +130,7 @@ def _crumbs() -> None:
 def _maps(maps: list[PathMap]) -> DeltaGenerator:
     """Side by side on one scale; a click on a sender goes on from there. Gives what is beside a
     single one."""
-    within = max(map(path_maps.reach, maps))
+    within = max(map(colours.reach, maps))
     says = " ".join(map(sends, maps))
     if not any(np.isfinite(path_map.values).any() for path_map in maps):
         html.show(html.text(f"{says} No head and no MLP comes before it: here the trail ends."))
@@ -203,6 +203,7 @@ def _attention(plain, receiver: Receiver) -> None:
 
 
 def _downloads(maps: list[PathMap]) -> None:
+    within = max(map(colours.reach, maps))
     for path_map in maps:
         name = names.stem(path_map)
         pictures = [
@@ -217,7 +218,7 @@ def _downloads(maps: list[PathMap]) -> None:
             answer.File(
                 f"JSON: {path_map.receiver}",
                 f"{name}.json",
-                partial(path_files.paths_json, path_map),
+                partial(path_files.paths_json, path_map, within),
             ),
         )
 

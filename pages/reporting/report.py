@@ -4,9 +4,10 @@ from functools import partial
 
 import streamlit as st
 
-from core.report import archive, document, html, method, missing
+from core.report import archive, document, html, method, missing, shelf
+from core.report.captions import caption, runs
 from core.report.figures import figures
-from core.report.findings import Finding, caption, runs, tables
+from core.report.findings import Finding, tables
 from core.report.notebook import SECTIONS, Report
 from pages.parts import answer, notebook
 from pages.parts import html as markup
@@ -19,6 +20,11 @@ _ASKS = {
 }
 _HEIGHT = {"introduction": 170, "method": 230, "discussion": 200, "conclusion": 130}
 _FILE = "patchboard-report"
+# By whether the server has it on its disk as well.
+_KEPT = {
+    True: "; to keep it for good, save it",
+    False: ", but not when the server is started anew: save it to keep it",
+}
 
 
 def page() -> None:
@@ -133,6 +139,12 @@ def _finding(number: int, of: Finding, count: int) -> None:
             cells = zip(*table.rows, strict=True) if table.rows else ((),) * len(table.heads)
             st.dataframe(dict(zip(table.heads, map(list, cells), strict=True)), hide_index=True)
     markup.show(markup.long_caption([runs(line) for line in caption(of)]))
+    markup.show(
+        markup.caption(
+            "The caption is made from the stored numbers, so that it is always right, and cannot be"
+            " edited. The title above and the words below are yours."
+        )
+    )
     st.text_area(
         "What it shows, in your words",
         **notebook.widget(*_of_finding(of.id, "words")),
@@ -177,8 +189,8 @@ def _side(report: Report) -> None:
     markup.show(
         markup.caption(
             "Any browser prints the HTML file to PDF. The report is kept on this server for this"
-            " browser, through reloads and in every tab; to keep it for good, save it. The page"
-            " Open opens it again."
+            f" browser, through reloads and in every tab{_KEPT[shelf.is_there()]}. The page Open"
+            " opens it again."
         )
     )
     with st.container(horizontal=True):

@@ -1,6 +1,7 @@
 """A finding says all that its figure is of, and shows the numbers it was made from."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,20 +10,20 @@ from core import catalogue, models
 from core.errors import UserError
 from core.guess import TOWARDS, Guess, score
 from core.presets import PRESETS
-from core.report import findings
+from core.report import captions, findings
 from core.report.figures import data_files, figures
 from core.report.programs import program
-from core.views import exports, guesses
+from core.views import colour_bar, colours, exports, guesses, path_files
 from core.views.exports import read_grid_csv
 from tests.builders import answer, finished
 
 
 def said(finding) -> str:
-    return "\n".join(" ".join(word for word, _ in line) for line in findings.caption(finding))
+    return "\n".join(" ".join(word for word, _ in line) for line in captions.caption(finding))
 
 
 def marked(finding) -> list[str]:
-    runs = (findings.runs(line) for line in findings.caption(finding))
+    runs = (captions.runs(line) for line in captions.caption(finding))
     return [text for line in runs for text, is_marked in line if is_marked]
 
 
@@ -49,7 +50,7 @@ def test_a_caption_says_the_model_the_texts_the_pair_the_metric_and_the_baseline
         ("heads", ["at position 6", "LD clean", "0 is the corrupted run"]),
         ("paths", ["2.1.q", "all heads and MLPs between them frozen", 'foil " Poe"']),
         ("many", ["9 used of 9 given", "95% intervals of a bootstrap", "Crossed out"]),
-        ("compare", ["clean into the corrupted run", "Beside it", "corrupted into the clean run"]),
+        ("compare", ["(a) Denoise. Patched: resid_post: clean into", "(b) Noise. Patched: "]),
         ("lens", ["final LayerNorm", "weights 0123456789ab", 'Target " Lee"', "Anna Poe met"]),
     ],
 )
@@ -66,6 +67,41 @@ def test_a_figure_has_the_stored_values_and_the_framed_cell(kinds, loaded):
     assert len(figures(kinds["compare"])) == 2
 
 
+def test_what_several_figures_have_in_common_is_said_once(kinds, parts):
+    text = said(parts)
+    assert parts.title == "The parts of each layer: residual stream, attention, MLP and heads"
+    assert text.startswith("Logit difference after patching the residual stream, the attention")
+    for part in ("Model:", "Clean text:", "Target", "Patched:", "Unpatched:", "(denoise)"):
+        assert text.count(part) == 1
+    assert "Patched: clean into the corrupted run (denoise)." in text
+    assert "(a), (b) and (c) have one colour scale." in text
+    called = [figure.name for figure in figures(parts)]
+    assert called[1] == "(b) Attention output (attn_out)" and "; ".join(called) in text
+    both = said(kinds["compare"]).partition("(b) Noise. ")
+    assert all("What is" in of and "Blue: " in of for of in both[::2])
+    assert said(kinds["compare"]).count("Model:") == 1
+    assert not figures(kinds["map"])[0].name and "(a)" not in said(kinds["map"])
+
+
+def test_maps_have_one_scale_where_their_page_gives_them_one(kinds, loaded, parts):
+    """On the page Components the maps by position, apart from that of heads; of paths into the
+    query, the key and the value of a head each is a finding, and says how far the others reach."""
+    *stream, heads = (figure.plotly.data[0] for figure in figures(parts))
+    assert len({(heat.zmin, heat.zmax) for heat in stream}) == 1
+    assert (heads.zmin, heads.zmax) != (stream[0].zmin, stream[0].zmax)
+    both = [figure.plotly.data[0] for figure in figures(kinds["compare"])]
+    ends = [colour_bar.paint(of, beside=[*kinds["compare"].maps.values()]).limits
+            for of in kinds["compare"].maps.values()]  # fmt: skip
+    assert [(heat.zmin, heat.zmax) for heat in both] == ends
+
+    paths = kinds["paths"].opened.found
+    further = 3 * colours.reach(paths)
+    of = findings.finding(path_files.paths_json(paths, further))
+    wide, alone = (figures(of)[0].plotly.data[0] for of in (of, kinds["paths"]))
+    assert wide.zmax - wide.zmin > alone.zmax - alone.zmin
+    assert figures(of)[0].picture("svg") != figures(kinds["paths"])[0].picture("svg")
+
+
 @pytest.mark.parametrize("format", ["pdf", "png", "svg"])
 def test_every_kind_has_a_picture(kinds, format):
     begins = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}[format]
@@ -76,7 +112,7 @@ def test_every_kind_has_a_picture(kinds, format):
 
 def test_the_top_20_are_as_in_the_assignment(kinds, result):
     clean, corrupted, patched = findings.tables(kinds["map"])
-    assert clean.heads == ("position", "token index", "token", "probability")
+    assert clean.heads == ("position (rank)", "token index", "token", "probability")
     assert [row[0] for row in clean.rows] == [str(n) for n in range(1, 21)]
     for table, run in ((clean, "clean"), (corrupted, "corrupted")):
         assert [int(row[1]) for row in table.rows] == [of.token.id for of in result.top[run]]
@@ -105,6 +141,14 @@ def test_a_map_has_its_program_and_other_findings_have_none(kinds):
         assert asked.corrupted in program(findings.finding(content), model)
     for kind in ("many", "paths", "lens"):
         assert program(kinds[kind], model) == ""
+
+
+@pytest.fixture(scope="module")
+def parts(loaded) -> findings.Finding:
+    """What the page Components puts into a report."""
+    sites = ("resid_post", "attn_out", "mlp_out", "head_z")
+    maps = {site: answer(loaded, site=site) for site in sites}
+    return findings.finding(exports.maps_json("components", maps))
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +182,9 @@ def test_a_guess_stands_beside_its_map_with_why_and_how_it_came_out(guessed, kin
     of = guessed[kind]
     *others, expected, shown = figures(of)
     assert len(others) == (kind == "heads")
+    heads = "Head output z (head_z): the "
     assert (expected.name, shown.name) == (
-        ("head_z: the guess", "head_z: the map") if others else ("The guess", "The map")
+        (f"(b) {heads}guess", f"(c) {heads}map") if others else ("(a) The guess", "(b) The map")
     )
     painted = np.array(expected.plotly.data[0].z)
     assert np.argwhere(painted != painted[-1, -1]).tolist() == [
@@ -149,7 +194,8 @@ def test_a_guess_stands_beside_its_map_with_why_and_how_it_came_out(guessed, kin
     found = score(guess, of.maps[name])
     outlined = {(line.y0 + 0.5, line.x0 + 0.5) for line in shown.plotly.layout.shapes}
     assert outlined == {one[:2] for one in found.surprises} and outlined
-    told = said(of).partition("made before the map was seen, because: “$x$ <b>is\nread</b>.”")[2]
+    before = re.escape("was seen, because: “$x$ <b>is\nread</b>.”")
+    _, told = re.split(rf"made before the map \([bc]\) {before}", said(of))
     assert f"right for {found.share:.0%} of the cells" in told
     assert f"correlation with the map is {found.correlation:.2f}" in told
     assert told.count("guessed “") == len(found.surprises)

@@ -92,12 +92,16 @@ def test_the_method_says_what_was_used_and_nothing_else(kinds):
     assert "What was patched" not in method(Report())
     text = told("map")
     assert "tiny (3 layers" in text and "residual stream (resid_post), by layer and pos" in text
-    assert "clean activations were patched into the corrupted run" in text
-    assert "corrupted activations" not in text and "bootstrap" not in text
-    assert "corrupted activations were patched into the clean run" in told("map", "compare")
-    assert "clean activations" in told("compare") and told("compare").count("resid_post") == 1
-    assert "9 of 9 pairs" in told("many") and "recovery" in told("many", "heads")
-    assert "logit lens" in told("lens") and "(path patching)" in told("paths")
+    assert "Clean activations were patched into the corrupted run" in text
+    assert "Corrupted activations" not in text and "bootstrap" not in text
+    assert "All results are of one pair of texts." in text
+    assert "Corrupted activations were patched into the clean run" in told("map", "compare")
+    assert "Clean activations" in told("compare") and told("compare").count("resid_post") == 1
+    assert "9 of 9 pairs" in told("many") and "where LD is logit(foil)" in told("many", "heads")
+    assert "The other results are of one pair" in told("many", "paths")
+    assert "(path patching)" in told("paths")
+    assert "logit lens" in told("lens") and "tiny (3 layers" in told("lens")
+    assert "patch" not in told("lens").replace("unpatched", "")
 
 
 # --- what a reader would miss ---------------------------------------------------------------------

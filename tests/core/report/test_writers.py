@@ -1,12 +1,16 @@
 """Whatever a report is written in shows every character and every token as it was typed."""
 
+import base64
 import io
 import json
+import random
 import re
 import shutil
+import string
 import subprocess
 import zipfile
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -139,6 +143,20 @@ def test_markdown_shows_what_was_typed(written):
         assert Page(cell).text.replace("\u00a0", " ") == token.replace("\n", " ")
 
 
+@pytest.mark.parametrize("flavour", ["gfm-like", "commonmark"])
+def test_whatever_markup_is_made_of_stands_in_markdown_as_itself(flavour):
+    reader = pytest.importorskip("markdown_it").MarkdownIt(flavour, {"linkify": False})
+    pieces = [*string.punctuation, "a", " ", "12", "--", "1. ", "- ", "&amp;", "![", "](", "~~a~~"]
+    chosen = random.Random(0)
+    for _ in range(1500):
+        text = "".join(chosen.choices(pieces, k=chosen.randint(1, 7))).strip() or "x"
+        read = reader.render(f"before\n\n{markdown.escaped(text)}\n\nafter")
+        assert read.count("<") == 6 and unescape(read).replace("\u00a0", " ") == (
+            f"<p>before</p>\n<p>{text}</p>\n<p>after</p>\n"
+        )
+    assert markdown.escaped('So it is, (3.5 %): "a" - b.') == 'So it is, (3.5 %): "a" - b.'
+
+
 def test_latex_has_no_command_that_somebody_typed(written):
     text = latex.latex(written)
     assert text.count("\\end{document}") == 1 and "\\input" not in text
@@ -189,3 +207,33 @@ def test_an_empty_report_is_written_too():
     assert document.NAMED in Page(html.html(written)).text
     assert markdown.markdown(written).startswith(f"# {document.NAMED}")
     assert "\\section{Method}" in latex.latex(written)
+
+
+def test_a_section_that_is_empty_cannot_go_unnoticed(kinds):
+    report = Report(introduction="Why?", discussion=" \n\n ", findings=(kinds["map"],))
+    told = {of.name: of.paragraphs for of in document.document(report).sections}
+    assert told["discussion"] == told["conclusion"] == ["[to be written]"]
+    assert told["introduction"] == ["Why?"] and told["results"] == []
+    written = document.document(Report(introduction="Why?"))
+    assert Page(html.html(written)).text.count("[to be written]") == 3
+    assert latex.latex(written).count("to be written") == 3
+    assert markdown.markdown(written).count("to be written") == 3
+
+
+def test_no_program_is_printed_twice(kinds):
+    """Each is in the file as data; what is printed of those after the first is what differs."""
+    first = "\n".join(f"x = {n}" for n in range(30)) + "\n"
+    second, other = first.replace("x = 7", "y = '</pre>'"), "print(1)\n"
+    report = Report(findings=tuple(kinds[name] for name in ("map", "heads", "compare", "lens")))
+    sources = dict(
+        zip([of.id for of in report.findings], [first, second, other, first], strict=True)
+    )
+    page = Page(html.html(document.document(report, sources)))
+    assert page.text.count("x = 29") == 1 and "print(1)" in page.text
+    assert "is that of finding 1, but for these lines" in page.text
+    assert (
+        "- x = 7\n+ y = '</pre>'" in page.text and "The program is that of finding 1." in page.text
+    )
+    links = {of.get("download"): of["href"] for tag, of in page.elements if tag == "a"}
+    kept = base64.b64decode(links["finding-2-program.py"].partition("base64,")[2]).decode()
+    assert kept == second

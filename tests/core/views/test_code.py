@@ -18,7 +18,7 @@ from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.views import code
+from core.views import code, code_pieces
 from mingpt import hub
 from tests import builders
 
@@ -69,7 +69,8 @@ def here(loaded) -> LoadedModel:
 
 
 def run(programs: dict[str, str], folder: Path, **environment: str) -> dict[str, np.ndarray]:
-    """The map that each program computes, in a folder of its own, with this repository alone."""
+    """The map that each program computes, in a folder of its own, with this repository alone; what
+    all of them print is in said.txt."""
     for name, source in programs.items():
         (folder / name).write_text(source, encoding="utf-8")
     usual = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -78,7 +79,7 @@ def run(programs: dict[str, str], folder: Path, **environment: str) -> dict[str,
         cwd=folder,
         env=usual | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
         check=True,
-        stdout=subprocess.DEVNULL,
+        stdout=(folder / "said.txt").open("wb"),
     )
     assert (folder / "map.png").read_bytes().startswith(b"\x89PNG")
     with np.load(folder / "maps.npz") as maps:
@@ -125,6 +126,13 @@ def test_every_program_computes_every_cell_of_the_map(tmp_path, folders, offered
         limit = min(2e-5, 0.01 * np.ptp(values))  # of a probability the values are small
         assert limit > 0
         np.testing.assert_allclose(computed[name], values, rtol=1e-5, atol=limit, err_msg=name)
+    top = builders.finished(CAPITALS, rome).read(CAPITALS).top["clean"]
+    said = (tmp_path / "said.txt").read_text("utf-8").splitlines()
+    printed = said[said.index("clean run: position (rank), token index, token, probability") + 1 :]
+    for row, line in zip(top[:20], printed, strict=False):
+        rank, index, *_, percent = line.split()
+        assert [int(rank), int(index)] == [row.rank, row.token.id]
+        assert float(percent.rstrip("%")) == pytest.approx(100 * row.prob, rel=1e-3)
 
 
 def test_the_program_of_an_assignment_is_short_enough_to_be_read_at_once(here):
@@ -134,7 +142,7 @@ def test_the_program_of_an_assignment_is_short_enough_to_be_read_at_once(here):
 
 
 def test_the_sites_and_metrics_are_all_known():
-    assert code._MEASURES.keys() == METRICS.keys()
+    assert code_pieces.MEASURES.keys() == METRICS.keys()
 
 
 # All characters of the Basic Multilingual Plane's beginning, half surrogates, and others that print
