@@ -11,7 +11,7 @@ from core.views.heatmaps import CHARACTER, NARROWEST, SIDE_BY_SIDE, dressed, gri
 from core.views.words import formula, number, plotly_text, sender, sender_is, wording
 
 _NAMES = sender, sender_is
-_NAMED = 5  # heads that a figure names, the strongest
+_NAMED = 4  # heads that a figure names, the strongest
 _TOO_LATE = "comes too late for this receiver"
 
 
