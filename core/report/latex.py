@@ -159,5 +159,7 @@ def _appendix(of: Shown) -> list[str]:
     lines = [f"\\subsection{{{escaped(of.title)}}}"]
     if not of.is_table:
         lines += _tables(of.tables)
+    if of.repeats:
+        lines += [of.repeats, ""]
     files = ", ".join(f"\\texttt{{{escaped(f'{of.folder}/{name}')}}}" for name in of.files)
     return [*lines, f"{{\\raggedright Files: {files}.\\par}}", ""]
