@@ -131,7 +131,7 @@ def _tables(tables: list[Table]) -> list[str]:
     for of in tables:
         columns = "".join("l" if i in of.token_columns else "r" for i in range(len(of.heads)))
         rows = [" & ".join(map(_cell, row, _are_tokens(of))) for row in of.rows]
-        heads = " & ".join(f"\\textbf{{{escaped(head)}}}" for head in of.heads)
+        heads = " & ".join(map(_head, of.heads, _are_tokens(of)))
         heads += r" \\ \hline\noalign{\smallskip}"
         title = f"\\textbf{{{escaped(of.title)}}}\\par\\nopagebreak"
         title = f"{{\\footnotesize\\tabcolsep=4pt\\raggedright{title}"
@@ -149,6 +149,12 @@ def _tables(tables: list[Table]) -> list[str]:
 
 def _are_tokens(of: Table) -> list[bool]:
     return [i in of.token_columns for i in range(len(of.heads))]
+
+
+def _head(text: str, is_token: bool) -> str:
+    """A head in bold, of several words in two lines, so that two tables fit beside each other."""
+    lines = " \\\\ ".join(f"\\textbf{{{escaped(line)}}}" for line in text.split(" ", 1))
+    return f"\\shortstack[{'l' if is_token else 'r'}]{{{lines}}}"
 
 
 def _cell(text: str, is_token: bool) -> str:
