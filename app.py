@@ -7,6 +7,7 @@ from pages.parts import (
     card,
     first_visit,
     frame,
+    held,
     history,
     html,
     notebook,
@@ -68,5 +69,6 @@ notebook.remember()
 if question:
     frame.mark()
 query = address.publish()
+held.count()
 if query and (not question or frame.is_answered()):
     history.note(page.url_path, query)

@@ -207,7 +207,7 @@ def named(name: str) -> Entry:
             "model",
         )
     raise UserError(
-        f"There is no model {name!r}: choose {', '.join(entries)}, or, on the command line,"
+        f"There is no model {name[:200]!r}: choose {', '.join(entries)}, or, on the command line,"
         " a repository of the hub, owner/name or owner/name@revision, or the path of a folder with"
         " config.json, model.safetensors and its tokenizer's files.",
         "model",

@@ -12,14 +12,14 @@ from core.errors import UserError
 from core.models import LoadedModel
 from core.question import components, places
 from core.question.components import Component
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.places import Place
 from core.question.sampling import Sampling
 from core.question.tokens import token
 from core.reading.continuing import continuing
 from core.result import Continuation, Written
 from core.steps import Steps, within
-from core.study import SIDES, PlainRuns, draft_for, sides
+from core.study import PlainRuns, draft_for, sides
 
 Patch = Place | tuple[Component, ...]  # a cell of the experiment's map, or a set of components
 _ROWS = 16  # reading all weights for one token takes about as long as so many rows of a long text

@@ -14,12 +14,13 @@ from core.engine.runs import record, recording, run_bytes
 from core.engine.sweep import sizes_of
 from core.models import LoadedModel
 from core.presets import alike
+from core.question.experiment import SIDES
 from core.question.repairs import text_of
 from core.question.tokens import Token, can_be_typed, token
 from core.reading.unembed import Unembedding
 from core.result import Ranked
 from core.steps import Steps, within
-from core.study import SIDES, PlainRuns
+from core.study import PlainRuns
 
 TRIED = 200  # words in the place of one
 _MEMORY = 256 << 20  # bytes that the runs of texts which go through the model together may take

@@ -16,11 +16,11 @@ from core.engine.paths import Paths, together
 from core.errors import UserError
 from core.models import LoadedModel
 from core.question import receivers
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.metrics import METRICS
 from core.reading.states import States, measure
 from core.result import FROZEN, Baseline, PathMap
-from core.study import SIDES, PlainRuns, draft_for, sides
+from core.study import PlainRuns, draft_for, sides
 
 
 class Follow:

@@ -4,12 +4,15 @@ import io
 import os
 import stat
 import sys
+import zipfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from core.errors import UserError
 
 _LONGEST_LINE = 2000  # characters of a message
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a ZIP file can tell
 
 
 def prepare_streams() -> None:
@@ -83,8 +86,7 @@ def _place(path: str) -> object:
 def write(path: str | Path, content: str | bytes) -> None:
     """To a file, whole or not at all, or as it is to standard output, for "-". What was in the file
     stays until all that is new is on the disk. Raises UserError."""
-    if isinstance(content, str):
-        content = content.encode("utf-8", "backslashreplace")
+    content = encoded(content)
     if path == "-":
         sys.stdout.buffer.write(content)
         return
@@ -96,6 +98,22 @@ def write(path: str | Path, content: str | bytes) -> None:
             target.write_bytes(content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def encoded(content: str | bytes) -> bytes:
+    """A text in UTF-8, whatever somebody wrote into it."""
+    return content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+
+
+def zipped(files: Iterable[tuple[str, str | bytes]]) -> bytes:
+    """Names and contents as a ZIP file; equal files give equal bytes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files:
+            about = zipfile.ZipInfo(name, _EARLIEST)
+            about.compress_type, about.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(about, encoded(content))
+    return file.getvalue()
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -14,13 +14,13 @@ from core.engine.joint import Joint
 from core.models import LoadedModel
 from core.question import components
 from core.question.components import Component, all_but
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.metrics import SMALLEST_DIFFERENCE
 from core.question.pair import Pair
 from core.reading.states import States, measure
 from core.result import Baseline, ComponentMap, Curve, Effect, Grade
 from core.steps import Steps, within
-from core.study import SIDES, PlainRuns, draft_for, sides
+from core.study import PlainRuns, draft_for, sides
 
 Set = tuple[Component, ...]
 

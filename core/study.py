@@ -19,7 +19,7 @@ from core.engine.runs import Run, not_finite, recording, run_bytes
 from core.engine.sweep import Sweep, sizes_of
 from core.errors import UserError
 from core.models import LoadedModel
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.metrics import METRICS
 from core.question.pair import Draft, draft
 from core.question.sites import SITES
@@ -33,7 +33,6 @@ from core.reading.unembed import Unembedding
 from core.result import EMBEDDING, Baseline, Moved, Ranked, Result, and_further
 from core.steps import Steps, within
 
-SIDES = ("clean", "corrupted")
 TOP = 20
 
 

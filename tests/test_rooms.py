@@ -25,9 +25,9 @@ MODELS = {
 }
 
 # Within core imports go downwards only: to rooms that stand before in this list.
-ORDER = ["errors", "steps", "output", "question", "engine", "reading", "teaching", "result"]
-ORDER += ["guess", "card", "machine", "catalogue", "delivery", "models", "presets", "study"]
-ORDER += ["doctor", "following", "sets", "continuing", "many", "views", "report"]
+ORDER = ["errors", "steps", "weight", "output", "question", "engine", "reading", "teaching"]
+ORDER += ["result", "guess", "card", "machine", "catalogue", "delivery", "models", "presets"]
+ORDER += ["study", "doctor", "following", "sets", "continuing", "many", "views", "report"]
 ORDER += ["worksheets", "checks", "commands", "__main__"]
 
 # Room (a file, or all files of a folder) -> what is not there once it has been imported. Those of
@@ -36,6 +36,7 @@ LOADED = [
     {
         "core/steps.py": {"core.errors", "mingpt", "torch"},
         "core/errors.py": {"core.question", "mingpt", "torch"},
+        "core/weight.py": {"core.question", "mingpt", "torch"},
         "core/output.py": {"core.question", "mingpt", "torch"},
         "core/question": {"torch", "mingpt.model"} | MODELS | DRAWING,
         "core/result.py": {"torch", "mingpt.model"} | MODELS | DRAWING,

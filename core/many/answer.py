@@ -174,12 +174,9 @@ class Answer(Map):
 
     def to_dict(self) -> dict:
         """As `python -m core many --json` writes it; a number that there is not is null."""
-        asked = self.experiment.to_dict()
-        for blank in ("clean", "corrupted", "target", "foil"):
-            del asked[blank]
         grids = ("mean", "low", "high", "agreement")
         return {
-            "experiment": asked,
+            "experiment": self.experiment.without_texts(),
             "model": asdict(self.model),
             "keep": self.keep,
             "n_given": self.given,

@@ -13,7 +13,7 @@ from itertools import accumulate, groupby
 from core.errors import UserError
 from core.many.marks import Span
 from core.many.pairs import Dropped, Pair
-from core.question.experiment import Experiment
+from core.question.experiment import CONTENDERS, SIDES, Experiment
 from core.question.pair import check_alignment, check_contenders
 from core.question.tokens import Token, single_token, token, tokenize
 from mingpt.bpe import Encoder
@@ -159,11 +159,10 @@ def _in_order(kept: Sequence[Fitted]) -> tuple[str, ...]:
 
 def _fit(pair: Pair, encoder: Encoder, most: int, bos: bool, reduce: str, rest: bool) -> Fitted:
     clean, corrupted = (
-        tokenize(getattr(pair, side), encoder, most=most, field=side, bos=bos)
-        for side in ("clean", "corrupted")
+        tokenize(getattr(pair, side), encoder, most=most, field=side, bos=bos) for side in SIDES
     )
     check_alignment(clean, corrupted)
-    target, foil = (_contenders(pair, field, encoder) for field in ("target", "foil"))
+    target, foil = (_contenders(pair, field, encoder) for field in CONTENDERS)
     if len(target) == len(foil) == 1:
         check_contenders(*target, *foil)
     elif both := set(target) & set(foil):

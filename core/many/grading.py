@@ -23,12 +23,12 @@ from core.many.sweeping import PACK_MEMORY, recording_bytes, screenings
 from core.models import LoadedModel
 from core.question import components
 from core.question.components import all_but
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.reading.states import States, measure
 from core.reading.unembed import Unembedding
 from core.result import ASKED_OF_SETS
 from core.steps import Steps, within
-from core.study import SIDES, sides
+from core.study import sides
 
 _SECONDS_A_PAIR = 0.004  # for what is no product: measured with a small model
 

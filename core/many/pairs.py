@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 from core.errors import UserError
 from core.many import marks
 from core.many.marks import Span
+from core.question.experiment import CONTENDERS, SIDES
 
 MOST_BYTES = 50_000_000
 # What other formats call our columns.
@@ -29,9 +30,8 @@ _OURS = {
     "incorrect_idx": "foil_ids",
     "seq_labels": "labels",
 }
-_CONTENDERS = ("target", "foil")
 _LISTS = ("target_ids", "foil_ids", "labels", "word_idxs")  # JSON in the cell of a table
-_COLUMNS = ("id", "group", "clean", "corrupted", *_CONTENDERS, *_LISTS)
+_COLUMNS = ("id", "group", *SIDES, *CONTENDERS, *_LISTS)
 _NEEDED = (
     "A row needs clean, corrupted, target and foil (or, for the ids of tokens, correct_idx and"
     " incorrect_idx in place of the last two)."
@@ -135,9 +135,9 @@ def write(pairs: Iterable[Pair]) -> str:
     writer.writerow(columns)
     for pair in pairs:
         row = {"id": pair.id, "group": pair.group}
-        for side in ("clean", "corrupted"):
+        for side in SIDES:
             row[side] = marks.write(getattr(pair, side), getattr(pair, f"{side}_roles"))
-        for column in _CONTENDERS:
+        for column in CONTENDERS:
             row[column] = _cell(getattr(pair, column))
         for column in optional:
             value = getattr(pair, column)
@@ -201,8 +201,8 @@ def _table_rows(lines: list[str], first: int, name: str) -> _Rows:
         first += 1
     headers = {mark: _header(lines[first], mark) for mark in ",;\t"}
     mark, header = max(headers.items(), key=lambda item: len(set(item[1]) & set(_COLUMNS)))
-    lacking = [column for column in ("clean", "corrupted") if column not in header]
-    lacking += [c for c in _CONTENDERS if not {c, f"{c}_ids"} & set(header)]
+    lacking = [column for column in SIDES if column not in header]
+    lacking += [c for c in CONTENDERS if not {c, f"{c}_ids"} & set(header)]
     if lacking:
         raise UserError(
             f"{name} has no column {' and no column '.join(lacking)}: its line {first + 1:,} should"
@@ -259,12 +259,12 @@ def _from_cell(column: str, cell: str) -> object:
     if column in _LISTS:
         if not cell.strip():
             return None
-    elif column not in _CONTENDERS or not _is_listed(cell):
+    elif column not in CONTENDERS or not _is_listed(cell):
         return cell
     try:
         return json.loads(cell)
     except (ValueError, RecursionError):
-        example = '[" 45", " 46"]' if column in _CONTENDERS else "[45, 46]"
+        example = '[" 45", " 46"]' if column in CONTENDERS else "[45, 46]"
         raise UserError(f"The {column} is no JSON, as {example} is: {_short(cell)}.") from None
 
 
@@ -350,12 +350,12 @@ def _address_rows(lines: list[str]) -> _Rows:
 def _pair(id: str, line: int, row: dict[str, object], marked: bool) -> Pair:
     values: dict[str, tuple] = {}
     texts: dict[str, str] = {}
-    for side in ("clean", "corrupted"):
+    for side in SIDES:
         text = _given(row, side)
         if not isinstance(text, str):
             raise UserError(f"The {side} should be a text, and is {_short(text)}.")
         texts[side], values[f"{side}_roles"] = marks.parse(text) if marked else (text, ())
-    for column in _CONTENDERS:
+    for column in CONTENDERS:
         ids = row.get(f"{column}_ids")
         if ids is None:
             what = f"The {column} should be a text or a list of texts"

@@ -8,6 +8,7 @@ answer = survey.read(asked)
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from core.engine.plan import first_difference
@@ -29,6 +30,7 @@ from core.question.sites import SITES
 from core.question.tokens import token
 from core.result import EMBEDDING
 from core.steps import Steps, within
+from core.weight import weigh
 
 ALL = Share()
 _SECONDS_A_PAIR = 0.004  # for what is no product: measured, and most of it with a small model
@@ -79,6 +81,11 @@ class Sample:
         self.dropped = tuple(sorted(left_out, key=place))
         self.share = share
         self.screened: list[Screened] = []
+
+    @cached_property
+    def nbytes(self) -> int:
+        """About what is kept of it."""
+        return weigh(self.pairs, self.dropped)
 
     @property
     def is_screened(self) -> bool:

@@ -20,12 +20,12 @@ from core.many.fitting import Fitted
 from core.many.others import Given, Source, given_by, given_bytes, places, replacements
 from core.many.values import Screened, Swept, Values
 from core.models import LoadedModel
-from core.question.experiment import DIRECTIONS, Experiment
+from core.question.experiment import DIRECTIONS, SIDES, Experiment
 from core.question.tokens import token
 from core.reading.states import States, measure
 from core.reading.unembed import Unembedding
 from core.steps import Steps
-from core.study import SIDES, sides
+from core.study import sides
 
 # What the plain runs and the final states of a batch may take up, in bytes.
 BATCH_MEMORY = 96 << 20

@@ -52,6 +52,9 @@ DIRECTIONS = {
 }
 OF_ONE = tuple(name for name, direction in DIRECTIONS.items() if not direction.of_many)
 RENAMED = {"mean": "position_mean"}  # as links, files and commands of before have it
+SIDES = ("clean", "corrupted")  # the two texts, and the runs on them
+CONTENDERS = ("target", "foil")  # the two tokens that compete to come next
+TEXTS = (*SIDES, *CONTENDERS)
 _FLAGS = {"0": False, "1": True}
 
 
@@ -107,6 +110,10 @@ class Experiment:
 
     def to_dict(self) -> dict:
         return asdict(self)
+
+    def without_texts(self) -> dict:
+        """What is asked of many pairs, of which each has its own texts, target and foil."""
+        return {name: value for name, value in asdict(self).items() if name not in TEXTS}
 
     @classmethod
     def from_dict(cls, values: Mapping) -> Self:

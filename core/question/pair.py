@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from core.errors import UserError
-from core.question.experiment import DIRECTIONS, OF_ONE, Experiment
+from core.question.experiment import CONTENDERS, DIRECTIONS, OF_ONE, SIDES, TEXTS, Experiment
 from core.question.tokens import Token, notes, part_at, single_token, tokenize
 from mingpt.bpe import Encoder
 
@@ -46,7 +46,7 @@ class Draft:
     def texts(self) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
         """The clean and the corrupted tokens. Raises the first problem with them."""
         for field, problem in self.problems.items():
-            if field not in ("target", "foil"):
+            if field not in CONTENDERS:
                 raise problem
         return self.clean, self.corrupted
 
@@ -69,18 +69,18 @@ def draft(experiment: Experiment, encoder: Encoder, most: int) -> Draft:
             result.problems[name] = problem
 
     attempt("direction", check_direction, experiment.direction)
-    for name in ("clean", "corrupted"):
+    for name in SIDES:
         text = getattr(experiment, name)
         tokens = attempt(name, tokenize, text, encoder, most=most, field=name, bos=experiment.bos)
         setattr(result, name, tokens)
     if result.clean and result.corrupted:
         attempt("corrupted", check_alignment, result.clean, result.corrupted)
-    for name in ("target", "foil"):
+    for name in CONTENDERS:
         text = getattr(experiment, name)
         setattr(result, name, attempt(name, single_token, text, encoder, field=name))
     if result.target and result.foil:
         attempt("foil", check_contenders, result.target, result.foil)
-    read = (name for name in ("clean", "corrupted", "target", "foil") if getattr(result, name))
+    read = (name for name in TEXTS if getattr(result, name))
     found = (note for name in read for note in notes(getattr(experiment, name), encoder))
     result.notes = tuple(dict.fromkeys(found))
     return result

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from core.question.experiment import SIDES
 from core.question.tokens import visible
 from mingpt.bpe import Encoder, TokenizerError
 
-_TEXTS = ("clean", "corrupted")
 _LONGEST = 400  # tokens; of longer texts the comparison takes too long to be waited for
 _WORDS = 2  # that are named for one place
 
@@ -48,7 +48,7 @@ def repairs(
     most of it as it was. `alike` names words like a word, each one token with the space
     before it. None for texts that cannot be read, or are long."""
     try:
-        ids = dict(zip(_TEXTS, (encoder.encode(clean), encoder.encode(corrupted)), strict=True))
+        ids = dict(zip(SIDES, (encoder.encode(clean), encoder.encode(corrupted)), strict=True))
     except TokenizerError:
         return ()
     if max(map(len, ids.values())) > _LONGEST:
@@ -56,7 +56,7 @@ def repairs(
     pieces = SequenceMatcher(None, *ids.values(), autojunk=False).get_opcodes()
     uneven = [piece for piece in pieces if piece[2] - piece[1] != piece[4] - piece[3]]
     found: dict[tuple[str, str], tuple[int, Repair]] = {}
-    for side in reversed(_TEXTS):  # of two that are as short, the corrupted text is changed
+    for side in reversed(SIDES):  # of two that are as short, the corrupted text is changed
         for says, changed, cost in _changes(side, ids, uneven, encoder, alike):
             text = text_of(changed, encoder)
             other = ids["corrupted" if side == "clean" else "clean"]
@@ -68,7 +68,7 @@ def repairs(
 
 def _changes(side: str, ids: dict, uneven: list, encoder: Encoder, alike) -> Iterable[tuple]:
     """What may be done to one text: in words, its tokens then, and how many tokens that touches."""
-    own, other = (ids[of] for of in (_TEXTS if side == "clean" else _TEXTS[::-1]))
+    own, other = (ids[of] for of in (SIDES if side == "clean" else SIDES[::-1]))
     spans = [_span(piece, side) for piece in uneven]
 
     def said(tokens: Sequence[int]) -> str:

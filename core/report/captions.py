@@ -8,11 +8,11 @@ from itertools import groupby
 from string import ascii_lowercase
 
 from core.guess import score
-from core.question.experiment import DIRECTIONS
+from core.question.experiment import CONTENDERS, DIRECTIONS, SIDES
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import Token
-from core.report.findings import SIDES, Finding, title_of
+from core.report.findings import Finding, title_of
 from core.result import Map
 from core.views import guesses, opening
 from core.views.colour_bar import on_one_scale
@@ -240,7 +240,7 @@ def _asked(of: Finding) -> list[Words]:
     for run, words in marked_words(asked).items():
         found.append([*_said(f"{run.title()} text:")[0], *folded(words)])
     metric = METRICS[asked.experiment.metric]
-    tokens = {name: quoted(Token(0, getattr(asked.experiment, name))) for name in _CONTENDERS}
+    tokens = {name: quoted(Token(0, getattr(asked.experiment, name))) for name in CONTENDERS}
     written = metric.formula.format(**tokens)
     found += _said(
         f"Target {tokens['target']}, foil {tokens['foil']}",
@@ -250,9 +250,6 @@ def _asked(of: Finding) -> list[Words]:
         values = (number(asked.experiment.metric, data[f"{run}_value"]) for run in SIDES)
         found += _said("Unpatched: clean run {}, corrupted run {}.".format(*values))
     return found
-
-
-_CONTENDERS = ("target", "foil")
 
 
 @dataclass(frozen=True)

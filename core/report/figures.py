@@ -75,7 +75,7 @@ Cells = Sequence[tuple[int, int]]
 def _scale(of: Finding, shown: Map) -> dict:
     """The scale of a map, as on the page it is from, for `colour_bar.paint`."""
     if isinstance(shown, PathMap):
-        return {"reach": path_maps.reach(shown, of.opened.data.get("reach"))}
+        return {"reach": path_maps.reach_beside(shown, of.opened.data.get("reach"))}
     return {"beside": on_one_scale(shown, of.maps.values())}
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from core.errors import UserError
 from core.guess import Guess
+from core.question.experiment import SIDES
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.question.tokens import Token
@@ -27,7 +28,6 @@ from core.views.words import (
 
 _SENDERS = 10
 _MOST_ROWS = 60
-SIDES = ("clean", "corrupted")
 # What maps are called that a page shows side by side, by their names.
 _TITLES = {
     ("resid_post", "attn_out", "mlp_out", "head_z"): (

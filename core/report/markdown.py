@@ -7,13 +7,17 @@ from core.report.captions import Words, runs
 from core.report.document import Document, Shown
 from core.report.findings import Table
 
-_ANY_MEANING = re.compile(r"([!-/:-@\[-`{-~])")  # all of ASCII that may be markup
+# What may be markup in some flavour of it: wherever it stands, of an address or a picture by name,
+# of a dash, and at the beginning of a line, where a list or a heading could begin.
+_MEANS = re.compile(r"([\\`*_{}\[\]<>#|~&$^@]|:(?=[\w/])|(?<=[wW])\.|--|^[-+=])")
+_NUMBERED = re.compile(r"^(\d+)([.)])")
 
 
 def escaped(text: str) -> str:
     """A text that Markdown shows as it is, in a paragraph, a heading or a cell of a table."""
     one_line = " ".join(text.splitlines())
-    return re.sub(r"(?<= ) | $|^ ", "&nbsp;", _ANY_MEANING.sub(r"\\\1", one_line))
+    written = _NUMBERED.sub(r"\1\\\2", _MEANS.sub(r"\\\1", one_line))
+    return re.sub(r"(?<= ) | $|^ ", "&nbsp;", written)
 
 
 def markdown(document: Document) -> str:

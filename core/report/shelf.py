@@ -19,6 +19,11 @@ from mingpt.repository import HubError
 _MOST, _BUDGET = 1000, 1 << 30  # reports, and bytes of all of them
 
 
+def is_there() -> bool:
+    """Whether reports are kept on a disk at all."""
+    return _shelf() is not None
+
+
 def save(key: str, report: Report) -> None:
     """Keep a report under a key of letters and digits; those that were not saved for longest go, if
     it is too much."""

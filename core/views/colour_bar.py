@@ -13,6 +13,7 @@ from typing import Self
 
 import numpy as np
 
+from core.question.experiment import SIDES
 from core.question.metrics import METRICS
 from core.result import EMBEDDING, Map, Result
 from core.views import colours
@@ -119,7 +120,7 @@ def layers_alone(result: Result) -> Result:
 
 def runs_of(result: Map) -> dict[str, float]:
     """The plain runs that a map has to do with, and their values: an ablation with one alone."""
-    runs = ("clean", "corrupted") if result.other else (result.unpatched,)
+    runs = SIDES if result.other else (result.unpatched,)
     return {run: result.plain(result.experiment.metric, run) for run in runs}
 
 

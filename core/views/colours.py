@@ -11,7 +11,8 @@ alone, which is in the middle, and its numbers always ascend.
 
 import numpy as np
 
-from core.result import Map
+from core.question.experiment import SIDES
+from core.result import Map, PathMap
 from core.views.doubts import matters
 
 Colour = tuple[int, int, int]
@@ -49,16 +50,17 @@ def scale(result: Map) -> Scale:
 
 def sign(result: Map) -> int:
     """-1 where the numbers descend from left to right, so that the clean run is on the left."""
-    ends = (result.plain(result.experiment.metric, run) for run in ("clean", "corrupted"))
+    ends = (result.plain(result.experiment.metric, run) for run in SIDES)
     return -1 if result.other and next(ends) > next(ends) else 1
 
 
 def reach(result: Map) -> float:
     """How far from a cell without effect the strongest cell is, or the run that was put in; at
-    least as far as what matters, so that what does not is pale."""
+    least as far as what matters, so that what does not is pale. Paths do a part of what the run
+    that was put in does, which would leave all of them pale."""
     metric = result.experiment.metric
     values = result.values[np.isfinite(result.values)]
-    if result.other:
+    if result.other and not isinstance(result, PathMap):
         values = np.append(values, result.plain(metric, result.other))
     return max(float(np.abs(values - result.plain(metric)).max(initial=0)), matters(result))
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from core.question.experiment import SIDES
 from core.question.metrics import MATTERS, METRICS
 from core.question.tokens import Token, visible
 from core.result import Map, Ranked, Result
@@ -18,11 +19,10 @@ _LEAST_EXPECTED = 0.01  # a token less likely than this is not what a run expect
 _NOISE = 100  # what both tokens' ranks are beyond on both runs is far from what the model says
 _LAST = 3  # tokens of a text among which an answer has no business
 _WORDS_NAMED = 3
-_SIDES = ("clean", "corrupted")
 _EXPECTED_BY = {"target": "clean", "foil": "corrupted"}
 
 
-_NOTHING: Mapping[str, tuple[Ranked, ...]] = {side: () for side in _SIDES}
+_NOTHING: Mapping[str, tuple[Ranked, ...]] = {side: () for side in SIDES}
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,15 @@ def doubts(
             own = target if name == "target" else foil
             if own.prob < _LEAST_EXPECTED:
                 found.append(_not_expected(result, name, own, typed))
-    ahead = [_ahead(result, side) for side in _SIDES]
+    ahead = [_ahead(result, side) for side in SIDES]
     if len(compared) == 2 and not found and 0 != ahead[0] == ahead[1]:
         found.append(
             _does_not_flip(result, contenders, apart, typed)
         )  # else what was found says why
     before = [_not_known(unknown)] if unknown else []
     if compared and (stands := _stands_already(result, written)):
-        before.append(stands)
+        doubt, is_at_the_end = stands
+        (before if is_at_the_end else found).append(doubt)  # at the end it is why others arise
     if result.other and not is_example and (changes := _changes_at_once(result, written)):
         found.append(changes)
     return (*before, *found)
@@ -137,7 +138,7 @@ def _hardly_differ(result: Result, typed: Callable[[Token], bool]) -> Doubt | No
     unit = METRICS[metric].unit
     if abs(_apart(result, metric)) >= MATTERS[unit]:
         return None
-    clean, corrupted = (number(metric, result.plain(metric, side)) for side in _SIDES)
+    clean, corrupted = (number(metric, result.plain(metric, side)) for side in SIDES)
     what = METRICS[metric].title if unit == "nats" else formula(result, metric)
     says = (
         f"The two runs hardly differ: {what} is {clean} after the clean text and {corrupted} after"
@@ -150,7 +151,7 @@ def _hardly_differ(result: Result, typed: Callable[[Token], bool]) -> Doubt | No
     }[unit]
     if unit == "probability" and abs(_apart(result, "logit_diff")) >= MATTERS["logits"]:
         return Doubt(says, why, "Show the logit difference", {"metric": "logit_diff"})
-    target, foil = (_likeliest(result, side, typed) for side in _SIDES)
+    target, foil = (_likeliest(result, side, typed) for side in SIDES)
     asked = (result.target, result.foil)
     if unit == "nats" or None in (target, foil) or target == foil or (target, foil) == asked:
         return Doubt(says, why, swap_at=_differing(result)[0][0])
@@ -198,7 +199,7 @@ def _does_not_flip(
         ahead, behind = behind, ahead
         side, name = "clean", "target"
         leads = contenders["clean"][::-1]
-    by = [abs(result.plain("logit_diff", run)) for run in _SIDES]
+    by = [abs(result.plain("logit_diff", run)) for run in SIDES]
     says = (
         f"The answer does not flip: {ahead.label} is ahead of {behind.label} after both texts, by"
         f" {by[0]:.2f} and by {by[1]:.2f} logits."
@@ -220,7 +221,7 @@ def _neither_expected(
     result: Result, apart: Mapping[str, tuple[Ranked, ...]], typed: Callable[[Token], bool]
 ) -> Doubt:
     """Of a contest between tokens that the model was not going to say after any of both texts."""
-    firsts = {side: result.top[side][0] for side in _SIDES}
+    firsts = {side: result.top[side][0] for side in SIDES}
     says = (
         f"Neither {result.target.label} nor {result.foil.label} is among the first {_NOISE} after"
         " either text: the map will show noise. The model expects"
@@ -231,7 +232,7 @@ def _neither_expected(
     why = "Of tokens that far down, the logits move with everything, and mean little."
     target, foil = (
         next((row.token for row in (*apart[side], firsts[side]) if typed(row.token)), None)
-        for side in _SIDES
+        for side in SIDES
     )
     if None in (target, foil) or target == foil:
         return Doubt(says, why, swap_at=_differing(result)[0][0] if result.other else None)
@@ -241,28 +242,33 @@ def _neither_expected(
 
 def _stands_already(
     result: Result, written: Callable[[tuple[Token, ...]], str | None]
-) -> Doubt | None:
-    """Of an answer that the text itself ends with, which is then not what comes next."""
+) -> tuple[Doubt, bool] | None:
+    """Of an answer that is among the last tokens of a text itself, which is then hardly what comes
+    next; and whether nothing but signs comes after it."""
     texts = (result.clean, result.corrupted)
     for name in _EXPECTED_BY:
         asked = getattr(result, name)
         word = asked.text.strip().casefold()
-        for side, tokens in zip(_SIDES, texts, strict=True):
+        for side, tokens in zip(SIDES, texts, strict=True):
             at = next(
                 (p for p in _last_of(tokens) if word and tokens[p].text.strip().casefold() == word),
                 None,
             )
             if at is None:
                 continue
-            says = (
-                f"The {name} {asked.label} stands at the end of the {side} text already, at"
-                f" position {at}."
+            after = tokens[at + 1 :]
+            ends = not any(map(str.isalnum, "".join(token.text for token in after)))
+            where = (
+                f"at the end of the {side} text" if ends else f"in the {side} text’s last tokens"
             )
+            rest = f", before {''.join(token.label for token in after)}" if after else ""
+            says = f"The {name} {asked.label} stands {where} already, at position {at}{rest}."
             why = "What is measured is what comes after the text: end it before its answer."
             cut = [written(tokens[:at]) for tokens in texts]
             if None in cut or cut[0] == cut[1]:
-                return Doubt(says, why)
-            return Doubt(says, why, "End both texts before it", dict(zip(_SIDES, cut, strict=True)))
+                return Doubt(says, why), ends
+            fix = dict(zip(SIDES, cut, strict=True))
+            return Doubt(says, why, "End both texts before it", fix), ends
     return None
 
 

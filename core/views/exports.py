@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from core.errors import UserError
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
 from core.result import EMBEDDING, Baseline, ModelCard, Moved, Ranked, Result
 from core.views.formats import (
     BYTE_ORDER_MARK,
-    SIDES,
     asked_of_pair,
     cells_of,
     contending,

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from core.question.experiment import Experiment
+from core.question.experiment import CONTENDERS, SIDES, Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token
 from core.result import Answered, ModelCard, OfOnePair
@@ -20,8 +20,6 @@ from core.views.words import summary, wording
 
 BYTE_ORDER_MARK = "\ufeff"
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # as a cell begins that spreadsheets may run
-SIDES = ("clean", "corrupted")
-CONTENDERS = ("target", "foil")
 
 # --- CSV ------------------------------------------------------------------------------------------
 

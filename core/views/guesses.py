@@ -63,7 +63,8 @@ def figure(
     `heatmaps.heatmap`; the `corner` of a block is outlined."""
     narrowest = narrowest or NARROWEST
     expected = np.array(guess.cells)
-    painting = paint(as_map(result, guess), reach=abs(_way(result)))
+    # While it is painted, the colours stay as far apart whatever is painted.
+    painting = paint(as_map(result, guess), reach=abs(_way(result)) if clickable else None)
     fields = np.array(
         [
             [str(row), str(column), plotly_text(_place(result, row, column))]

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import textwrap
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import product
@@ -18,11 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core import output
 from core.many import pairs as pair_files
 from core.many.answer import Answer
 from core.many.pairs import Pair
 from core.many.summary import LEVEL
 from core.many.values import Screened
+from core.output import encoded
+from core.question.experiment import CONTENDERS, SIDES
 from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.views.formats import (
     BYTE_ORDER_MARK,
@@ -48,7 +50,6 @@ _SCREENING = (
     *("flips", "target_is_first", "foil_is_first"),
 )
 _QUARTILES = ("least", "lower_quartile", "median", "upper_quartile", "greatest")
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a ZIP file can tell
 
 
 def files(answer: Answer, about: dict | None = None) -> dict[str, Callable[[], str | bytes]]:
@@ -69,21 +70,7 @@ def files(answer: Answer, about: dict | None = None) -> dict[str, Callable[[], s
 
 def zipped(answer: Answer, about: dict | None = None) -> bytes:
     """All of `files` as a ZIP file; equal answers give equal bytes."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, make in files(answer, about).items():
-            content = make()
-            if isinstance(content, str):
-                content = _encoded(content)
-            about = zipfile.ZipInfo(name, _EARLIEST)
-            about.compress_type, about.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            archive.writestr(about, content)
-    return file.getvalue()
-
-
-def _encoded(text: str) -> bytes:
-    """In UTF-8, whatever JSON that somebody wrote has in it."""
-    return text.encode("utf-8", "backslashreplace")
+    return output.zipped((name, make()) for name, make in files(answer, about).items())
 
 
 def _picture(kind: str, answer: Answer) -> bytes:
@@ -130,7 +117,7 @@ def _as_read(pairs: list[Pair]) -> Iterator[list[str]]:
     for cells in table:
         row = dict(zip(names, cells, strict=True))
         row |= {name: named(row[name]) for name in ("id", "group")}  # spaces around it are no part
-        for name in ("target", "foil"):
+        for name in CONTENDERS:
             if row[name].startswith(FORMULAS) or "\r" in row[name]:  # which files lose
                 row[name] = json.dumps([row[name]], ensure_ascii=False)
         yield [row[name] for name in names]
@@ -162,7 +149,7 @@ def values_parquet(answer: Answer) -> bytes:
         "n_given": str(answer.given),
     }
     file = io.BytesIO()
-    metadata = {key: _encoded(said) for key, said in about.items()}
+    metadata = {key: encoded(said) for key, said in about.items()}
     parquet.write_table(values(answer).replace_schema_metadata(metadata), file)
     return file.getvalue()
 
@@ -192,7 +179,7 @@ def values(answer: Answer, name: Callable[[str], str] = str) -> "pyarrow.Table":
     pair = np.repeat(np.arange(n), places.shape[1])  # (lines,)
 
     def array(texts: Iterable[str]) -> pa.Array:
-        return pa.array([_encoded(name(text)) for text in texts]).cast(pa.string())
+        return pa.array([encoded(name(text)) for text in texts]).cast(pa.string())
 
     columns = {
         column: array(getattr(of.pair.pair, column) for of in answer.pairs).take(pa.array(pair))
@@ -217,7 +204,7 @@ def values(answer: Answer, name: Callable[[str], str] = str) -> "pyarrow.Table":
             none = np.broadcast_to(none, grid.shape).ravel()
             columns["recovery"] = pa.array(recovered.astype(np.float32).ravel(), mask=none)
     for metric, of in ends.items():
-        for side, plain in zip(("clean", "corrupted"), of.astype(np.float32).T, strict=True):
+        for side, plain in zip(SIDES, of.astype(np.float32).T, strict=True):
             columns[f"{metric}_{side}"] = pa.array(plain[pair])
     return pa.table(columns)
 

@@ -8,14 +8,16 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import unescape
 from typing import Any, NamedTuple
 
 from core.errors import UserError
-from core.question.experiment import Experiment
+from core.question.experiment import TEXTS, Experiment
 from core.result import Map
 from core.views import guesses, links, saved
 from core.views.checked import check_size, parse
+from core.weight import weigh
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SVG_SOURCE = re.compile(rb"<dc:source>([^<]{1,200000})</dc:source>")
@@ -35,6 +37,11 @@ class Opened:
     query: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     found: Any = None  # what can be made of that without the model: see `core.views.saved`
+
+    @cached_property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return weigh(self.data, self.found)
 
     @property
     def maps(self) -> dict[str, Map]:
@@ -78,25 +85,25 @@ KINDS = {
         ("experiment", "components", "joint"),
         "sets",
         saved.other,
-        lambda data: {"set": " ".join(data["components"])},
+        lambda data: {"set": " ".join(data["components"] or ())},
     ),
     "many sets": _Kind(
         ("experiment", "components", "n_given"),
         "sets",
         saved.other,
-        lambda data: {"set": " ".join(data["components"])},
+        lambda data: {"set": " ".join(data["components"] or ())},
     ),
     "continued": _Kind(
         ("experiment", "continued", "sampling"),
         "",
         saved.other,
-        lambda data: {"write": str(data["sampling"].get("tokens", ""))},
+        lambda data: {"write": str((data["sampling"] or {}).get("tokens", ""))},
     ),
     "map": _Kind(
         ("experiment", "axes", "metrics"),
         "",
         saved.result,
-        lambda data: {"position": str(at)} if (at := data["at_position"]) is not None else {},
+        lambda data: {"position": str(at)} if (at := data.get("at_position")) is not None else {},
     ),
     "other": _Kind(
         ("experiment", "model"), "", saved.other
@@ -150,7 +157,7 @@ def _of_data(data: dict, name: str, kind: str) -> Opened:
     if page not in _PAGES:
         raise UserError("It belongs to a page that does not exist.")
     query = asked.to_query() | of.query(data) | _guessed(data, found)
-    for name in _TEXTS:  # of many pairs there are none: those in the inputs stay
+    for name in TEXTS:  # of many pairs there are none: those in the inputs stay
         if name not in first["experiment"]:
             del query[name]
     return Opened(name, kind, page, query, data, found)
@@ -165,14 +172,11 @@ def _guessed(data: dict, found: Any) -> dict[str, str]:
     return {"predict": "1", "why": why, "seen": "1"} | written
 
 
-_TEXTS = ("clean", "corrupted", "target", "foil")
-
-
 def _of_link(link: str | None, name: str) -> Opened:
     if not link:
         raise UserError("It is a picture that does not say which experiment it shows.")
     page, query = links.parsed(link)
-    if page not in _PAGES or not {*_TEXTS, "site"} <= {*query}:
+    if page not in _PAGES or not {*TEXTS, "site"} <= {*query}:
         raise UserError("It is a picture of something else.")
     _check_texts(Experiment.from_query(query))
     return Opened(name, "picture", page, query)

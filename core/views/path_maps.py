@@ -4,9 +4,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from core.result import ComponentMap, PathMap
+from core.views import colours
 from core.views.colour_bar import paint
 from core.views.colours import BLUE, GREY, rgba
-from core.views.doubts import matters
 from core.views.heatmaps import CHARACTER, NARROWEST, SIDE_BY_SIDE, dressed, grid_of_layers
 from core.views.words import formula, number, plotly_text, sender, sender_is, wording
 
@@ -37,12 +37,10 @@ def heatmap(path_map: PathMap, reach: float | None = None, clickable: bool = Tru
     )
 
 
-def reach(path_map: PathMap, beside: float | None = None) -> float:
-    """How far the strongest sender moves the metric; at least as far as what matters, and as the
-    reach of the maps `beside` it. Paths do a part of what the run that is put in does, so that its
-    value would leave them pale."""
-    moved = np.abs(path_map.values - path_map.plain(path_map.experiment.metric))
-    return max(float(moved[np.isfinite(moved)].max(initial=0)), matters(path_map), beside or 0)
+def reach_beside(path_map: PathMap, others: float | None) -> float | None:
+    """How far the colours of a map go that stands beside `others`, which have this reach; None for
+    a map by itself."""
+    return None if others is None else max(others, colours.reach(path_map))
 
 
 def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:

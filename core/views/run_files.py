@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.question.experiment import Experiment
+from core.question.experiment import CONTENDERS, Experiment
 from core.question.tokens import Token
 from core.result import ModelCard
-from core.views.formats import CONTENDERS, asked_of, cells_of, contending, csv_of, exactly, json_of
+from core.views.formats import asked_of, cells_of, contending, csv_of, exactly, json_of
 
 if TYPE_CHECKING:  # these need torch, and a file takes what has been read as it is
     from core.reading.attribution import Attribution

@@ -90,7 +90,8 @@ def other(data: dict) -> None:
 def experiment(data: dict) -> Experiment:
     """That of any of our files; of many pairs its texts are blank."""
     check(data, {"experiment": _EXPERIMENT | {name: Maybe(str) for name in _TEXTS}})
-    return Experiment.from_dict(dict.fromkeys(_TEXTS, "") | data["experiment"])
+    given = {name: value for name, value in data["experiment"].items() if value is not None}
+    return Experiment.from_dict(dict.fromkeys(_TEXTS, "") | given)
 
 
 def result(data: dict) -> Result:

@@ -9,7 +9,12 @@ from core.question.metrics import MATTERS
 from core.question.tokens import Token
 from core.result import EMBEDDING, PathMap, Result, SmokeTest
 from core.views.doubts import matters
-from core.views.words import layer_name, number, sender, short, wording
+from core.views.words import layer_name, number, replaced, sender, short, wording
+
+DIRECT = (
+    "A direct effect leaves out what goes through later components, which Components and Sets count"
+    " in: so other heads, often earlier ones, may lead there."
+)
 
 
 def predicts(test: SmokeTest | None) -> str:
@@ -140,6 +145,30 @@ def nothing_moves(result: Result) -> str | None:
     return (
         f"No patch does much here: the most that one changes {wording(result)} by is"
         f" {number(metric, most)}."
+    )
+
+
+def does_most(*maps: Result) -> str:
+    """Which patch on some maps of one metric, of two axes, moves it farthest, and how far that is;
+    or that none does much."""
+
+    def moved(of: Result) -> np.ndarray:
+        return np.nan_to_num(np.abs(of.values - of.plain(of.experiment.metric)))
+
+    most = max(maps, key=lambda of: moved(of).max())
+    if says := nothing_moves(most):
+        return says
+    metric, at = most.experiment.metric, np.unravel_index(moved(most).argmax(), most.values.shape)
+    base, value = most.plain(metric), float(most.values[at])
+    what = replaced(most, *map(int, at))
+    if most.axes[1] == "position":
+        what += f" ({short(most.clean[at[1]].label)})"
+    share = ""
+    if most.other and abs(whole := most.plain(metric, most.other) - base) >= matters(most):
+        share = f", {(value - base) / whole:.0%} of the way to the {most.other} run"
+    return (
+        f"Most is done by {what}: put in alone it takes {wording(most)} from"
+        f" {number(metric, base)} to {number(metric, value)}{share}."
     )
 
 

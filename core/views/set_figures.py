@@ -105,12 +105,19 @@ def curve(of: Curve) -> go.Figure:
         figure.add_scatter(
             x=[size],
             y=[heights[size]],
-            mode="markers+text",
+            mode="markers",
             marker={"color": rgba(PURPLE), "size": 13, "symbol": "diamond"},
-            text=[f"{size}: {heights[size]:.0%}"],
-            textposition="bottom right" if size < 0.7 * len(names) else "bottom left",
             hoverinfo="skip",
             showlegend=False,
+        )
+        side = "left" if size < 0.9 * len(names) else "right"
+        figure.add_annotation(  # below the line of what is enough, which it must not cross
+            x=size,
+            y=ENOUGH - 0.03,
+            text=f"{size}: {heights[size]:.0%}",
+            xanchor=side,
+            yanchor="top",
+            showarrow=False,
         )
     title = "share of the difference" if has_shares else "metric"
     figure.update_yaxes(title=title, tickformat=".0%" if has_shares else "", fixedrange=True)

@@ -80,12 +80,9 @@ def set_csv(grade: Grade, curve: Curve | None) -> str:
 def many_set_json(found: ManyGrades) -> str:
     """A set of components, graded over many pairs: means and their intervals."""
     metric = found.experiment.metric
-    asked = found.experiment.to_dict()
-    for blank in ("clean", "corrupted", "target", "foil"):
-        del asked[blank]
     return json_of(
         {
-            "experiment": asked,
+            "experiment": found.experiment.without_texts(),
             "model": asdict(found.model),
             "metric": metric,
             "in_words": questions(found) | {"share": SHARE, "means": many_mean(found)},

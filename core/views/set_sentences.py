@@ -13,6 +13,11 @@ from core.views.words import number, summary, wording
 SHARE = (
     "A share is how far a run is from the one that was patched into, 0, to the other plain run, 1."
 )
+TOTAL = (
+    "A share counts all that follows from a component, through later ones too, which a direct"
+    " effect (“Follow it back”) leaves out: so early components can lead here that do nothing"
+    " directly. And a few that are enough need not be the only ones."
+)
 _HALF, _LITTLE, _NOTHING = 0.5, 0.1, 0.01  # shares
 _NAMED = 6  # members in a sentence
 
@@ -134,15 +139,15 @@ def _means(
         return f"the two runs hardly differ in {wording(of)}: there is nothing to have a share of"
     many = len(components) > 1
     who = f"these {len(components)} components" if many else components[0]
-    them, by = ("them", "by themselves") if many else ("it", "by itself")
+    them, make, work = ("them", "they read", "they do") if many else ("it", "it reads", "it does")
     said = []
     if (back := shares["sufficient"]) is not None:
         how = _how(back, "", "most of ", "a part of ")
-        verb = "bring" if many else "brings"
+        verb, into = "bring" if many else "brings", "put into the corrupted run,"
         said.append(
-            f"{who} {verb} {how}the answer back {by} ({back:.0%})"
+            f"{into} {who} {verb} {how}the answer back ({back:.0%})"
             if how is not None
-            else f"{who} {'do' if many else 'does'} not bring the answer back {by} ({back:.0%})"
+            else f"{into} {who} {'do' if many else 'does'} not bring the answer back ({back:.0%})"
         )
     else:
         said.append(f"of {who}")
@@ -154,9 +159,10 @@ def _means(
         else f"the answer stays without {them} ({lost:.0%} is lost)"
     )
     rest = shares["complement"]
-    how = _how(rest, "all of it needs", "most of it needs", "a part of it needs")
+    how = _how(rest, "all of it", "most of it", "a part of it")
     said.append(
-        f"and {how} other components too ({rest:.0%} is lost with all others patched)"
+        f"and {how} takes others that make what {make} or pass on what {work} ({rest:.0%} is lost"
+        " with all of those patched)"
         if how is not None
         else f"and hardly anything else is needed ({rest:.0%} is lost with all others patched)"
     )

@@ -10,7 +10,7 @@ from math import ceil
 from core.many.answer import KEEPS, Answer
 from core.many.pairs import counted
 from core.many.summary import LEVEL, SAMPLES
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.metrics import METRICS
 from core.question.tokens import Token, visible
 from core.result import (
@@ -359,7 +359,7 @@ def short(text: str, longest: int = _LONGEST_LABEL) -> str:
 
 def marked_words(result: Result) -> dict[str, list[tuple[str, bool]]]:
     """Both texts as words, and whether the other text has another one there."""
-    texts = {run: plain(getattr(result.experiment, run)) for run in ("clean", "corrupted")}
+    texts = {run: plain(getattr(result.experiment, run)) for run in SIDES}
     words = {run: text.split(" ") for run, text in texts.items()}
     same = SequenceMatcher(None, *words.values(), autojunk=False).get_matching_blocks()
     shared = {

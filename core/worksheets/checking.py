@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from difflib import SequenceMatcher
+from functools import cached_property
 from pathlib import Path
 
 from core.errors import UserError
@@ -16,6 +17,7 @@ from core.question.experiment import Experiment
 from core.result import EMBEDDING, Result
 from core.steps import Steps, within
 from core.views.formats import csv_of, named
+from core.weight import weigh
 from core.worksheets.computing import Computed, Load, computed, estimate, load, read
 from core.worksheets.handed_in import SEEN, HandedIn, Said, differs, how_guessed, is_right
 from core.worksheets.worksheet import Task, Worksheet, decoded, experiment_of, mapping
@@ -65,6 +67,11 @@ class Checking:
     def __init__(self, files: Iterable[tuple[str, Content]]):
         self._read = {name: _read(content) for name, content in files}
         self._asked = [asked for of in self._read.values() for asked in _asked(of)]
+
+    @cached_property
+    def nbytes(self) -> int:
+        """About what is kept of the files."""
+        return weigh(self._read)
 
     def estimate(self, load: Load = load) -> tuple[float, int]:
         """About how many seconds it takes to compute them again, and how many bytes of memory."""

@@ -5,10 +5,8 @@ from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from core.errors import UserError
-from core.question.experiment import Experiment
+from core.question.experiment import TEXTS, Experiment
 from core.worksheets.worksheet import FINDS, KINDS, WITH_EXPERIMENT, WRONG, Task
-
-_TEXTS = ("clean", "corrupted", "target", "foil")
 
 
 def experiments_in(written: str) -> list[Experiment]:
@@ -40,7 +38,7 @@ def of_kind(task: Task, kind: str) -> Task:
 def _experiment(number: int, line: str) -> Experiment:
     query = line.partition("#")[0].partition("?")[2]
     said = dict(parse_qsl(query, keep_blank_values=True))
-    if missing := [name for name in _TEXTS if name not in said]:
+    if missing := [name for name in TEXTS if name not in said]:
         raise UserError(
             f"Line {number} is not the address of a map: it lacks {' and '.join(missing)}.",
             "address",

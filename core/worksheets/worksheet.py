@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from reprlib import repr as brief
+from reprlib import repr as brief  # a file may hold anything
 from typing import Any, Self
 
 from core.errors import UserError
@@ -181,6 +181,7 @@ def mapping(written: str, what: str) -> dict[str, Any]:
         raise UserError(f"The {what} is too long: {len(written):,} characters.", what)
     try:
         said = json.loads(written, parse_constant=_refuse)
+        json.dumps(said, ensure_ascii=False).encode()  # where half a character is an error as well
     except (ValueError, RecursionError) as error:
         raise UserError(f"The {what} cannot be read as JSON ({_line(error)}).", what) from error
     if not isinstance(said, dict):
@@ -189,9 +190,10 @@ def mapping(written: str, what: str) -> dict[str, Any]:
 
 
 def text(said: Mapping, *fields: str, what: str = "worksheet") -> None:
-    """Raises UserError for a field that is no text."""
+    """Raises UserError for a field that is no text, or has half a character."""
     for field in fields:
-        if not isinstance(said.get(field), str):
+        value = said.get(field)
+        if not isinstance(value, str) or value != value.encode("utf-8", "replace").decode():
             raise UserError(f"The {what} has no text for “{field}”.", what)
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from core import catalogue
 from core.checks import plain_loop
 from core.presets import PRESETS
+from core.question.experiment import SIDES
 from core.question.metrics import METRICS
 from core.result import Result
 from core.views.sentences import where_it_is
@@ -62,7 +63,7 @@ def _worked_example(on: Shelf) -> Result | None:
 def _what_it_shows(result: Result) -> None:
     st.subheader("What this map shows")
     html.show(tables.baselines(result))
-    first = {run: result.top[run][0].token.label for run in ("clean", "corrupted")}
+    first = {run: result.top[run][0].token.label for run in SIDES}
     html.show(
         html.note(
             f"After “{EXAMPLE.clean}” the teaching model expects {first['clean']}, after"

@@ -9,6 +9,7 @@ from core.errors import UserError
 from core.models import load_tokenizer
 from core.presets import word_groups
 from core.question import tokens
+from core.question.experiment import SIDES
 from pages.parts import chips, download, experiment, html, keeping
 
 _MOST_CHARACTERS = 20_000
@@ -19,7 +20,6 @@ _PLACES = {
     "target": "Target",
     "foil": "Foil",
 }
-_TEXTS = ("clean", "corrupted")
 _SWAPPED = "swapped"  # what of the session says what the last click has done
 _LAST = "swapped_at"  # and where: field -> position
 
@@ -79,12 +79,12 @@ def _where(encoder) -> tuple[str, int | None]:
         required=True,
         key="swap_field",
     )
-    if field not in _TEXTS:
+    if field not in SIDES:
         return field, None
     asked = experiment.current()
     before = tokens.count_before(encoder, asked.bos)
-    texts = [tokens.split(getattr(asked, side)[:_MOST_CHARACTERS], encoder) for side in _TEXTS]
-    pieces = texts[_TEXTS.index(field)]
+    texts = [tokens.split(getattr(asked, side)[:_MOST_CHARACTERS], encoder) for side in SIDES]
+    pieces = texts[SIDES.index(field)]
     can_go = [p for p, piece in enumerate(pieces) if tokens.can_be_typed(piece, encoder)]
     last = st.session_state.get(_LAST, {}).get(field, tokens.part_at(*texts))
     position = token_at.selectbox(
@@ -107,7 +107,7 @@ def _pills(name: str, words: Iterable[str], encoder, field: str, position: int |
         on_change=_put,
         args=(key, encoder, field, position),
         wrap=True,
-        disabled=position is None and field in _TEXTS,
+        disabled=position is None and field in SIDES,
     )
 
 
@@ -131,7 +131,7 @@ def _put(key: str, encoder, field: str, position: int | None) -> None:
     text = f"{before}{new}{after}"
     experiment.enter(field, text)
     st.session_state[_LAST] = {field: position}
-    other = next(side for side in _TEXTS if side != field)
+    other = next(side for side in SIDES if side != field)
     counts = [len(encoder.encode(of)) for of in (text, getattr(asked, other))]
     st.session_state[_SWAPPED] = (
         f"The {field} text is now “{text}”: {counts[0]:,} tokens; the {other} text has"

@@ -250,7 +250,7 @@ def _find(number: int, task: Task, said: Said, result: Result) -> None:
     if said.cell in found(task, result):
         html.show(html.note(f"Right: {where}."))
     else:
-        html.show(html.doubt(f"Not {where}."))
+        html.show(html.doubt(f"Not right: {where}."))
 
 
 def _take_cell(key: str, number: int, numbers: dict) -> None:
@@ -272,7 +272,7 @@ def _diagnose(number: int, task: Task, said: Said, result: Result) -> None:
         if chosen := st.session_state[key]:
             sheet.answer(number, choice=chosen, numbers=numbers_of(result))
 
-    if st.button("Say so", type="primary", key="sheet_commit", on_click=commit):
+    if st.button("Answer", type="primary", key="sheet_commit", on_click=commit):
         html.show(html.problem("Choose one of them first."))
 
 

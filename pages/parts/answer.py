@@ -9,10 +9,10 @@ import streamlit as st
 
 from core.guess import Surprise
 from core.many.answer import Answer
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.tokens import Token, can_be_typed
 from core.result import EMBEDDING, Map, Result, and_further
-from core.study import SIDES, TOP, Study
+from core.study import TOP, Study
 from core.views import code, colours, exports, heatmaps, names, run_figures
 from pages.parts import chips, history, html, look, notebook, opened, predict, running, tables
 from pages.parts.jobs import Job

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import streamlit as st
 
@@ -9,7 +10,8 @@ from core.errors import UserError
 from core.many import pairs as files
 from core.many.mends import Mend
 from core.many.pairs import Dropped, Pair
-from pages.parts import html
+from core.weight import weigh
+from pages.parts import held, html
 
 _BROUGHT, _READ, _MENDED = "pairs_brought", "pairs_read", "pairs_mended"
 _PASTED, _UPLOADED = "pasted_pairs", "uploaded_pairs"
@@ -32,6 +34,11 @@ class Given:
     is_pack: bool = False
     groups_are: str = ""  # what the groups of a pack are, in a sentence
     mended: str = ""  # what was done to those of a file
+
+    @cached_property
+    def nbytes(self) -> int:
+        """About what it takes in memory."""
+        return weigh(self.pairs, self.dropped)
 
 
 def given() -> Given | None:
@@ -57,14 +64,19 @@ def given() -> Given | None:
     digest = hashlib.sha256(content).hexdigest()
     if (mended := st.session_state.get(_MENDED)) and mended.digest.startswith(digest):
         return mended
-    known = st.session_state.get(_READ)
-    if known is None or known.digest != digest:
+    of, known = st.session_state.get(_READ, ("", None))
+    if of != digest:
+        st.session_state[_READ] = "", None  # what was there before makes room
+        held.count()
         try:
             known = Given(called, digest, *files.read(content, called))
+            held.require_room(known, called)
         except UserError as error:
-            html.show(html.problem(str(error)))
-            return None
-        st.session_state[_READ] = known
+            known = error  # of a large file reading it again, at every run, would take seconds
+        st.session_state[_READ] = digest, known
+    if isinstance(known, UserError):
+        html.show(html.problem(str(known)))
+        return None
     return known
 
 

@@ -15,7 +15,7 @@ _MOST = 200  # files
 def show() -> None:
     """All of it."""
     given = st.file_uploader(
-        "Files that were handed in, of answers or of single maps",
+        "Files that were handed in: answers to a worksheet, or single maps",
         "json",
         accept_multiple_files=True,
         key="handed_in",
@@ -35,7 +35,9 @@ def show() -> None:
     def make() -> Job:
         names = _apart([file.name for file in given])
         checking = Checking(zip(names, (file.getvalue() for file in given), strict=True))
-        return Job(lambda: checking.check(making.load), *checking.estimate(making.load))
+        return Job(
+            lambda: checking.check(making.load), *checking.estimate(making.load), of=checking
+        )
 
     which = tuple(file.file_id for file in given)
     job = keeping.shelf(catalogue.TEACHING.name).keep(None, ("handed in", which), make)

@@ -55,8 +55,8 @@ def show() -> None:
     st.subheader("Asked before")
     html.show(
         html.caption(
-            f"The last {history.MOST} questions of this visit. They are kept in it alone: a reload"
-            " begins anew, unless you save them as a file and open that again."
+            f"The last {history.MOST} questions of this visit. A reload loses them, unless you"
+            " save them as a file and open that again."
         )
     )
     if not entries():

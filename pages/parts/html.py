@@ -103,7 +103,7 @@ def asked(experiment: Experiment) -> str:
     is of another (page.js)."""
     return (
         f'<div class="pb-asked" data-experiment="{_attribute(experiment)}">'
-        '<span class="pb-former-says">of your former texts</span></div>'
+        '<span class="pb-former-says"></span></div>'
     )
 
 

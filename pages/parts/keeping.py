@@ -40,6 +40,7 @@ _WORTH_TRIMMING = 32e6  # bytes
 Kept = TypeVar("Kept", Job, PlainRuns)
 _changing, _loading = threading.RLock(), threading.RLock()
 _loaded: dict[tuple, "Shelf"] = {}  # (name, version) -> a model that is ready
+counted: list[Callable[[], int]] = []  # what tells of bytes that are kept elsewhere
 cards: dict[str, ModelCard] = {}  # of every model that was loaded, by name: models go, these stay
 
 
@@ -97,7 +98,7 @@ class Shelf:
                     own.move_to_end(used)
                     own[used].used = now
             kept = own[key].kept
-            most = setting("PATCHBOARD_SESSION_MEMORY")
+            most = setting("PATCHBOARD_SESSION_MEMORY") - session.holds
             for old in list(own):
                 if len(own) <= _MOST and sum(thing.nbytes for thing in own.values()) <= most:
                     break
@@ -143,9 +144,10 @@ class Shelf:
 
 
 def total() -> int:
-    """Bytes of all that is kept."""
+    """Bytes of all that is kept, and of what was brought and written."""
+    held = sum(session.holds for session in sessions.present()) + sum(of() for of in counted)
     with _changing:
-        return sum(
+        return held + sum(
             shelf.nbytes + sum(thing.nbytes for thing, _, _ in shelf.things())
             for shelf in _loaded.values()
         )

@@ -61,7 +61,7 @@ def _head() -> None:
         ),
     )
     right.multiselect(
-        "Pages beside Patch",
+        "Pages shown besides Patch",
         sheet.others(),
         default=[title for title in made.pages if title in sheet.others()],
         key=f"make_pages_{of}",
@@ -78,7 +78,7 @@ def _add() -> None:
             type="primary",
             help="Go there to change it, and come back.",
         )
-        st.button("Add a pair of their own", on_click=draft.add_without, args=("own",))
+        st.button("Add a task with a pair of their own", on_click=draft.add_without, args=("own",))
         st.button("Add a question", on_click=draft.add_without, args=("explain",))
         st.page_link(_PATCH, label="To the Patch page")
     with st.expander("Add maps by their addresses, or open a worksheet"):

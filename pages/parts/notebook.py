@@ -22,10 +22,12 @@ from core.report.findings import Finding
 from core.report.notebook import Report
 from core.report.programs import program
 from pages.parts import experiment, html, keeping
+from pages.parts.settings import setting
 
 _COOKIE = "patchboard_report"
 _KEY = re.compile("[0-9a-f]{32}")
-_MOST, _BUDGET = 1000, 1 << 28  # reports, and characters of all of them
+_MOST, _BUDGET = 1000, 1 << 28  # reports, and bytes of all of them
+_SHARE = 8  # of all that is kept reports have this part at the most
 _OWN, _SHOWN, _SAYS = "report_key", "report_shown", "report_says"
 _OFFERED, _MINE = "report_offered", "report_mine"
 _CODE = "report_code"
@@ -57,11 +59,19 @@ def _kept() -> _Kept:
         return _all[key]
 
 
+def _nbytes() -> int:
+    with _lock:
+        both = [of for kept in _all.values() for of in (kept.report, kept.former) if of]
+    return sum(of.size for of in both)
+
+
+keeping.counted.append(_nbytes)
+
+
 def _make_room() -> None:
     """What was not used for longest goes, if it is too much."""
-    while len(_all) > 1 and (
-        len(_all) > _MOST or sum(of.report.size for of in _all.values()) > _BUDGET
-    ):
+    most = min(_BUDGET, setting("PATCHBOARD_MEMORY") // _SHARE)
+    while len(_all) > 1 and (len(_all) > _MOST or _nbytes() > most):
         _all.popitem(last=False)
 
 

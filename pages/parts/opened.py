@@ -121,9 +121,8 @@ def _figure(shown: Map, of: Opened):
     if isinstance(shown, StoredAnswer):
         return many_maps.heatmap(shown, clickable=False)
     if isinstance(shown, PathMap):
-        return path_maps.heatmap(
-            shown, path_maps.reach(shown, of.data.get("reach")), clickable=False
-        )
+        beside = path_maps.reach_beside(shown, of.data.get("reach"))
+        return path_maps.heatmap(shown, beside, clickable=False)
     # Of heads by position, the map of the last one.
     flat = shown if len(shown.axes) == 2 else shown.at(-1)
     beside = on_one_scale(flat, of.maps.values())

@@ -20,6 +20,13 @@
     return element && Object.fromEntries(new URLSearchParams(element.dataset.experiment));
   };
 
+  const formerOf = (names) => {
+    const typed = names.filter((name) => TEXTS.includes(name));
+    const told = typed.map((name) => (name === "target" || name === "foil" ? name : "texts"));
+    const listed = new Intl.ListFormat("en-GB").format(new Set(told));
+    return `of your former ${listed || "question"}`;
+  };
+
   const STEPPING = 1500; // milliseconds
   const baseOf = (experiment) => experiment.model.split("@")[0];
   let stepSince = 0;
@@ -37,6 +44,8 @@
     const isFormer = different.length > 0 && !(isStep && performance.now() - stepSince < STEPPING);
     document.documentElement.classList.toggle("pb-former", isFormer);
     document.documentElement.classList.toggle("pb-other-model", isFormer && !isStep && differs("model"));
+    const says = document.querySelector(".pb-former-says"), what = formerOf(different);
+    if (isFormer && says && says.textContent !== what) says.textContent = what;
     const files = document.querySelectorAll("[class*='st-key-answer_'] .stDownloadButton");
     files.forEach((file) => (file.inert = isFormer));
   };
@@ -214,6 +223,69 @@
     if (!event.isTrusted || !event.detail || event.timeStamp - releasedAt > 50) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+  }, true);
+
+  // --- no click that changes what a map shows is lost --------------------------------------------
+
+  // Of two clicks that come within one run of the app it would see one. So what is clicked before the
+  // map has answered the click before waits for it, each for a run of its own.
+  const CHANGING = ".st-key-keeps_guess, .st-key-keeps_set_singles, .st-key-keeps_set_stream";
+  const LOOKS = 500; // every 10 ms or more, without a run, after which a click has changed nothing
+  const waiting = []; // functions that click
+  let clicked = null; // where the last click was, the plot that was there, and how many looks since
+
+  const runs = () => !document.querySelector("[data-test-script-state=notRunning]");
+  const plotIn = (place) => [...document.querySelectorAll(`.${place} .js-plotly-plot`)]
+    .find((plot) => plot.checkVisibility() && plot.querySelector(".nsewdrag"));
+  const awaitAnswer = (place, plot) => (clicked = {place, plot, looks: 0});
+
+  const clickOn = (place, across, down) => { // shares of the cells' width and height
+    const plot = plotIn(place), cells = plot?.querySelector(".nsewdrag");
+    awaitAnswer(place, plot);
+    if (!cells) return;
+    const {x, y, width, height} = cells.getBoundingClientRect();
+    const at = {clientX: x + across * width, clientY: y + down * height, bubbles: true};
+    ["mousemove", "mousedown", "mouseup"].forEach((kind) => cells.dispatchEvent(new MouseEvent(kind, at)));
+  };
+
+  const playBack = () => {
+    if (!clicked) return;
+    const plot = plotIn(clicked.place);
+    if (runs()) clicked.looks = 0;
+    else if ((plot && plot !== clicked.plot) || ++clicked.looks > LOOKS)
+      waiting.length ? waiting.shift()() : (clicked = null);
+  };
+  setInterval(playBack, 10);
+
+  // Plotly takes a click to be where it saw the mouse last, and looks at most every 50 ms.
+  document.addEventListener("mousemove", (event) => {
+    if (clicked && event.isTrusted && event.target.closest?.(CHANGING)) event.stopImmediatePropagation();
+  }, true);
+
+  for (const kind of ["touchstart", "mousedown", "click"]) document.addEventListener(kind, (event) => {
+    const {target, clientX, clientY} = event;
+    if (!event.isTrusted || event.button) return;
+    const button = kind === "click" && waiting.length && target.closest?.(".stMain button");
+    const map = kind !== "click" && !target.closest?.(".modebar") && target.closest?.(CHANGING);
+    if (button) {
+      const {place} = clicked, of = {element: button, like: looksLike(button)};
+      waiting.push(() => {
+        awaitAnswer(place, plotIn(place));
+        inPlaceOf(of)?.click();
+      });
+    } else if (map) {
+      const place = [...map.classList].find((name) => name.startsWith("st-key-"));
+      if (!clicked && !runs()) return target.matches(".nsewdrag") && awaitAnswer(place, plotIn(place));
+      if (!clicked) awaitAnswer(place, null);
+      const cells = [...map.querySelectorAll(".nsewdrag")].find((one) => one.checkVisibility());
+      if (kind === "mousedown" && cells) { // which are those of a picture, maybe
+        const {x, y, width, height} = cells.getBoundingClientRect();
+        waiting.push(() => clickOn(place, (clientX - x) / width, (clientY - y) / height));
+      }
+    }
+    if (!button && !map) return;
+    event.stopImmediatePropagation(); // of a tap the mouse's events follow
+    if (kind !== "touchstart") event.preventDefault();
   }, true);
 
   // --- one click --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import streamlit as st
 
 from core.engine import work
 from core.views import words
-from pages.parts import address, html, keeping, sessions
+from pages.parts import address, held, html, keeping, sessions
 from pages.parts.jobs import Allowance, Job, Left, Queue, State
 
 _SHOW_AFTER = 0.4  # seconds: what is shorter shows nothing on its way
@@ -40,7 +40,9 @@ def drive(
     place = st.empty()  # whether it is needed or not: what comes after it keeps its place
     session = sessions.current()
     if job.state in (State.WAITS, State.RUNS, State.ASKS) and (
-        problem := _more_than_there_is(job) or _more_than_a_session_has(session.account)
+        problem := held.too_much()
+        or _more_than_there_is(job)
+        or _more_than_a_session_has(session.account)
     ):
         html.show(html.problem(problem))
         return False

@@ -11,7 +11,7 @@ import streamlit as st
 from core.engine import work
 from core.errors import UserError
 from core.views import words
-from pages.parts import html, keeping, running, sessions, settings
+from pages.parts import held, html, keeping, running, sessions, settings
 from pages.parts.settings import setting
 
 _LOOK_EVERY = 5.0  # seconds: for who has left
@@ -24,6 +24,9 @@ def admit() -> None:
     try:
         _prepare()
         if sessions.begin():
+            held.count()
+            if says := held.says():
+                html.show(html.problem(says))
             return
     except UserError as error:
         html.show(html.problem(f"This server is not set up as it should be. {error}"))
@@ -55,6 +58,7 @@ def _keep_house() -> None:
         try:
             for session in sessions.gone():
                 keeping.forget(session)
+            held.put_away(sessions.present())
             if every is not None and time.monotonic() - told >= every:
                 told = time.monotonic()
                 _log.info(status())
@@ -68,7 +72,7 @@ def status() -> str:
     kept, budget = keeping.total(), setting("PATCHBOARD_MEMORY")
     process = work.own_memory()
     return (
-        f"sessions {sessions.number()}, queue {running.in_queue()}, models"
+        f"sessions {len(sessions.present())}, queue {running.in_queue()}, models"
         f" {keeping.number_of_models()}, kept {words.size(kept)} of {words.size(budget)}"
         + ("" if process is None else f", process {words.size(process)}")
     )

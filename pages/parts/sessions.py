@@ -36,6 +36,14 @@ class Session:
         hourly = setting("PATCHBOARD_SESSION_SECONDS")
         self.began = time.monotonic()
         self.account = Allowance(math.inf if hourly is None else hourly, _HOUR)
+        # As `pages.parts.held` counts them: bytes of what was written and opened, bytes of files as
+        # they came, and how many files were more than it may hold.
+        self.written = self.files = self.put_away = 0
+
+    @property
+    def holds(self) -> int:
+        """Bytes of what a person has brought and written."""
+        return self.written + self.files
 
 
 def begin() -> bool:
@@ -61,9 +69,9 @@ def current() -> Session:
     return st.session_state.session
 
 
-def number() -> int:
-    """How many sessions there are."""
-    return len(_here)
+def present() -> list[Session]:
+    """All that there are."""
+    return list(_here)
 
 
 def gone() -> list[Session]:

@@ -39,14 +39,15 @@ def slot(field: str, part: str) -> None:
 
 
 def of_tokens(study: Study, result: Result) -> None:
-    """At the fields of target and foil: their rank and probability on both plain runs, and what
-    each run expects most that the other does not."""
+    """At the fields of target and foil: their rank and probability on both plain runs, if the
+    result is of what stands there, and what each run expects most that the other does not."""
     slots, asked = st.session_state[_SLOTS], result.experiment
     own = study.contenders(result.target.id, result.foil.id)
     apart = doctor.told_apart(study.plain)
     for place, (field, (side, other)) in enumerate(_WINS.items()):
         with slots[field, "standing"]:
-            html.show(chips.standing({run: rows[place] for run, rows in own.items()}))
+            if getattr(experiment.current(), field) == getattr(asked, field):
+                html.show(chips.standing({run: rows[place] for run, rows in own.items()}))
         with (
             slots[field, "instead"],
             st.popover(f"Suggest a {field}", type="tertiary", icon=":material/lightbulb:"),

@@ -7,6 +7,7 @@ from html import escape
 
 from core.many.grades import Interval, ManyGrades
 from core.presets import Preset
+from core.question.experiment import SIDES
 from core.question.metrics import METRICS, SMALLEST_DIFFERENCE
 from core.question.tokens import Token
 from core.reading.trace import Trace
@@ -53,10 +54,7 @@ def baselines(result: Result) -> str:
     """What the two runs say unpatched."""
     rows = "".join(
         f"<tr><th><bdi>{escape(formula(result, metric))}</bdi></th>"
-        + "".join(
-            f"<td>{escape(number(metric, result.plain(metric, run)))}</td>"
-            for run in ("clean", "corrupted")
-        )
+        + "".join(f"<td>{escape(number(metric, result.plain(metric, run)))}</td>" for run in SIDES)
         + "</tr>"
         for metric in ("logit_diff", "target_prob", "foil_prob")
     )

@@ -39,9 +39,10 @@ def steps() -> tuple[str, ...]:
     return st.session_state.get(_TRAIL, (START,))
 
 
-def go_on(sender: str) -> None:
-    """Make a sender the next receiver, as a callback."""
-    st.session_state[_TRAIL] = (*steps(), sender)[-_LONGEST:]
+def go_on(of: tuple[str, ...], sender: str) -> None:
+    """Make a sender on the map at the end of a trail the next receiver, as a callback: of two quick
+    clicks on the same map the second takes the place of the first."""
+    st.session_state[_TRAIL] = (*of, sender)[-_LONGEST:]
 
 
 def go_back(number: int) -> None:

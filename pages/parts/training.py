@@ -12,6 +12,7 @@ from pages.parts import experiment, html, keeping, tables
 
 _WATCHES, _STEP, _SEED = "watches_training", "training_step", "training_seed"  # widgets
 _REVISION = "training_revision"
+_NEXT = "training_next"  # a button
 _LISTED = "listed_revisions"  # repository -> the names of its revisions, as models -> commits
 _PLAYS = "training_plays"  # the page on which the next step follows by itself
 
@@ -97,7 +98,7 @@ def _play_button(entry: Entry, first: str) -> None:
         args=(None if following else first,),
     )
     if plays():  # pressed by the browser, once it has drawn this step
-        st.button("Next step", key="training_next", on_click=_enter, args=(following[0],))
+        st.button("Next step", key=_NEXT, on_click=_enter, args=(following[0],))
 
 
 def _revisions(entry: Entry) -> None:
@@ -171,8 +172,11 @@ def _stop_watching(entry: Entry) -> None:
 
 
 def _pause_at(name: str) -> None:
-    st.session_state[_PLAYS] = None
-    _enter(name)
+    """As a callback of what a person has moved. A browser that is slow to draw presses "Next step"
+    while its slider still tells of the step before: nobody has moved it then."""
+    if not st.session_state.get(_NEXT):
+        st.session_state[_PLAYS] = None
+        _enter(name)
 
 
 def _enter(name: str) -> None:

@@ -97,6 +97,8 @@ def _answer(wanted: Experiment, on: Shelf, left, right) -> None:
         if at := answer.selected(result):
             place = places.of_cell(wanted, (*at, *beyond)) if finished else None
             onward.from_cell(result, at, wanted, place)
+        elif not frame.is_answered():  # no advice about what is not in the inputs any more
+            html.show(html.hold())
         elif not doubts.show(study, result):
             seen = colour_bar.paint(result, look.view()).result
             html.show(tables.reading(seen, presets.of(wanted)))

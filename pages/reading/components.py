@@ -7,13 +7,14 @@ import numpy as np
 import streamlit as st
 
 from core.question import places
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.sites import SITES
 from core.result import Result
 from core.steps import once
 from core.study import Study
 from core.views import exports, names, run_files
 from core.views.run_figures import attention_map
+from core.views.sentences import does_most
 from pages.parts import answer, frame, html, inputs, onward, predict, running, tables, training
 from pages.parts.jobs import Job
 from pages.parts.keeping import Shelf
@@ -44,6 +45,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         if (answered := frame.swept(replace(wanted, site=site), on)) is None:
             return
         results.append(answered[1])
+    html.show(html.text(f"Of what attention and MLPs add: {does_most(*results[1:])}"))
     for column, result in zip(st.columns(len(results)), results, strict=True):
         with column:
             st.markdown(f"**{SITES[result.experiment.site].title}** (`{result.experiment.site}`)")
@@ -64,6 +66,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
     chart = st.container(key="keeps_heads")
     surprises = predict.came_out(heads)
     with chart:
+        html.show(html.text(does_most(heads)))
         answer.heatmap(heads, surprises)
     if at := answer.selected(heads):
         onward.from_cell(heads, at, heads.experiment, places.of_cell(heads.experiment, at))
@@ -81,7 +84,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
 def _attention(study: Study, layer: int, head: int) -> None:
     """Where a head looks, on both runs."""
     st.subheader(f"Where head {head} of layer {layer} reads")
-    for column, side in zip(st.columns(2), ("clean", "corrupted"), strict=True):
+    for column, side in zip(st.columns(2), SIDES, strict=True):
         with column:
             tokens = study.plain.tokens[side]
             pattern = study.plain.attention(side, layer, head)

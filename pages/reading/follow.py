@@ -15,9 +15,9 @@ from core.question.components import Component
 from core.question.experiment import Experiment
 from core.question.receivers import Receiver
 from core.result import FROZEN, PathMap
-from core.views import names, path_files, path_maps
+from core.views import colours, names, path_files, path_maps
 from core.views.run_figures import attention_map
-from core.views.sentences import sends
+from core.views.sentences import DIRECT, sends
 from core.views.words import colours_mean, embedding_sends, sender, sign, summary
 from pages.parts import answer, frame, html, inputs, keeping, onward, running, trail
 from pages.parts.jobs import Job
@@ -130,7 +130,7 @@ def _crumbs() -> None:
 def _maps(maps: list[PathMap]) -> DeltaGenerator:
     """Side by side on one scale; a click on a sender goes on from there. Gives what is beside a
     single one."""
-    within = max(map(path_maps.reach, maps))
+    within = max(map(colours.reach, maps))
     says = " ".join(map(sends, maps))
     if not any(np.isfinite(path_map.values).any() for path_map in maps):
         html.show(html.text(f"{says} No head and no MLP comes before it: here the trail ends."))
@@ -145,7 +145,7 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
             st.plotly_chart(
                 path_maps.heatmap(path_map, within),
                 key=key,
-                on_select=partial(_take_click, key, path_map),
+                on_select=partial(_take_click, key, path_map, trail.steps()),
                 selection_mode="points",
                 config=answer.MODEBAR,
                 alt="Heatmap of what each head and MLP sends; its numbers are in the CSV file.",
@@ -153,15 +153,15 @@ def _maps(maps: list[PathMap]) -> DeltaGenerator:
             html.show(html.caption(f"The {embedding_sends(path_map)}."))
     first = maps[0]
     says = f"{summary(first)[:1].upper()}{summary(first)[1:]}. {colours_mean(first)} {sign(first)}"
-    html.show(html.caption(says))
+    html.show(html.caption(f"{says} {DIRECT}"))
     return columns[-1]
 
 
-def _take_click(key: str, path_map: PathMap) -> None:
+def _take_click(key: str, path_map: PathMap, steps: tuple[str, ...]) -> None:
     if points := st.session_state[key].selection.points:
         row, column, *_ = points[0]["customdata"]
         if np.isfinite(path_map.values[int(row), int(column)]):  # the others come too late
-            trail.go_on(sender(path_map, int(row), int(column)))
+            trail.go_on(steps, sender(path_map, int(row), int(column)))
 
 
 def _against(wanted: Experiment, on: Shelf, paths: PathMap) -> None:
@@ -203,7 +203,7 @@ def _attention(plain, receiver: Receiver) -> None:
 
 
 def _downloads(maps: list[PathMap]) -> None:
-    within = max(map(path_maps.reach, maps))
+    within = max(map(colours.reach, maps))
     for path_map in maps:
         name = names.stem(path_map)
         pictures = [

@@ -4,9 +4,9 @@ from functools import partial
 
 import streamlit as st
 
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.result import EMBEDDING
-from core.study import SIDES, PlainRuns, draft_for
+from core.study import PlainRuns, draft_for
 from core.views import names, run_files
 from core.views.run_figures import attribution_layers, heads_map, lens_lines, lens_map
 from core.views.sentences import lens_says

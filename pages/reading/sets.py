@@ -16,7 +16,16 @@ from core.result import ENOUGH, ComponentMap, Curve, Grade
 from core.sets import Set, Sets
 from core.steps import Steps
 from core.views import names, set_figures, set_files
-from core.views.set_sentences import caption, grown, many_caption, many_mean, means, share, spare
+from core.views.set_sentences import (
+    TOTAL,
+    caption,
+    grown,
+    many_caption,
+    many_mean,
+    means,
+    share,
+    spare,
+)
 from core.views.words import number
 from pages.parts import (
     answer,
@@ -163,6 +172,7 @@ def _maps(asked: _Asked, singles: ComponentMap, chosen: Set) -> None:
                     set_figures.stream(stream, chosen),
                     lambda *at: members.toggle(set_figures.cell_of(stream, *at), sizes),
                 )
+    html.show(html.caption(TOTAL))
 
 
 def _clickable(name: str, figure, take: Callable[[int, int], None]) -> None:

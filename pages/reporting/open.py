@@ -6,7 +6,7 @@ from core.errors import UserError
 from core.report.notebook import Report
 from core.views import opening
 from core.views.opening import Opened
-from pages.parts import history, html, notebook, opened
+from pages.parts import held, history, html, notebook, opened
 
 _FILE, _CAME, _SAYS = "file_to_open", "file_came", "file_says"
 
@@ -33,6 +33,7 @@ def _take() -> None:
         return
     try:
         of = opening.read(file.getvalue(), file.name)
+        held.require_room(of, f"“{file.name[:80]}”")
         st.session_state[_SAYS] = _opened(of)
     except UserError as error:
         st.session_state[_SAYS] = html.problem(str(error))

@@ -4,7 +4,7 @@ from functools import partial
 
 import streamlit as st
 
-from core.report import archive, document, html, method, missing
+from core.report import archive, document, html, method, missing, shelf
 from core.report.captions import caption, runs
 from core.report.figures import figures
 from core.report.findings import Finding, tables
@@ -20,6 +20,11 @@ _ASKS = {
 }
 _HEIGHT = {"introduction": 170, "method": 230, "discussion": 200, "conclusion": 130}
 _FILE = "patchboard-report"
+# By whether the server has it on its disk as well.
+_KEPT = {
+    True: "; to keep it for good, save it",
+    False: ", but not when the server is started anew: save it to keep it",
+}
 
 
 def page() -> None:
@@ -184,8 +189,8 @@ def _side(report: Report) -> None:
     markup.show(
         markup.caption(
             "Any browser prints the HTML file to PDF. The report is kept on this server for this"
-            " browser, through reloads and in every tab; to keep it for good, save it. The page"
-            " Open opens it again."
+            f" browser, through reloads and in every tab{_KEPT[shelf.is_there()]}. The page Open"
+            " opens it again."
         )
     )
     with st.container(horizontal=True):

@@ -20,12 +20,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from core.presets import PRESETS
-from tests import builders
+from tests import builders, tab
 from tests.browser.driver import Server
 from tests.tab import Tab
 
 Row = tuple[float, float, float]  # hours since it began, MB of the process, MB that are kept
 SESSIONS, EXPERIMENTS, MODELS, LONG = 300, 500, 10, 50
+tab.PATIENCE = 1800.0  # seconds: it is about memory, and the machine may have other work
 _AWAY = 45  # seconds after which a closed tab has to be forgotten
 
 

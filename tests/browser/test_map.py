@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from dataclasses import replace
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
@@ -164,6 +164,20 @@ def test_a_guess_is_painted_by_clicks_on_cells_and_on_corners_of_blocks(visit):
     cells[1:4, 2:5] = 1
     cells[2, 3] = 0
     assert Guess.read(query["guess"], cells.shape) == Guess.of(cells)
+
+
+def test_of_fast_clicks_on_a_map_to_paint_none_is_lost_and_each_has_its_own_brush(visit):
+    visit.open(predict="1").page.get_by_text("Where will the patch matter?").wait_for()
+    places, nothing = [visit.cell(1, column) for column in range(3)], "hardly moves"
+    brush = visit.page.get_by_text(nothing, exact=True).bounding_box()
+    for x, y in (*places, (brush["x"] + 5, brush["y"] + 5), places[1]):
+        visit.page.mouse.click(x, y)
+    cells = np.zeros((9, 10), dtype=int)
+    cells[1, [0, 2]] = 1
+    told = urlencode({"guess": Guess.of(cells).written()})
+    visit.page.wait_for_function("told => location.search.includes(told)", arg=told)
+    # The same stands there for a moment before the brush is another one.
+    visit.settle().page.get_by_role("radio", name=nothing, checked=True).wait_for()
 
 
 def test_a_click_on_a_token_of_the_texts_brings_words_for_its_place(visit, answer):

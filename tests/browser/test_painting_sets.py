@@ -43,6 +43,6 @@ def test_from_the_map_to_a_small_set_that_brings_the_answer_back(visit):
     assert len(members) <= 8
     holds(" ".join(members))
     share = curve.effects[len(members)].share
-    expect(page.get_by_text(re.compile("back by (itself|themselves)"))).to_contain_text(
+    expect(page.get_by_text(re.compile("^Put into the corrupted run,"))).to_contain_text(
         f"({share:.0%})"
     )

@@ -92,6 +92,7 @@ def test_what_is_typed_makes_the_map_a_former_one_until_it_is_answered(visit, an
     page.keyboard.press("Enter")
     expect(visit.problems).to_contain_text("must be one token")
     assert visit.is_former  # and stays so, with the map of what could be answered
+    expect(page.get_by_text("of your former target", exact=True)).to_be_visible()
     visit.shows(answer(asked).values)
     visit.keys("Target token", asked.target)
     page.wait_for_function("!document.documentElement.classList.contains('pb-former')")

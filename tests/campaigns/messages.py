@@ -42,11 +42,11 @@ def attack(server: Server) -> None:
             with Tab(server.url, page, **query) as tab:
                 ids = {re.sub(r"\d+", "", key): id for key, id in tab.ids.items()}
             for kind in ids.keys() - kinds:
-                for held in WRONG:
-                    with Tab(server.url, page, **query) as tab:
+                with Tab(server.url, page, **query) as tab:
+                    for held in WRONG:
                         tab.run(WidgetState(id=ids[kind], **held))
                         told += any(of.stack_trace for of in tab.exceptions)
-                    sent += 1
+                        sent += 1
                 with Tab(server.url, page, **query) as again:
                     lost += bool(again.exceptions)
             kinds |= ids.keys()

@@ -1,8 +1,8 @@
 """Many people at once, and many tabs: `python -m tests.campaigns.sessions [--sessions 50]`.
 
 50 sessions ask 6 experiments each, all at once, and each answer is held against that of `core`
-itself; then 300 tabs are opened one after another and closed, and what the server still holds is
-told after a minute.
+itself; then 300 tabs with a map each are opened, held and closed, and what the server still holds
+is told after a minute.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import random
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,9 +53,14 @@ def main() -> None:
                 f" {options.sessions * EACH} answers right, {time.monotonic() - began:.0f} s"
             )
             before = resident(server)
-            for number in range(options.tabs):
-                Tab(server.url, **ASKED[number % len(ASKED)].to_query()).close()
-            print(f"{options.tabs} tabs: {before / 1e6:.0f} MB, then {resident(server) / 1e6:.0f}")
+            with ExitStack() as tabs:
+                for number in range(options.tabs):
+                    tabs.enter_context(Tab(server.url, **ASKED[number % len(ASKED)].to_query()))
+                held = resident(server)
+                print(
+                    f"{options.tabs} tabs open: {before / 1e6:.0f} MB, then {held / 1e6:.0f},"
+                    f" {status(server)}"
+                )
             time.sleep(60)
             print(f"a minute after: {resident(server) / 1e6:.0f} MB, {status(server)}")
         finally:

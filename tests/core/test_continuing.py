@@ -13,13 +13,14 @@ import torch
 from core.__main__ import main
 from core.continuing import Continue
 from core.errors import UserError
+from core.question.experiment import SIDES
 from core.question.places import Place
 from core.question.sampling import Sampling
 from core.question.sites import SITES
 from core.reading.continuing import continuing
 from core.result import Continuation
 from core.steps import finish
-from core.study import SIDES, PlainRuns, sides
+from core.study import PlainRuns, sides
 from core.views import continued
 from mingpt.model import PatchParams
 from tests import builders

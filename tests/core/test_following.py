@@ -14,15 +14,16 @@ from core.__main__ import main
 from core.engine import paths
 from core.errors import UserError
 from core.following import Follow
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.question.receivers import parse
 from core.result import FROZEN
 from core.sets import Sets
 from core.steps import finish
-from core.study import SIDES, sides
+from core.study import sides
 from core.views import path_files, path_maps
+from core.views.colours import BLUE, reach
 from core.views.names import stem
-from core.views.pictures import picture
+from core.views.pictures import draw, picture
 from core.views.sentences import sends
 from core.views.terminal import report_paths
 from core.views.words import embedding_sends, sign, summary
@@ -86,8 +87,7 @@ def test_at_the_end_of_a_trail_the_embedding_is_what_is_left(model, into):
     found = followed(model, into=(into,))[into]
     assert np.isfinite(found.values).sum() == (4 if into == "mlp0" else 0)
     assert ("embedding (-" in sends(found)) == (into != "mlp0")
-    within = path_maps.reach(found)
-    assert within > 0 and path_maps.heatmap(found, within)
+    assert reach(found) > 0 and path_maps.heatmap(found)
     assert picture(found, "svg") and path_files.paths_csv(found)
     assert json.loads(path_files.paths_json(found))["embedding"] == found.embedding["logit_diff"]
 
@@ -145,7 +145,18 @@ def test_a_figure_names_each_sender_and_says_which_come_too_late(model):
     change = float(found.values[4, 3]) - found.plain("logit_diff")
     assert float(fields["4.3"][4]) == pytest.approx(change, abs=1e-3)
     assert fields["mlp6"][3] == "comes too late for this receiver"
-    assert path_maps.reach(found) == pytest.approx(abs(change), rel=1e-5)
+    assert reach(found) == pytest.approx(abs(change), rel=1e-5)
+
+
+def test_the_strongest_sender_is_as_blue_on_paper_as_on_the_page(model):
+    """Though it does less than half of what the clean run does, put in whole."""
+    found = followed(model)["6.3.q"]
+    moved = np.nan_to_num(found.plain("logit_diff") - found.values)  # towards the clean run
+    whole = found.plain("logit_diff") - found.plain("logit_diff", "clean")
+    assert moved.max() < whole / 2
+    mesh = draw(found, bare=True).axes[0].collections[0]
+    colour = mesh.to_rgba(mesh.get_array()).reshape(-1, 4)[moved.argmax()]
+    np.testing.assert_allclose(255 * colour[:3], BLUE, atol=3)
 
 
 def test_the_command_prints_a_map_or_its_json_alone(model, capsys):

@@ -7,10 +7,10 @@ import pytest
 
 from core.errors import UserError
 from core.question.components import all_but, write
-from core.question.experiment import OF_ONE
+from core.question.experiment import OF_ONE, SIDES
 from core.sets import Sets
 from core.steps import finish
-from core.study import SIDES, PlainRuns, sides
+from core.study import PlainRuns, sides
 from tests.builders import experiment, finished, steps_of
 from tests.hooked_gpt2 import hooked_set, hugging_face
 

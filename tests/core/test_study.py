@@ -15,11 +15,11 @@ from core.engine import plan
 from core.engine.sweep import Sweep
 from core.errors import UserError
 from core.models import LoadedModel
-from core.question.experiment import OF_ONE, Experiment
+from core.question.experiment import OF_ONE, SIDES, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
 from core.steps import finish
-from core.study import SIDES, TOP, PlainRuns, Study
+from core.study import TOP, PlainRuns, Study
 from mingpt.bpe import END_OF_TEXT, Encoder
 from mingpt.tokenizer_files import AddedToken, Extras
 from tests.builders import answer, experiment, finished, loaded_model, steps_of

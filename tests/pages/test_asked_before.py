@@ -43,7 +43,7 @@ def test_the_list_is_saved_opened_again_and_forgotten(open_app):
     app.run()
     assert len(asked(app)) == 2
     other = opened(open_app, file, "patchboard-history.json")
-    assert any("2 questions were put" in note for note in other.notes)  # it had one of them
+    assert any("2 questions were added" in note for note in other.notes)  # it had one of them
     assert len(asked(other)) == 3
     assert not asked(app.press("Forget them all"))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.presets import PRESETS
-from core.study import SIDES
+from core.question.experiment import SIDES
 from pages.parts import running
 from tests.builders import finished
 from tests.pages.conftest import nothing_by_itself, values

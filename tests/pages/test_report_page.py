@@ -143,6 +143,13 @@ def test_a_report_outlives_the_server_with_what_was_typed_since(open_app, same_b
     again.go_to("report")
     assert again.widget("report_introduction").value == "Before." and again.maps
     assert report_of(again).findings[0].words == "It shows. Typed meanwhile."
+    assert not any("but not when the server is started anew" in text for text in again.texts)
+
+
+def test_where_none_is_written_to_the_disk_the_page_says_so_beforehand(open_app, monkeypatch):
+    monkeypatch.setenv("PATCHBOARD_REPORTS", "")
+    app = open_app().go_to("report")
+    assert any("but not when the server is started anew: save it" in text for text in app.texts)
 
 
 def test_what_was_typed_is_there_after_an_error_in_the_middle_of_the_page(open_app, monkeypatch):

@@ -61,7 +61,9 @@ def clock(monkeypatch) -> Clock:
 @pytest.fixture
 def session(monkeypatch, clock) -> SimpleNamespace:
     """Which may do as much as it likes, until a test says otherwise."""
-    session = SimpleNamespace(free=Allowance(math.inf), account=Allowance(math.inf), began=0.0)
+    session = SimpleNamespace(
+        free=Allowance(math.inf), account=Allowance(math.inf), began=0.0, holds=0
+    )
     monkeypatch.setattr(running.sessions, "current", lambda: session)
     return session
 

@@ -131,5 +131,5 @@ def test_a_text_longer_than_the_server_takes_is_refused(open_app, monkeypatch):
 def test_the_status_line_tells_how_the_server_is_and_nothing_of_anybody(open_app):
     app = open_app(clean="The secret of Anna", target=" Jones")
     line = serving.status()
-    assert line.startswith(f"sessions {sessions.number()}, queue 0, models ")
+    assert line.startswith(f"sessions {len(sessions.present())}, queue 0, models ")
     assert " kept " in line and "secret" not in line and app.experiment.target not in line

@@ -27,6 +27,10 @@ def test_rank_and_probability_on_both_runs_stand_under_target_and_foil(open_app,
     assert f'rank {rows["rank"]}, probability {rows["prob."]}"' in "".join(app.bodies)
     app.enter(corrupted=LONGER)  # which cannot be run: what is there is of the former texts
     assert standings(app) == [target, foil]
+    app.enter(corrupted=ASKED.corrupted, target="Jones")  # nothing is said of what is not there
+    assert standings(app) == [foil] and not any("pb-doubt" in body for body in app.bodies)
+    app.enter(target=" the", foil=ASKED.foil)
+    assert len(standings(app)) == 2 and any("pb-doubt" in body for body in app.bodies)
 
 
 def test_what_a_run_expects_and_the_other_does_not_is_one_click_away(open_app):

@@ -73,6 +73,17 @@ def test_play_offers_each_next_step_to_the_browser_from_the_first_to_the_last(op
     assert app.query == before | {"model": "teaching@seed0-step0"}
 
 
+def test_a_slider_that_still_tells_of_the_step_before_does_not_stop_play(open_app):
+    """As of a browser that is slow to draw, when it presses for the next step."""
+    app = open_app(model="teaching@seed0-step0").press("Play").press("Next step")
+    app.widget("training_step").set_value(STEPS[0])
+    app.press("Next step")
+    assert "Pause" in app.buttons and app.widget("training_step").value == STEPS[2]
+    app.widget("training_step").set_value(STEPS[0])  # and a person does
+    app.run()
+    assert "Play" in app.buttons and app.widget("training_step").value == STEPS[0]
+
+
 def test_another_page_does_not_play_on(open_app):
     app = open_app(model="teaching@seed0-step0").press("Play")
     app.go_to("components")

@@ -94,17 +94,17 @@ def test_a_cell_that_was_found_is_right_or_not(open_app):
     app.at.session_state["sheet_said"][1] = Said(cell=(1, 1))
     assert "Right: layer 0, position 1." in app.run().texts
     app.at.session_state["sheet_said"][1] = Said(cell=(1, 5))
-    assert "Not layer 0, position 5." in app.run().texts
+    assert "Not right: layer 0, position 5." in app.run().texts
     app.at.session_state["sheet_said"][1] = Said(cell=(70, 5))
     assert "The cell that was chosen is not on this map: click another." in app.run().problems
 
 
 def test_a_diagnosis_is_made_once_and_then_explained(open_app):
     app = on_page(open_app, sheet="ten-ways", task="3")
-    app.press("Say so")
+    app.press("Answer")
     assert "Choose one of them first." in app.problems
     app.widget("sheet_choice_2").set_value("turned round")
-    app.press("Say so")
+    app.press("Answer")
     assert f"What is wrong: {WRONG['no flip']}" in app.texts
     assert not app.has("sheet_choice_2")
     assert file_of(app).said[2].choice == "turned round"

@@ -22,7 +22,7 @@ CASES = [
     pytest.param(3, 2, 8, 5, 2, id="a difference in the middle"),
     pytest.param(2, 3, 12, 6, 0, id="three heads, a difference at the first position"),
     pytest.param(1, 1, 8, 1, 0, id="one layer, one head, one token"),
-    pytest.param(4, 2, 12, 12, 10, id="twelve tokens"),
+    pytest.param(2, 2, 12, 40, 29, id="forty tokens"),
 ]
 EMBEDDING = Component("embedding")
 
@@ -52,7 +52,7 @@ def sets_of(L: int, H: int, T: int, seed: int = 0) -> list[tuple[Component, ...]
 @pytest.mark.parametrize(("L", "H", "C", "T", "first"), CASES)
 @both_kinds
 def test_a_set_is_patched_as_with_hooks(settings, L, H, C, T, first, how):
-    theirs, ours = twins(L, H, C, **settings)
+    theirs, ours = twins(L, H, C, block_size=40, **settings)
     ids, other = texts(T, first)[:: -1 if how == "back" else 1]
     base, source = record(ours, ids, other)
     if how in ("zero", "position_mean"):
@@ -152,18 +152,12 @@ def mixture(model, sets) -> list[Joint]:
 @pytest.mark.parametrize("budget", [1, 100_000, plan.WORKING_MEMORY])
 def test_joints_together_are_each_alone_however_they_are_cut(case, budget):
     model, *_ = case
-    sets = sets_of(4, 3, 9, seed=2)
+    sets = sets_of(4, 3, 9, seed=2)[::3]
     alone, joints = mixture(model, sets), mixture(model, sets)
     fractions = list(together(joints, budget))
     assert (fractions[0], fractions[-1]) == (0, 1) and fractions == sorted(fractions)
     for found, expected in zip(joints, alone, strict=True):
         close(found.states, done(expected), atol=1e-5)
-    with LiveBytes() as live:
-        again = mixture(model, sets)
-        kept = live.now  # the plain runs, and the states
-        list(together(again, budget))
-    states = sum(of.states.nbytes for of in again)
-    assert live.peak - kept + states < 1.15 * sum(memory(again, budget))
 
 
 def test_what_sets_share_is_run_once(case, monkeypatch):
@@ -211,3 +205,7 @@ def test_joint_runs_take_the_memory_they_say(monkeypatch, T, first, budget, dtyp
         joint = Joint(model, base, source, sets)
         done(joint)
     assert 0.8 * sum(joint.memory) < live.peak < 1.15 * sum(joint.memory)
+    with LiveBytes() as live:
+        both = [Joint(model, base, source, sets), Joint(model, source, base, sets)]
+        list(together(both))
+    assert 0.7 * sum(memory(both)) < live.peak < 1.15 * sum(memory(both))

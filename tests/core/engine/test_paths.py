@@ -22,7 +22,7 @@ CASES = [
     pytest.param(3, 2, 8, 5, 2, id="a difference in the middle"),
     pytest.param(2, 3, 12, 6, 0, id="three heads, a difference at the first position"),
     pytest.param(2, 1, 8, 1, 0, id="one token"),
-    pytest.param(2, 2, 12, 12, 10, id="twelve tokens"),
+    pytest.param(2, 2, 12, 40, 29, id="forty tokens"),
 ]
 each_way = pytest.mark.parametrize("frozen", FROZEN)
 
@@ -38,7 +38,7 @@ def done(paths: Paths) -> Paths:
 @pytest.mark.parametrize(("L", "H", "C", "T", "first"), CASES)
 @both_kinds
 def test_a_path_is_patched_as_with_hooks(settings, L, H, C, T, first, how, frozen):
-    theirs, ours = twins(L, H, C, **settings)
+    theirs, ours = twins(L, H, C, block_size=40, **settings)
     ids, other = texts(T, first)[:: -1 if how == "back" else 1]
     base, source = record(ours, ids, other)
     if how in ("zero", "position_mean"):

@@ -1,10 +1,13 @@
-"""Every site against TransformerLens's own patching functions, where it is installed."""
+"""Every site, and paths from head to head, against TransformerLens's own patching functions, where
+it is installed."""
 
 import pytest
 import torch
 
+from core.engine.paths import Paths
 from core.engine.runs import record
 from core.engine.sweep import Sweep
+from core.question.receivers import Receiver
 from tests import builders, hooked_gpt2
 from tests.benchmarks import peers
 from tests.hooked_gpt2 import difference
@@ -42,3 +45,23 @@ def test_a_map_is_that_of_transformer_lens(pair, site, T):
         expected = expected.movedim(1, 2)  # theirs is by layer, position, head
     states = builders.swept(Sweep(ours, *record(ours, base, source), site))
     hooked_gpt2.close(difference(states @ ours.lm_head.weight.T), expected)
+
+
+@pytest.mark.parametrize("component", "qkv")
+@pytest.mark.parametrize("T", [1, 9])
+def test_paths_from_head_to_head_are_those_of_transformer_lens(pair, component, T):
+    theirs, ours = pair
+    base, source = hooked_gpt2.texts(T, T // 3)
+    ids = torch.tensor([base])
+    caches = [theirs.run_with_cache(torch.tensor([of]))[1] for of in (source, base)]
+    patch = transformer_lens.patching.get_act_patch_direct_path_all_sources
+    with torch.no_grad():  # by sender's layer and head, then by the receiver's
+        expected = patch(
+            theirs, ids, *caches, lambda logits: difference(logits[0, -1]), component, verbose=False
+        )
+    runs = record(ours, base, source)
+    for layer, head in ((1, 0), (2, 1)):
+        paths = Paths(ours, *runs, Receiver(component, layer, head))
+        list(paths)
+        found = difference(paths.heads @ ours.lm_head.weight.T)
+        hooked_gpt2.close(found[:layer], expected[:layer, :, layer, head])

@@ -13,7 +13,7 @@ from core.presets import PRESETS
 from core.report import captions, findings
 from core.report.figures import data_files, figures
 from core.report.programs import program
-from core.views import colour_bar, exports, guesses, path_files, path_maps
+from core.views import colour_bar, colours, exports, guesses, path_files
 from core.views.exports import read_grid_csv
 from tests.builders import answer, finished
 
@@ -95,7 +95,7 @@ def test_maps_have_one_scale_where_their_page_gives_them_one(kinds, loaded, part
     assert [(heat.zmin, heat.zmax) for heat in both] == ends
 
     paths = kinds["paths"].opened.found
-    further = 3 * path_maps.reach(paths)
+    further = 3 * colours.reach(paths)
     of = findings.finding(path_files.paths_json(paths, further))
     wide, alone = (figures(of)[0].plotly.data[0] for of in (of, kinds["paths"]))
     assert wide.zmax - wide.zmin > alone.zmax - alone.zmin

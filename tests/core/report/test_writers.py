@@ -3,11 +3,14 @@
 import base64
 import io
 import json
+import random
 import re
 import shutil
+import string
 import subprocess
 import zipfile
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -138,6 +141,20 @@ def test_markdown_shows_what_was_typed(written):
             r"<td>(.*?)</td>", reader.render(f"| a |\n|---|\n| {markdown.escaped(token)} |")
         )
         assert Page(cell).text.replace("\u00a0", " ") == token.replace("\n", " ")
+
+
+@pytest.mark.parametrize("flavour", ["gfm-like", "commonmark"])
+def test_whatever_markup_is_made_of_stands_in_markdown_as_itself(flavour):
+    reader = pytest.importorskip("markdown_it").MarkdownIt(flavour, {"linkify": False})
+    pieces = [*string.punctuation, "a", " ", "12", "--", "1. ", "- ", "&amp;", "![", "](", "~~a~~"]
+    chosen = random.Random(0)
+    for _ in range(1500):
+        text = "".join(chosen.choices(pieces, k=chosen.randint(1, 7))).strip() or "x"
+        read = reader.render(f"before\n\n{markdown.escaped(text)}\n\nafter")
+        assert read.count("<") == 6 and unescape(read).replace("\u00a0", " ") == (
+            f"<p>before</p>\n<p>{text}</p>\n<p>after</p>\n"
+        )
+    assert markdown.escaped('So it is, (3.5 %): "a" - b.') == 'So it is, (3.5 %): "a" - b.'
 
 
 def test_latex_has_no_command_that_somebody_typed(written):

@@ -18,7 +18,7 @@ from core.models import LoadedModel
 from core.question.experiment import DIRECTIONS, Experiment
 from core.question.metrics import METRICS
 from core.question.sites import SITES
-from core.views import code
+from core.views import code, code_pieces
 from mingpt import hub
 from tests import builders
 
@@ -142,7 +142,7 @@ def test_the_program_of_an_assignment_is_short_enough_to_be_read_at_once(here):
 
 
 def test_the_sites_and_metrics_are_all_known():
-    assert code._MEASURES.keys() == METRICS.keys()
+    assert code_pieces.MEASURES.keys() == METRICS.keys()
 
 
 # All characters of the Basic Multilingual Plane's beginning, half surrogates, and others that print

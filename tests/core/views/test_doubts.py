@@ -223,12 +223,27 @@ def test_an_answer_that_a_text_ends_with_is_cut_off_with_what_follows(result, wo
     told = with_texts(result, f"Anna met {word} there now", "Anna saw Bob there now")
     (doubt,) = of(told, written=written)
     name = "target ·Lee" if word.lower() == "lee" else "foil ·Poe"
-    assert doubt.says == f"The {name} stands at the end of the clean text already, at position 2."
+    assert doubt.says == (
+        f"The {name} stands in the clean text’s last tokens already, at position 2, before"
+        " ·there·now."
+    )
     assert doubt.changes == {"clean": " Anna met", "corrupted": " Anna saw"}
     further = with_texts(result, f"Anna met {word} there now again", "Anna saw Bob there now again")
     assert of(further, written=written) == []  # where texts name it, it may well come again
     same = with_texts(result, f"Anna met {word} there", "Anna met Bob there")
     assert [doubt.changes for doubt in of(same, written=written)] == [{}]  # nothing would be left
+
+
+@pytest.mark.parametrize(
+    ("end", "place", "where"),
+    [("", 0, "at the end of"), (" !", 0, "at the"), (" now", 1, "in the")],
+)
+def test_an_answer_at_the_very_end_comes_before_what_it_explains_and_else_after_it(
+    result, end, place, where
+):
+    told = with_texts(result, f"Anna met Lee{end}", f"Anna saw Bob{end}")
+    says = [doubt.says for doubt in of(told, UNSURE, written=written)]
+    assert len(says) == 2 and f"·Lee stands {where}" in says[place]
 
 
 def test_several_changes_at_once_are_told_each_with_a_text_that_has_it_alone(result):

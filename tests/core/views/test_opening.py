@@ -51,8 +51,7 @@ def test_paths_are_read_back_and_drawn_as_before(loaded):
     path_map = follow.read(asked)["2.1.k"]
     found = read(path_files.paths_json(path_map).encode())
     assert found.page == "follow" and found.query["trail"] == "2.1.k"
-    reach = path_maps.reach(path_map)
-    drawn = [path_maps.heatmap(of, reach).to_json() for of in (path_map, found.found)]
+    drawn = [path_maps.heatmap(of).to_json() for of in (path_map, found.found)]
     assert drawn[0] == drawn[1]
 
 
@@ -95,6 +94,21 @@ def test_a_damaged_map_is_refused_in_one_sentence(data, name):
     for changed in (data | {name: DAMAGED[name]}, data | {name: HOSTILE}, data | {name: 7}):
         with pytest.raises(UserError, match=r"^“a.json” cannot be opened\. [^\n]{9,400}\.$"):
             read(changed)
+
+
+def test_what_a_file_leaves_out_is_left_out_of_the_address(data):
+    asked = data["experiment"]
+    del data["at_position"]
+    assert "position" not in read(data).query
+    other = {"experiment": asked, "model": data["model"]}
+    assert read(other | {"components": None, "joint": {}}).query["set"] == ""
+    assert read(other | {"continued": [], "sampling": None}).query["write"] == ""
+
+
+def test_a_long_name_that_there_is_not_is_told_in_short(data):
+    with pytest.raises(UserError) as caught:
+        read(data | {"experiment": data["experiment"] | {"site": "x" * 100_000}})
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(

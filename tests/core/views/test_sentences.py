@@ -7,7 +7,7 @@ import pytest
 
 from core.question.tokens import Token
 from core.result import Baseline, SmokeTest
-from core.views.sentences import lens_says, predicts, where_it_is
+from core.views.sentences import does_most, lens_says, predicts, where_it_is
 
 A, B = Token(1, " A"), Token(2, " B")
 ROWS = ("embedding", "0", "1", "2")
@@ -92,3 +92,19 @@ def test_maps_of_heads_and_of_ablations_have_no_such_place(result):
 )  # fmt: skip
 def test_how_well_a_model_predicts_stands_beside_what_else_does(loss, of_its_size, says):
     assert predicts(SmokeTest("A text.", loss, 30, 7.6, of_its_size)) == says
+
+
+def test_of_several_maps_the_patch_that_moves_most_is_named_with_its_numbers(result):
+    base, other = 6.0, -4.0
+    result = replace(result, baselines={"logit_diff": Baseline(clean=other, corrupted=base)})
+    still, moved = (np.full_like(result.values, base) for _ in range(2))
+    moved[-1, 1] = base + 0.25 * (other - base)
+    maps = [
+        replace(result, experiment=replace(result.experiment, site=site), grids={"logit_diff": of})
+        for site, of in (("attn_out", still), ("mlp_out", moved))
+    ]
+    says = does_most(*maps)
+    layer, name = result.rows[-1], result.clean[1].label
+    assert f"the mlp_out of layer {layer} at position 1 ({name})" in says
+    assert f"from {base:.4f} to {moved[-1, 1]:.4f}, 25% of the way to the {result.other}" in says
+    assert does_most(maps[0]).startswith("No patch does much here")

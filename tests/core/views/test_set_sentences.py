@@ -35,18 +35,20 @@ def told(
 
 def test_a_sentence_says_what_is_enough_what_is_lost_and_what_else_is_needed(grade):
     assert told(grade, 0.95, 0.7, 0.04) == (
-        "These 2 components bring the answer back by themselves (95%), most of the answer is lost"
-        " without them (70%), and hardly anything else is needed (4% is lost with all others"
-        " patched); alone they come to 90%, together to 90%, so that there is little interplay."
+        "Put into the corrupted run, these 2 components bring the answer back (95%), most of the"
+        " answer is lost without them (70%), and hardly anything else is needed (4% is lost with"
+        " all others patched); alone they come to 90%, together to 90%, so that there is little"
+        " interplay."
     )
     assert "bring a part of the answer back" in told(grade, 0.2, 0.05, 0.6)
     assert "the answer stays without them (5% is lost), and most of it" in told(grade, 0, 0.05, 0.6)
-    assert "do not bring the answer back by themselves (-3%)" in told(grade, -0.03, 1, 1)
+    assert "do not bring the answer back (-3%)" in told(grade, -0.03, 1, 1)
     assert told(grade, 1, 1, 1, 0.9, 1.4).endswith("so that they overlap.")
     assert told(grade, 1, 1, 1, 0.9, 0.2).endswith("so that they need each other.")
     one = {"components": ("4.3",), "alone": (of(1),), "without": (of(0),)}
     assert told(grade, 1, 1, 0.95, **one).startswith(
-        "4.3 brings the answer back by itself (100%), the answer is lost without it (100%), and all"
+        "Put into the corrupted run, 4.3 brings the answer back (100%), the answer is lost without"
+        " it (100%), and all of it takes others that make what it reads or pass on what it does"
     )
     assert told(grade, 1, 1, 1, components=()).startswith("S is empty")
     assert "hardly differ in logit(" in told(grade, None, None, None)

@@ -122,3 +122,15 @@ def test_a_prediction_is_judged_by_its_cells(result):
     guess = Guess.blank((2, 2)).painted((0, 0), (0, 1), TOWARDS)
     assert how_guessed(Said(guess=guess.written()), of) == 0.5
     assert how_guessed(Said(), of) is None
+
+
+def test_half_a_character_is_refused_in_words(result):
+    """Which no file and no address can hold but by its number."""
+    for field in ("names", "worksheet"):
+        written = json.loads(damaged(result))
+        at = written if field == "names" else written["worksheet"]
+        at["names" if field == "names" else "title"] = "\ud800"
+        with pytest.raises(UserError, match="cannot be read as JSON"):
+            HandedIn.read(json.dumps(written))
+    with pytest.raises(UserError, match="no text for “words”"):
+        Said.from_dict({"words": "\ud800"})
