@@ -236,13 +236,13 @@ def test_no_program_is_printed_twice(kinds):
     second, other = first.replace("x = 7", "y = '</pre>'"), "print(1)\n"
     report = Report(findings=tuple(kinds[name] for name in ("map", "heads", "compare", "lens")))
     sources = dict(
-        zip([of.id for of in report.findings], [first, second, other, first], strict=True)
+        zip([of.id for of in report.findings], [first, second, other, second], strict=True)
     )
     page = Page(html.html(document.document(report, sources)))
     assert page.text.count("x = 29") == 1 and "print(1)" in page.text
     assert "is that of finding 1, but for these lines" in page.text
     assert (
-        "- x = 7\n+ y = '</pre>'" in page.text and "The program is that of finding 1." in page.text
+        "- x = 7\n+ y = '</pre>'" in page.text and "The program is that of finding 2." in page.text
     )
     links = {of.get("download"): of["href"] for tag, of in page.elements if tag == "a"}
     kept = base64.b64decode(links["finding-2-program.py"].partition("base64,")[2]).decode()
