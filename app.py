@@ -48,7 +48,7 @@ LEARN = [
 shown = sheet.shown([*PAGES, *LEARN])
 menus = {"": PAGES, "Learn": LEARN}
 page = st.navigation(
-    {name: [page for page in pages if page in shown] for name, pages in menus.items()},
+    {name: [notebook.named(of) for of in pages if of in shown] for name, pages in menus.items()},
     position="top",
 )
 first_visit.load_again_if_lost(page.url_path)

@@ -30,7 +30,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     patch.add_argument("--json", metavar="FILE", help="everything; - for standard output alone")
     patch.add_argument("--csv", metavar="FILE", help="the grid under every metric; or -")
     patch.add_argument(
-        "--matrix", metavar="FILE", help="layers by positions, as numpy.loadtxt reads it; or -"
+        "--matrix",
+        metavar="FILE",
+        help="layers by positions, as numpy.loadtxt reads it (an embedding row in a comment); or -",
     )
     for kind in asking.PICTURES:
         patch.add_argument(f"--{kind}", metavar="FILE", help=f"the map in {kind.upper()}; or -")

@@ -1,8 +1,8 @@
 """A report as the parts that it is written of, whatever it is written in: see `html`, `markdown`
 and `latex`."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from core.report.captions import Words, caption
 from core.report.figures import Figure, data_files, figures
@@ -24,7 +24,8 @@ class Shown:
     figures: list[Figure]
     caption: list[Words]
     words: list[str]  # paragraphs
-    tables: list[Table]
+    tables: list[Table]  # but for those that a finding before it has, which `repeats` says
+    repeats: str
     data: dict[str, Callable[[], str]]
     code: str
 
@@ -72,11 +73,26 @@ def document(report: Report, code: Mapping[str, str] | None = None) -> Document:
             Section(name, title, paragraphs(texts[name]) or ([] if name in told else [UNWRITTEN]))
             for name, title in SECTIONS.items()
         ],
-        findings=[
-            _shown(number, of, (code or {}).get(of.id, ""))
-            for number, of in enumerate(report.findings, start=1)
-        ],
+        findings=list(_all_shown(report, code or {})),
     )
+
+
+def _all_shown(report: Report, code: Mapping[str, str]) -> Iterator[Shown]:
+    """The findings, none of whose tables stands in the appendix twice: maps of one pair have the
+    same plain runs."""
+    first: dict[str, int] = {}  # a table -> the finding that shows it
+    for number, of in enumerate(report.findings, start=1):
+        shown = _shown(number, of, code.get(of.id, ""))
+        if not shown.is_table:
+            there = {repr(table): table for table in shown.tables}
+            before = sorted({first[said] for said in there if said in first})
+            own = [table for said, table in there.items() if said not in first]
+            first |= {said: number for said in there if said not in first}
+            if before:
+                which = " and ".join(map(str, before))
+                says = f"{'Its other' if own else 'Its'} tables are those of finding {which}."
+                shown = replace(shown, tables=own, repeats=says)
+        yield shown
 
 
 def _shown(number: int, of: Finding, code: str) -> Shown:
@@ -87,6 +103,7 @@ def _shown(number: int, of: Finding, code: str) -> Shown:
         caption(of),
         paragraphs(of.words),
         tables(of),
+        "",
         data_files(of),
         code,
     )

@@ -110,11 +110,13 @@ def _appendix(document: Document) -> str:
     parts = ['<section class="appendix"><h2>Appendix: next tokens, data and code</h2>']
     programs = printed((of.number, of.code) for of in document.findings if of.code)
     for of in document.findings:
-        shows = of.code or (of.tables and not of.is_table)
+        shows = of.code or of.repeats or (of.tables and not of.is_table)
         hidden = "" if shows else ' class="screen"'
         parts.append(f"<h3{hidden}>{of.number}. {escape(of.title)}</h3>")
         if not of.is_table and of.tables:
             parts.append(f'<div class="tables">{"".join(map(_table, of.tables))}</div>')
+        if of.repeats:
+            parts.append(f"<p>{of.repeats}</p>")
         links = ", ".join(
             f'<a download="{of.folder}-{escape(name)}" href="{_data(name, make())}">'
             f"{escape(name)}</a>"

@@ -131,7 +131,7 @@ def _tables(tables: list[Table]) -> list[str]:
     for of in tables:
         columns = "".join("l" if i in of.token_columns else "r" for i in range(len(of.heads)))
         rows = [" & ".join(map(_cell, row, _are_tokens(of))) for row in of.rows]
-        heads = " & ".join(f"\\textbf{{{escaped(head)}}}" for head in of.heads)
+        heads = " & ".join(map(_head, of.heads, _are_tokens(of)))
         heads += r" \\ \hline\noalign{\smallskip}"
         title = f"\\textbf{{{escaped(of.title)}}}\\par\\nopagebreak"
         title = f"{{\\footnotesize\\tabcolsep=4pt\\raggedright{title}"
@@ -151,6 +151,12 @@ def _are_tokens(of: Table) -> list[bool]:
     return [i in of.token_columns for i in range(len(of.heads))]
 
 
+def _head(text: str, is_token: bool) -> str:
+    """A head in bold, of several words in two lines, so that two tables fit beside each other."""
+    lines = " \\\\ ".join(f"\\textbf{{{escaped(line)}}}" for line in text.split(" ", 1))
+    return f"\\shortstack[{'l' if is_token else 'r'}]{{{lines}}}"
+
+
 def _cell(text: str, is_token: bool) -> str:
     return f"\\texttt{{{escaped(text, spaces=True)}}}" if is_token else escaped(text)
 
@@ -159,5 +165,7 @@ def _appendix(of: Shown) -> list[str]:
     lines = [f"\\subsection{{{escaped(of.title)}}}"]
     if not of.is_table:
         lines += _tables(of.tables)
+    if of.repeats:
+        lines += [of.repeats, ""]
     files = ", ".join(f"\\texttt{{{escaped(f'{of.folder}/{name}')}}}" for name in of.files)
     return [*lines, f"{{\\raggedright Files: {files}.\\par}}", ""]

@@ -70,5 +70,7 @@ def _appendix(of: Shown) -> list[str]:
     lines = [f"### {of.number}\\. {escaped(of.title)}"]
     if not of.is_table:
         lines += [part for table in of.tables for part in _table(table)]
+    if of.repeats:
+        lines.append(of.repeats)
     lines.append("Files: " + ", ".join(f"[{escaped(n)}]({of.folder}/{n})" for n in of.files))
     return lines

@@ -38,8 +38,12 @@ class Printed:
 def printed(programs: Iterable[tuple[int, str]]) -> dict[int, Printed]:
     """Programs, each with the number of its finding, none of them written twice."""
     whole: dict[int, str] = {}
-    made = {}
+    made, before = {}, {}
     for number, source in programs:
+        if source in before:
+            made[number] = Printed([], before[source])
+            continue
+        before[source] = number
         changes = {like: _changes(other, source) for like, other in whole.items()}
         like = min(changes, key=lambda of: len(changes[of]), default=None)
         if like is not None and len(changes[like]) < len(source.splitlines()) / 2:

@@ -176,8 +176,9 @@ def matrix_csv(result: Result) -> str:
             f"a matrix has two axes and {result.experiment.site} has three: use the grid as CSV."
         )
     metric, first = result.experiment.metric, int(result.rows[0] == EMBEDDING)
+    apart = f"; the row of the {EMBEDDING}, which is no layer, is in the comment of that name"
     about = {
-        "lines": "layers from 0 on",
+        "lines": "layers from 0 on" + apart * first,
         "columns": f"{result.axes[1]}s from 0 on",
         "values": formula(result, metric, quoted),
         "patched": summary(result),

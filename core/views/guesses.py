@@ -10,9 +10,9 @@ from core.errors import UserError
 from core.guess import AWAY, MOVES, NOTHING, TOWARDS, Guess, Score, Surprise, score
 from core.many.answer import Answer
 from core.result import Map
-from core.views.colour_bar import paint
+from core.views.colour_bar import Mark, Painting, paint
 from core.views.colours import reach
-from core.views.heatmaps import CHARACTER, NARROWEST, by_position, grid_of_layers, outline
+from core.views.heatmaps import NARROWEST, by_position, grid_of_layers, outline
 from core.views.words import averaged, column_name, plotly_text, row_name, wording
 
 EXPECTED = (TOWARDS, NOTHING, AWAY)
@@ -32,7 +32,11 @@ def expects(result: Map, expected: int) -> str:
 def briefly(result: Map, expected: int) -> str:
     """The same in as few words as a button has room for."""
     if result.other:
-        return {TOWARDS: f"towards {result.other}", NOTHING: "hardly moves", AWAY: "away"}[expected]
+        return {
+            TOWARDS: f"moves towards {result.other}",
+            NOTHING: "hardly moves",
+            AWAY: "moves away",
+        }[expected]
     return expects(result, expected)
 
 
@@ -83,7 +87,7 @@ def figure(
     drawn = grid_of_layers(
         painting,
         f"the guess of {averaged(result) if isinstance(result, Answer) else wording(result)}",
-        painting.marks(narrowest / CHARACTER) if result.other else (),
+        _marks(result, painting),
         fields,
         [*lines, "the guess: %{customdata[3]}"],
         clickable=clickable,
@@ -92,6 +96,18 @@ def figure(
     if corner:
         outline(drawn, *corner, dash="dot")
     return drawn
+
+
+def _marks(result: Map, painting: Painting) -> tuple[Mark, ...]:
+    """What the colours stand for; not the numbers of such a map, which nothing would have."""
+    left, right = painting.ends
+    base, found = result.plain(result.experiment.metric), []
+    for expected in EXPECTED:
+        at = min(1.0, max(0.0, (base + expected * _way(result) - left) / (right - left)))
+        anchor = "left" if at < 0.1 else "right" if at > 0.9 else "center"
+        text = briefly(result, expected).removeprefix("moves ")
+        found.append(Mark(at, text, int(expected == NOTHING), anchor))
+    return tuple(mark for mark in found if mark.text != "away" or mark.at != found[1].at)
 
 
 def came_out(result: Map, found: Score) -> str:

@@ -11,6 +11,7 @@ from core.views.heatmaps import CHARACTER, NARROWEST, SIDE_BY_SIDE, dressed, gri
 from core.views.words import formula, number, plotly_text, sender, sender_is, wording
 
 _NAMES = sender, sender_is
+_NAMED = 4  # heads that a figure names, the strongest
 _TOO_LATE = "comes too late for this receiver"
 
 
@@ -54,10 +55,18 @@ def direct_against(paths: PathMap, other: np.ndarray, called: str) -> go.Figure:
     line = {"color": rgba(GREY), "dash": "dot"}
     figure.add_scatter(x=[low, high], y=[low, high], mode="lines", line=line, hoverinfo="skip")
     rows, columns = np.indices(direct.shape)
+    named = np.sort(np.maximum(np.abs(direct), np.abs(whole)).ravel())[-_NAMED:][0]
     figure.add_scatter(
         x=direct.ravel(),
         y=whole.ravel(),
-        mode="markers",
+        mode="markers+text",
+        text=[
+            f"{row}.{column}" if max(abs(d), abs(w)) >= named else ""
+            for row, column, d, w in zip(
+                *(of.ravel().tolist() for of in (rows, columns, direct, whole)), strict=True
+            )
+        ],
+        textposition="middle left",
         marker={"color": rgba(BLUE, 0.65), "size": 8},
         customdata=[
             [f"{layer}.{head}", number(metric, d), number(metric, w)]

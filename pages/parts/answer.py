@@ -27,6 +27,12 @@ _TYPES |= {"csv": "text/csv", "json": "application/json", "zip": "application/zi
 _TYPES |= {"py": "text/x-python", "ipynb": "application/x-ipynb+json"}
 
 
+_MOVED = (
+    "risen: by how many places a token has gone up from the {unpatched} run; clean, corr.: its rank"
+    " on the clean and on the corrupted run."
+)
+
+
 def narrowest() -> int | None:
     """How wide a map is for its cells at the least, where it is known to have the room."""
     return None if "Mobi" in st.context.headers.get("User-Agent", "Mobi") else _DESK
@@ -152,6 +158,8 @@ def next_tokens(study: Study, result: Result, beyond: tuple[int, ...]) -> None:
             else:
                 of = moves if name == "patched" else ()
                 html.show(tables.next_tokens(top, name, result.target, result.foil, typed, of))
+                if of:
+                    html.show(html.caption(_MOVED.format(unpatched=result.unpatched)))
 
 
 def followed(on: Shelf, study: Study, experiment: Experiment, result: Result) -> None:
@@ -285,7 +293,7 @@ def downloads(study: Study, experiment: Experiment, shown: Result) -> None:
     file_row(
         *pictures(shown, view),
         File("CSV: grid", f"{name}-grid.csv", lambda: exports.grid_csv(whole())),
-        File("CSV: matrix", f"{name}-matrix.csv", lambda: exports.matrix_csv(shown)),
+        File("CSV: layers", f"{name}-matrix.csv", lambda: exports.matrix_csv(shown)),
         File("CSV: top 20", f"{name}-top20.csv", lambda: exports.top_csv(shown, chosen())),
         File(
             "JSON",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from core.errors import UserError
 from core.report import findings, shelf
@@ -85,6 +86,13 @@ def remember() -> None:
 
 def current() -> Report:
     return _kept().report
+
+
+def named(page: StreamlitPage) -> StreamlitPage:
+    """A page as the menu names it: the report with how many findings it has."""
+    if page.title != "Report" or not (count := len(current().findings)):
+        return page
+    return st.Page("pages/reporting/report.py", title=f"Report ({count})")
 
 
 def change(how: Callable[[Report], Report], undone: bool = False) -> str:

@@ -121,7 +121,9 @@ def _answer(asked: Experiment, on: Shelf, given: Given, sampled: Job, left) -> N
         def draw_partly(fraction: float) -> None:
             if survey.swept and not hidden:
                 screened.empty()
-                with chart.container():
+                # Nested as the whole map is below, which then takes the place of all of this: of a
+                # container put in the place of another of the same run the browser keeps the rest.
+                with chart.container(), st.container():
                     html.show(html.text(f"So far {counted(len(survey.swept), 'pair')}."))
                     many_answer.still(read(), key=f"map_at_{fraction}")
 

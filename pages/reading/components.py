@@ -45,7 +45,7 @@ def _components(wanted: Experiment, on: Shelf) -> None:
         if (answered := frame.swept(replace(wanted, site=site), on)) is None:
             return
         results.append(answered[1])
-    html.show(html.text(f"Of what attention and MLPs add: {does_most(*results[1:])}"))
+    html.show(html.text(does_most(*results[1:])))
     for column, result in zip(st.columns(len(results)), results, strict=True):
         with column:
             st.markdown(f"**{SITES[result.experiment.site].title}** (`{result.experiment.site}`)")

@@ -189,7 +189,7 @@ def _against(wanted: Experiment, on: Shelf, paths: PathMap) -> None:
         else "Attribution reads the same path without running it, with the scale of the final"
         " LayerNorm as it is on each run."
     )
-    html.show(html.caption(says))
+    html.show(html.caption(f"{says} A point is a head, the strongest named; MLPs are on the map."))
 
 
 def _attention(plain, receiver: Receiver) -> None:

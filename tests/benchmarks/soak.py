@@ -118,6 +118,7 @@ def ask(server: Server, model: str, each: int, is_long: bool, of_long: str) -> i
         asked, page = builders.experiment(model=model), random.choice(("/", "/components"))
     with Tab(server.url, page, **asked.to_query()) as tab:
         assert not tab.exceptions
+        assert not is_long or any(text.startswith('{"data":') for text in tab.strings)
         for site in random.sample(("attn_out", "mlp_out", "head_z", "head_v"), each - 1):
             if "field_site" in tab.ids:
                 tab.enter(field_direction="Noise")

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from core.many import packs, pairs
-from tests.browser.driver import PATIENCE, PHONE
+from tests.browser.driver import MAP, PATIENCE, PHONE
 
 PACK = packs.PACKS["teaching-surname"]
 # Of a strip, where each pair's dot is in the window, and which pair it is.
@@ -79,6 +79,7 @@ def test_maps_of_the_pairs_that_are_done_are_drawn_meanwhile(visit):
     run(page)
     counts = [int(count) for count in page.evaluate("[...window.partial]")]
     assert len(counts) >= 2 and counts == sorted(counts) and counts[-1] < 200
+    assert page.evaluate(f"({MAP})(0) && !({MAP})(1)")  # the whole map alone is there
 
 
 def test_a_file_is_uploaded_and_stays_when_one_comes_back(visit):

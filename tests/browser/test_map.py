@@ -120,7 +120,7 @@ def test_every_file_is_what_its_button_says(visit, answer):
     expected = answer(asked)
     page = visit.open(metric="kl").shows(expected.values).page
     files = {}
-    for label in ("PNG", "SVG", "PDF", "CSV: grid", "CSV: matrix", "CSV: top 20", "JSON"):
+    for label in ("PNG", "SVG", "PDF", "CSV: grid", "CSV: layers", "CSV: top 20", "JSON"):
         button = page.get_by_test_id("stDownloadButton").filter(has_text=label)
         with page.expect_download() as started:
             button.first.get_by_role("button").click()
@@ -128,7 +128,7 @@ def test_every_file_is_what_its_button_says(visit, answer):
         files[label] = started.value.path().read_bytes()
     assert files["PNG"].startswith(b"\x89PNG\r\n\x1a\n")
     assert files["PDF"].startswith(b"%PDF-")
-    matrix = np.loadtxt(io.BytesIO(files["CSV: matrix"]), delimiter=",")
+    matrix = np.loadtxt(io.BytesIO(files["CSV: layers"]), delimiter=",")
     np.testing.assert_allclose(matrix, expected.values[1:], atol=1e-4)
     words = ElementTree.fromstring(files["SVG"]).iter("{http://www.w3.org/2000/svg}text")
     assert "KL divergence" in " ".join("".join(text.itertext()) for text in words)
@@ -155,7 +155,7 @@ def test_a_guess_is_painted_by_clicks_on_cells_and_on_corners_of_blocks(visit):
     visit.settle().click(1, 2)
     visit.page.wait_for_url("**guess=**")
     visit.page.get_by_text("one cell", exact=True).click()
-    visit.settle().page.get_by_text("hardly moves", exact=True).click()
+    visit.settle().page.get_by_role("radio", name="hardly moves").click()
     before = visit.settle().page.url
     visit.click(2, 3)
     visit.page.wait_for_function("before => location.href !== before", arg=before)
@@ -169,7 +169,7 @@ def test_a_guess_is_painted_by_clicks_on_cells_and_on_corners_of_blocks(visit):
 def test_of_fast_clicks_on_a_map_to_paint_none_is_lost_and_each_has_its_own_brush(visit):
     visit.open(predict="1").page.get_by_text("Where will the patch matter?").wait_for()
     places, nothing = [visit.cell(1, column) for column in range(3)], "hardly moves"
-    brush = visit.page.get_by_text(nothing, exact=True).bounding_box()
+    brush = visit.page.get_by_role("radio", name=nothing).bounding_box()
     for x, y in (*places, (brush["x"] + 5, brush["y"] + 5), places[1]):
         visit.page.mouse.click(x, y)
     cells = np.zeros((9, 10), dtype=int)

@@ -12,7 +12,8 @@ def test_what_is_written_survives_a_reload_and_the_file_of_it_needs_no_host(
     page = visit.open().shows(answer(DEFAULT).values).page
     page.get_by_role("button", name="Add to the report").click()
     expect(page.get_by_text("which has 1 finding now")).to_be_visible()
-    visit.follow("Report")
+    visit.follow("Report (1)")
+    page.wait_for_url("**/report*")
     page.get_by_role("textbox", name="Introduction").click()
     page.keyboard.type("Where is\nit?")  # the field is not left, and Enter is a new line
     expect(page.get_by_text("3 words of your own")).to_be_visible()

@@ -116,6 +116,8 @@ def test_the_direct_effect_stands_beside_the_whole_one(open_app, answer):
     total = answer(replace(ASKED, site="head_z"))
     change = float(total.values[6, 3]) - total.plain("logit_diff")
     assert float(dots["6.3"][2]) == pytest.approx(change, abs=1e-3)
+    names = [name for name in figure["data"][1]["text"] if name]
+    assert len(names) == 4 and "6.3" in names
     app.widget("direct_against").set_value("Direct logit attribution")
     figure = next(of for of in app.run().figures if of["data"][0].get("mode") == "lines")
     assert len(figure["data"][1]["customdata"]) == 8 * 4

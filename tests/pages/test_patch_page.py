@@ -41,7 +41,7 @@ def test_it_opens_with_an_example_computed(open_app, answer):
         for value in (result.baselines[metric].clean, result.baselines[metric].corrupted):
             assert f"<td>{number(metric, value)}</td>" in table
     files = [button.proto.label for button in app.at.get("download_button")]
-    tables = ["CSV: grid", "CSV: matrix", "CSV: top 20", "JSON"]
+    tables = ["CSV: grid", "CSV: layers", "CSV: top 20", "JSON"]
     pictures = ["PNG", "SVG", "PDF"]  # the second time as in the assignment
     assert files == [*pictures, *tables, *pictures, "Python file", "Notebook"]
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import streamlit as st
 from streamlit.runtime.context import ContextProxy
 
 from core.report.notebook import Report
@@ -65,6 +66,23 @@ def test_what_a_page_shows_is_put_into_the_report(open_app, page):
     caption = next(text for text in app.texts if "Clean text:" in text)
     for part in (asked.clean, asked.corrupted, '" Jones"', "29e28e213b3a"):
         assert part in caption
+
+
+def test_the_menu_says_how_many_findings_there_are_at_the_same_address(open_app, monkeypatch):
+    listed, navigation = {}, st.navigation
+
+    def seen(pages, **options):
+        listed.clear()
+        listed.update({page.url_path: page.title for of in pages.values() for page in of})
+        return navigation(pages, **options)
+
+    monkeypatch.setattr(st, "navigation", seen)
+    app = open_app()
+    assert listed["report"] == "Report"
+    added(added(app), "lens")
+    assert listed["report"] == "Report (2)"
+    app.go_to("report").press("Begin anew")
+    assert listed["report"] == "Report"
 
 
 def test_the_map_of_many_pairs_is_put_into_the_report_with_how_many(open_app):

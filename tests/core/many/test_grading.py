@@ -115,7 +115,8 @@ def test_the_command_grades_a_set_over_a_file(teaching, tmp_path, capsys):
         assert low <= said["shares"][name] <= high
     assert said["n_used"] == 6 and said["bootstrap"]["seed"] == 0
     assert main([*command, f"--csv={tmp_path / 'set.csv'}"]) == 0
-    assert "On the mean over 6 pairs these 3 components" in capsys.readouterr().out
+    said = "On the mean over 6 pairs put into the corrupted run, these 3 components bring"
+    assert said in capsys.readouterr().out
     text = (tmp_path / "set.csv").read_text(encoding="utf-8-sig")
     lines = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [float(line["necessary"]) for line in lines] == pytest.approx(found.of_pairs[:, 3])

@@ -113,7 +113,7 @@ def test_on_paper_the_appendix_of_the_html_file_has_a_head_for_what_is_printed_a
     heads = re.findall(r"<h3([^>]*)>", html.html(written).partition("Appendix")[2])
     assert len(heads) == len(written.findings) and heads[0] == ""
     for head, of in zip(heads, written.findings, strict=True):
-        has = bool(of.code or (of.tables and not of.is_table))
+        has = bool(of.code or of.repeats or (of.tables and not of.is_table))
         assert head == ("" if has else ' class="screen"')
     assert len(set(heads)) == 2
 
@@ -220,19 +220,29 @@ def test_a_section_that_is_empty_cannot_go_unnoticed(kinds):
     assert markdown.markdown(written).count("to be written") == 3
 
 
+def test_the_tables_of_the_same_runs_are_printed_once(kinds):
+    """Maps of one pair have the same plain runs; what comes next after a patch is of each alone."""
+    written = document.document(Report(findings=(kinds["map"], kinds["heads"], kinds["map"])))
+    titles = [[table.title.partition(":")[0] for table in of.tables] for of in written.findings]
+    assert titles == [["Clean run", "Corrupted run", "Patched run"], [], []]
+    says = "Its tables are those of finding 1."
+    for write in (html.html, markdown.markdown, latex.latex):
+        assert write(written).count(says) == 2
+
+
 def test_no_program_is_printed_twice(kinds):
     """Each is in the file as data; what is printed of those after the first is what differs."""
     first = "\n".join(f"x = {n}" for n in range(30)) + "\n"
     second, other = first.replace("x = 7", "y = '</pre>'"), "print(1)\n"
     report = Report(findings=tuple(kinds[name] for name in ("map", "heads", "compare", "lens")))
     sources = dict(
-        zip([of.id for of in report.findings], [first, second, other, first], strict=True)
+        zip([of.id for of in report.findings], [first, second, other, second], strict=True)
     )
     page = Page(html.html(document.document(report, sources)))
     assert page.text.count("x = 29") == 1 and "print(1)" in page.text
     assert "is that of finding 1, but for these lines" in page.text
     assert (
-        "- x = 7\n+ y = '</pre>'" in page.text and "The program is that of finding 1." in page.text
+        "- x = 7\n+ y = '</pre>'" in page.text and "The program is that of finding 2." in page.text
     )
     links = {of.get("download"): of["href"] for tag, of in page.elements if tag == "a"}
     kept = base64.b64decode(links["finding-2-program.py"].partition("base64,")[2]).decode()

@@ -239,6 +239,7 @@ def test_the_matrix_is_read_by_numpy_and_says_what_it_is(any_result, tmp_path):
         for run in ("clean", "corrupted"):
             assert float(about[f"{run} run"]) == result.plain(result.experiment.metric, run)
         assert ("embedding" in about) == result.experiment.embedding
+        assert ("the embedding, which is no layer," in about["lines"]) == ("embedding" in about)
         if result.experiment.embedding:
             embedding = np.array(about["embedding"].split(","), dtype=np.float32)
             assert embedding.tobytes() == result.values[0].tobytes()

@@ -33,6 +33,9 @@ def test_a_guess_is_the_map_as_it_would_be_and_says_nothing_of_it(model, asked, 
     assert drawn.meta == real.meta
     hovers = {tuple(field)[3] for field in figure.data[-1].customdata}
     assert hovers == {guesses.expects(result, of) for of in (TOWARDS, NOTHING, AWAY)}
+    along = {note.text for note in figure.layout.annotations}
+    words = {guesses.briefly(result, of).removeprefix("moves ") for of in guesses.EXPECTED}
+    assert words <= along and not any(any(map(str.isdigit, text)) for text in along - words)
 
 
 def test_how_it_came_out_is_said_in_words(model):
