@@ -242,6 +242,7 @@
   const clickOn = (place, across, down) => { // shares of the cells' width and height
     const plot = plotIn(place), cells = plot?.querySelector(".nsewdrag");
     awaitAnswer(place, plot);
+    clicked.isPlayed = true;
     if (!cells) return;
     const {x, y, width, height} = cells.getBoundingClientRect();
     const at = {clientX: x + across * width, clientY: y + down * height, bubbles: true};
@@ -259,7 +260,8 @@
 
   // Plotly takes a click to be where it saw the mouse last, and looks at most every 50 ms.
   document.addEventListener("mousemove", (event) => {
-    if (clicked && event.isTrusted && event.target.closest?.(CHANGING)) event.stopImmediatePropagation();
+    const isPlaying = waiting.length || clicked?.isPlayed;
+    if (isPlaying && event.isTrusted && event.target.closest?.(CHANGING)) event.stopImmediatePropagation();
   }, true);
 
   for (const kind of ["touchstart", "mousedown", "click"]) document.addEventListener(kind, (event) => {

@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import numpy as np
+from playwright.sync_api import TimeoutError
 
 from core.presets import PRESETS
 from core.question.experiment import Experiment
@@ -198,9 +200,12 @@ class Visit:
         label = self.page.locator(".hoverlayer .hovertext").first
         self.page.mouse.move(1, 1)  # what was said of another cell has to go first
         label.wait_for(state="detached")
-        self.page.mouse.move(x - 3, y - 3)
-        self.page.mouse.move(x, y)
-        label.wait_for()
+        for _ in range(PATIENCE // 1000):  # as a person does until it is said
+            self.page.mouse.move(x - 3, y - 3)
+            self.page.mouse.move(x, y)
+            with suppress(TimeoutError):
+                label.wait_for(timeout=1000)
+                break
         return "\n".join(label.locator("tspan.line").all_text_contents() or label.all_inner_texts())
 
     def click(self, row: int, position: int, number: int = 0) -> None:

@@ -290,7 +290,7 @@ def test_no_line_is_longer_than_a_person_reads(capsys, nothing_computed):
     for arguments in (["bench", "--site", "a" * 9000], patch("teaching", metric="a" * 9000)):
         line = mistake(capsys, arguments)
         assert len(line) < 2100
-        assert " ... " in line
+        assert "..." in line
 
 
 @pytest.mark.parametrize("variable", ["PATCHBOARD_THREADS", "OMP_NUM_THREADS"])
