@@ -208,3 +208,4 @@ def activate_(act: nn.Module, x: torch.Tensor, bias: torch.Tensor | None = None)
         wide = rows.float()  # in half precision 2 u would be off by percents
         factor = torch.addcmul(constant, wide, wide, value=0.044715 * c)  # 2 u / x
         rows.mul_(factor.mul_(wide).sigmoid_())
+        del wide, factor  # before those of the next rows are made
