@@ -20,6 +20,8 @@ def test_what_is_written_survives_a_reload_and_the_file_of_it_needs_no_host(
     page.reload()
     expect(page.get_by_role("textbox", name="Introduction")).to_have_value("Where is\nit?")
     page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullData?.length")
+    page.get_by_role("textbox", name="Conclusion").click()
+    page.keyboard.type("Typed last.")
     with page.expect_download() as downloaded:
         page.get_by_role("button", name="HTML, for PDF").click()
     downloaded.value.save_as(tmp_path / "report.html")
@@ -30,6 +32,7 @@ def test_what_is_written_survives_a_reload_and_the_file_of_it_needs_no_host(
     offline.on("pageerror", lambda error: complaints.append(str(error)))
     offline.goto(f"file://{tmp_path}/report.html")
     expect(offline.get_by_text("Where is it?")).to_be_visible()
+    expect(offline.get_by_text("Typed last.")).to_be_visible()
     offline.locator(".nsewdrag").first.hover()  # of the map
     expect(offline.locator(".hoverlayer .hovertext").first).to_contain_text("logit")
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
