@@ -257,7 +257,6 @@
   const clickOn = (place, across, down) => { // shares of the cells' width and height
     const plot = plotIn(place), cells = plot?.querySelector(".nsewdrag");
     awaitAnswer(place, plot);
-    clicked.isPlayed = true;
     if (!cells) return;
     const {x, y, width, height} = cells.getBoundingClientRect();
     const at = {clientX: x + across * width, clientY: y + down * height, bubbles: true};
@@ -275,8 +274,7 @@
 
   // Plotly takes a click to be where it saw the mouse last, and looks at most every 50 ms.
   document.addEventListener("mousemove", (event) => {
-    const isPlaying = waiting.length || clicked?.isPlayed;
-    if (isPlaying && event.isTrusted && event.target.closest?.(CHANGING)) event.stopImmediatePropagation();
+    if (clicked && event.isTrusted && event.target.closest?.(CHANGING)) event.stopImmediatePropagation();
   }, true);
 
   for (const kind of ["touchstart", "mousedown", "click"]) document.addEventListener(kind, (event) => {

@@ -90,7 +90,7 @@ def test_a_sweep_waits_for_its_turn(open_app):
 
 
 def test_a_sweep_that_fails_says_so_and_can_be_tried_again(open_app, monkeypatch):
-    monkeypatch.setattr("core.engine.suffix.step", lambda *args: 1 / 0)
+    monkeypatch.setattr("core.engine.tiles.step", lambda *args: 1 / 0)
     app = open_app()
     assert app.problems[0].startswith("Something broke")
     assert app.job.state is State.FAILED
