@@ -36,6 +36,7 @@ def test_metric_and_direction_are_chosen_with_the_keyboard(visit, answer):
     for name, value in (("Metric", "KL"), ("Direction", "Noise")):
         box = visit.page.get_by_role("combobox", name=name)
         box.fill(value)
+        expect(visit.page.get_by_role("option").first).to_contain_text(value)
         box.press("Enter")
         asked = replace(asked, **{name.lower(): value.lower()})
         visit.shows(answer(asked).values)
