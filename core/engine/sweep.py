@@ -70,12 +70,17 @@ class Sweep:
         self.plan = plan_of(sizes_of(model), len(base.ids), differ, site, embedding, window)
         self.model, self.base, self.source = model, base, source
         self.states = base.state.new_full((*self.shape, len(base.state)), torch.nan)
-        self.states[torch.from_numpy(_unmoved(self.plan))] = base.state
+        self.states[~self.moved] = base.state
         self._latest: tuple[int, torch.Tensor] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.plan.shape
+
+    @property
+    def moved(self) -> torch.Tensor:
+        """Which cells have a run of their own, (*shape): the others are the base's."""
+        return torch.from_numpy(_moved(self.plan))
 
     @property
     def work(self) -> int:
@@ -220,12 +225,11 @@ def _patch_windows(
 
 
 @lru_cache(maxsize=64)
-def _unmoved(plan: Plan) -> np.ndarray:
-    """Which cells of the grid are the base's: those without a run."""
-    unmoved = np.ones(plan.shape, dtype=bool)
+def _moved(plan: Plan) -> np.ndarray:
+    moved = np.zeros(plan.shape, dtype=bool)
     for cell in plan.cells:
-        unmoved[cell.index] = False
-    return unmoved
+        moved[cell.index] = True
+    return moved
 
 
 def _places(cells: list[plan.Cell], shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:

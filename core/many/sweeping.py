@@ -126,7 +126,7 @@ def sweep(
     ]
     yield from together([made for own in sweeps for made in own], PACK_MEMORY)
     screened = _screened(batch, recorded, model)
-    values = (_values(*of, model, metrics) for of in zip(batch, recorded, sweeps, strict=True))
+    values = _values(batch, recorded, sweeps, model, metrics, base)
     return [Swept(*of) for of in zip(batch, screened, values, strict=True)]
 
 
@@ -234,31 +234,50 @@ def _rank(logits: torch.Tensor, ids: tuple[int, ...]) -> int:
 
 
 def _values(
-    pair: Fitted,
-    runs: dict[str, Run],
-    sweeps: Sequence[Sweep],
+    batch: Sequence[Fitted],
+    recorded: Sequence[dict[str, Run]],
+    sweeps: Sequence[Sequence[Sweep]],
     model: LoadedModel,
     metrics: Sequence[str],
-) -> Values:
-    """What the sweeps of a pair say; a second one is that of the last column alone."""
-    values, *of_last = (_read(pair, runs, made, model, metrics) for made in sweeps)
-    for own in of_last:
-        for metric, grid in own.grids.items():
-            values.grids[metric][..., -1] = grid[..., -1]
-    return values
+    base: str,
+) -> list[Values]:
+    """What the sweeps of each pair say; a second one is that of the last column alone. The whole
+    vocabulary is gone through for all pairs at once, and of a sweep's cells for those that differ
+    from its `base` run."""
+    unembedding = Unembedding(model.gpt.lm_head.weight)
+    plain = [torch.stack([runs[side].state for runs in recorded]) for side in SIDES]  # (pairs, C)
+    moved = [made.states[made.moved] for own in sweeps for made in own]
+    every, clean = States(torch.cat((*plain, *moved)), unembedding), States(plain[0], unembedding)
+    read, n = [], 2 * len(batch)
+    for i, (pair, own) in enumerate(zip(batch, sweeps, strict=True)):
+        ends = [i, len(batch) + i]  # which of every state the pair's plain runs' are
+        found = []
+        for made in own:
+            cells = torch.full(made.shape, ends[SIDES.index(base)])
+            cells[made.moved] = torch.arange(n, n := n + int(made.moved.sum()))
+            of = every.at(torch.cat((torch.tensor(ends), cells.flatten())))
+            found.append(_read(pair, made, of, clean.at(i), every.at(ends[1]), metrics))
+        values, *of_last = found
+        for last in of_last:
+            for metric, grid in last.grids.items():
+                values.grids[metric][..., -1] = grid[..., -1]
+        read.append(values)
+    return read
 
 
 def _read(
-    pair: Fitted, runs: dict[str, Run], made: Sweep, model: LoadedModel, metrics: Sequence[str]
+    pair: Fitted,
+    made: Sweep,
+    states: States,
+    clean: States,
+    corrupted: States,
+    metrics: Sequence[str],
 ) -> Values:
-    unembedding = Unembedding(model.gpt.lm_head.weight)
-    ends = torch.stack([runs[side].state for side in SIDES])
-    every = States(torch.cat([ends, made.states.flatten(0, -2)]), unembedding)  # read in one go
-    clean, corrupted = (States(end, unembedding) for end in ends)
+    """What one sweep of a pair says: of `states`, both plain runs' and then the cells'."""
     baselines, grids = {}, {}
     for metric in metrics:
         (*both,), grid = np.split(
-            measure(metric, every, clean, corrupted, pair.target, pair.foil), [2]
+            measure(metric, states, clean, corrupted, pair.target, pair.foil), [2]
         )
         baselines[metric] = tuple(map(float, both))
         grids[metric] = grid.reshape(made.shape)

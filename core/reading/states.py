@@ -16,9 +16,9 @@ Tokens = int | tuple[int, ...]  # the id of one, or of several of which any will
 
 
 class States:
-    """Final states (..., C), which may still be filling up, and of each the one number that takes
-    the whole vocabulary: log Z, which no target, foil or metric changes. It is computed for
-    states that are new, when it is first asked for, and kept."""
+    """Final states (..., C), which may still be filling up, and of each what takes the whole
+    vocabulary, and no target, foil or metric changes: log Z, computed for states that are new, when
+    it is first asked for, and kept; and of those of clean runs the `expected_rows`."""
 
     def __init__(self, states: torch.Tensor, unembedding: Unembedding):
         self.states = states
@@ -38,9 +38,29 @@ class States:
         return self._log_z
 
     @cached_property
-    def expected_row(self) -> torch.Tensor:
-        """Of a single state: see `Unembedding.expected_row`."""
-        return self.unembedding.expected_row(self.states)
+    def expected_rows(self) -> torch.Tensor:
+        """(..., C), of states that are all there: see `Unembedding.expected_rows`."""
+        states = self.states.reshape(-1, self.states.shape[-1])
+        return self.unembedding.expected_rows(states, self.log_z.flatten()).view(self.states.shape)
+
+    def at(self, index: int | torch.Tensor) -> "States":
+        """Some of these, in any order: what takes the whole vocabulary is read once, here, for all
+        of them."""
+        return _Some(self, index)
+
+
+class _Some(States):
+    def __init__(self, every: States, index: int | torch.Tensor):
+        super().__init__(every.states[index], every.unembedding)
+        self._every, self._index = every, index
+
+    @property
+    def log_z(self) -> torch.Tensor:
+        return self._every.log_z[self._index]
+
+    @property
+    def expected_rows(self) -> torch.Tensor:
+        return self._every.expected_rows[self._index]
 
 
 class Says:
@@ -78,7 +98,7 @@ class Says:
     @property
     def mean_logit(self) -> torch.Tensor:
         """The mean of all logits, each weighted by its token's probability after the clean text."""
-        return self._vectors @ self._clean.expected_row
+        return self._vectors @ self._clean.expected_rows
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 
 _TOKENS_AT_ONCE = 8192
-_STATES_AT_ONCE = 1024
+_STATES_AT_ONCE = 512
 
 
 class Unembedding:
@@ -70,13 +70,13 @@ class Unembedding:
         return ranks
 
     @torch.inference_mode()
-    def expected_row(self, state: torch.Tensor) -> torch.Tensor:
-        """The mean of all tokens' vectors, weighted by how likely each is after a state (C,):
-        (C,). Another state's product with it is the mean of its logits, so weighted."""
-        log_z = self.log_z(state[None])
+    def expected_rows(self, states: torch.Tensor, log_z: torch.Tensor) -> torch.Tensor:
+        """The mean of all tokens' vectors, weighted by how likely each is after a state: (N, C),
+        and their log Z (N,), -> (N, C). Another state's product with one is the mean of that
+        state's logits, so weighted."""
         return sum(
-            (logits - log_z).exp() @ rows
-            for (_, logits), rows in zip(self._slices(state), self._rows(), strict=True)
+            (logits - log_z[:, None]).exp() @ rows
+            for (_, logits), rows in zip(self._slices(states), self._rows(), strict=True)
         )
 
     def _rows(self) -> Iterator[torch.Tensor]:

@@ -61,6 +61,10 @@ def assert_same(one: dict, other: dict) -> None:
             np.testing.assert_allclose(one[name], other[name], atol=2e-5)
         elif name in ("clean_value", "corrupted_value"):
             assert one[name] == pytest.approx(other[name], abs=2e-5)
+        elif name == "baselines":
+            assert one[name].keys() == other[name].keys()
+            for metric, means in one[name].items():
+                assert means == pytest.approx(other[name][metric], abs=2e-5)
         else:
             assert one[name] == other[name]
 

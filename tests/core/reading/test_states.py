@@ -44,9 +44,24 @@ def test_the_vocabulary_is_gone_through_once_for_all_metrics_and_only_for_new_st
                 assert np.isnan(values).sum() == 4 * (3 - known)
 
     all_metrics(known=0)
-    assert len(asked) == 3 and sum(asked) == 3  # log Z of the clean run, and its expected row: 2
+    assert asked == [1, 1]  # log Z of the clean run, and its expected row
     del asked[:]
     for row, rows in enumerate(final):
         filling[row] = rows
         all_metrics(known=row + 1)
     assert asked == [4, 4, 4]
+
+
+def test_of_some_of_many_states_every_metric_is_theirs_and_the_vocabulary_is_not_gone_through_again(
+    asked,
+):
+    read, states = Unembedding(random(V, C)), random(6, C)
+    every, order = States(states, read), torch.tensor([[4, 0], [4, 5]])
+    for metric in METRICS:
+        found = measure(metric, every.at(order), every.at(1), every.at(2), 3, 7)
+        alone = (States(of, read) for of in (states[order], states[1], states[2]))
+        np.testing.assert_allclose(found, measure(metric, *alone, 3, 7), atol=1e-6)
+    del asked[:]
+    for metric in METRICS:
+        measure(metric, every.at(torch.arange(6)), every.at(0), every.at(3), 5, 2)
+    assert not asked
