@@ -113,7 +113,7 @@ class Cluster:
     def sweep(self, survey: Survey) -> Iterator[float]:
         """As iterating over the survey does."""
         todo = survey.todo()
-        parts = sweeping.batches(todo, survey.sample.model, survey.sweep)
+        parts = sweeping.batches(todo, survey.sample.model, survey.sweep, max(1, len(self)))
         total = len(survey.pairs)
         if total:
             yield len(survey.swept) / total

@@ -6,6 +6,7 @@ Of each pair the numbers of the map are kept, never its states: memory is that o
 many pairs there are. What a pair gives depends on it alone, not on those beside it.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -14,6 +15,7 @@ import torch
 
 from core.engine.plan import Plan, chunks, first_difference, largest, plan_of
 from core.engine.runs import Run, record, run_bytes
+from core.engine.side_by_side import most_on
 from core.engine.sweep import Sweep, sizes_of, together
 from core.engine.work import plain_work, run_work
 from core.many.fitting import Fitted
@@ -32,8 +34,10 @@ BATCH_MEMORY = 96 << 20
 # And how much there may be to compute, in floating-point operations: a second's or so, since a
 # batch's numbers come in at its end; larger ones are hardly quicker.
 BATCH_WORK = 3e11
-# What the rows that go through a block together may take up: larger products are quicker.
+# What the rows that go through a block together may take up, of all packs that do so at a time:
+# larger products are quicker.
 PACK_MEMORY = 96 << 20
+_A_FEW = 4  # pairs: fewer together are not quicker than alone
 _SMALL_THINGS = 1.05  # of memory: where the rows are, what is screened; measured, under 3 percent
 
 
@@ -52,10 +56,11 @@ def screenings(pairs: Sequence[Fitted], model: LoadedModel) -> Iterator[list[Fit
 
 
 def batches(
-    pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment
+    pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment, workers: int = 1
 ) -> Iterator[list[Fitted]]:
     """The pairs in parts that are swept together: of one length each, short ones first, and as many
-    as BATCH_MEMORY and BATCH_WORK have room for, but one at the least."""
+    as BATCH_MEMORY and BATCH_WORK have room for, but one at the least. Of each length they are a
+    multiple of the `workers`, if that leaves them a few pairs."""
     by_length = sorted(pairs, key=lambda pair: len(pair.clean))
     for _, same in groupby(by_length, key=lambda pair: len(pair.clean)):
         pairs = list(same)
@@ -63,7 +68,7 @@ def batches(
         states = max(sum(plan.states_bytes for plan in of) for of in plans)
         runs = 2 * run_bytes(*_run_sizes(next(iter(plans))))
         takes = runs + states + _given_bytes(pairs[:1], model, asked)
-        yield from _parts(pairs, takes, max(_work(of, asked) for of in plans))
+        yield from _parts(pairs, takes, max(_work(of, asked) for of in plans), workers)
 
 
 def work_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
@@ -80,11 +85,12 @@ def memory_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) ->
         plans = [plan for pair in batch for plan in _plans(pair, model, asked)]
         runs = 2 * len(batch) * run_bytes(*_run_sizes(plans))
         stays = sum(plan.states_bytes + plan.patched_bytes for plan in plans)
-        stream, buffer, step = largest(chunks(plans, PACK_MEMORY))
-        step = max(step, plans[0].making_bytes)
+        at_once, budget = _packs(model)
+        stream, buffer, step = largest(chunks(plans, budget, at_once))
+        packs = at_once * (stream + buffer + max(step, plans[0].making_bytes))
         recording = 2 * len(batch) * recording_bytes(*plans[:1])
         given = _given_bytes(batch, model, asked)
-        most = max(most, given + runs + max(recording, stays + stream + buffer + step))
+        most = max(most, given + runs + max(recording, stays + packs))
         most_given = max(most_given, given)
     if DIRECTIONS[asked.direction].of_many and pairs:  # the clean runs by themselves
         for part in screenings(sorted(pairs, key=lambda pair: len(pair.clean)), model):
@@ -124,7 +130,8 @@ def sweep(
         [Sweep(model.gpt, runs[base], of, *what) for of in own]
         for runs, own in zip(recorded, sources, strict=True)
     ]
-    yield from together([made for own in sweeps for made in own], PACK_MEMORY)
+    at_once, budget = _packs(model)
+    yield from together([made for own in sweeps for made in own], budget, at_once)
     screened = _screened(batch, recorded, model)
     values = _values(batch, recorded, sweeps, model, metrics, base)
     return [Swept(*of) for of in zip(batch, screened, values, strict=True)]
@@ -174,6 +181,12 @@ def _given_bytes(batch: Sequence[Fitted], model: LoadedModel, asked: Experiment)
 
 def _mean_is_put_in(asked: Experiment) -> bool:
     return asked.direction == "dataset_mean"
+
+
+def _packs(model: LoadedModel) -> tuple[int, int]:
+    """How many packs go through the blocks at once, and what each may take up."""
+    at_once = most_on(model.gpt.lm_head.weight.device)
+    return at_once, PACK_MEMORY // at_once
 
 
 def _plans(pair: Fitted, model: LoadedModel, asked: Experiment) -> tuple[Plan, ...]:
@@ -296,7 +309,9 @@ def _recorded(batch: Sequence[Fitted], model: LoadedModel) -> list[dict[str, Run
     return [dict(zip(SIDES, two, strict=True)) for two in zip(runs[::2], runs[1::2], strict=True)]
 
 
-def _parts(pairs: list[Fitted], takes: int, costs: int) -> Iterator[list[Fitted]]:
-    """Pairs of which each takes so many bytes and costs so many operations."""
-    most = max(1, min(BATCH_MEMORY // takes, int(BATCH_WORK // costs)))
-    return (pairs[i : i + most] for i in range(0, len(pairs), most))
+def _parts(pairs: list[Fitted], takes: int, costs: int, workers: int = 1) -> Iterator[list[Fitted]]:
+    """Pairs of which each takes so many bytes and costs so many operations, in even parts."""
+    most, n = max(1, min(BATCH_MEMORY // takes, int(BATCH_WORK // costs))), len(pairs)
+    parts = math.ceil(n / most)
+    parts = max(parts, min(workers * math.ceil(parts / workers), n // _A_FEW))
+    return (pairs[n * i // parts : n * (i + 1) // parts] for i in range(parts))

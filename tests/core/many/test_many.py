@@ -81,6 +81,40 @@ def test_a_pair_beside_others_is_what_it_is_alone(model, pairs, site, direction)
             assert values.baselines[metric] == pytest.approx(ends, abs=1e-4)
 
 
+def test_however_many_packs_are_computed_at_once_a_pair_says_the_same(model, pairs, monkeypatch):
+    one = swept(pairs, model, asked())
+    monkeypatch.setattr(sweeping, "most_on", lambda device: 3)
+    monkeypatch.setattr(sweeping, "PACK_MEMORY", 3 << 16)  # some packs for each
+    three = swept(pairs, model, asked())
+    assert one.keys() == three.keys()
+    for id, found in three.items():
+        for metric in METRICS:
+            np.testing.assert_allclose(
+                found.values.grids[metric], one[id].values.grids[metric], atol=1e-5
+            )
+
+
+@pytest.mark.parametrize(
+    ("n", "most", "workers", "expected"),
+    [
+        (32, 14, 1, [10, 11, 11]),
+        (32, 14, 2, [8, 8, 8, 8]),
+        (32, 32, 2, [16, 16]),
+        (9, 9, 2, [4, 5]),
+        (7, 9, 2, [7]),  # a few together are quicker
+        (40, 5, 16, [4] * 10),
+        (40, 2, 16, [2] * 20),
+    ],
+)
+def test_pairs_are_swept_in_even_parts_as_many_for_each_worker(
+    model, pairs, monkeypatch, n, most, workers, expected
+):
+    (pair, *_), question = pairs, asked()
+    monkeypatch.setattr(sweeping, "BATCH_WORK", most * sweeping.work_of([pair], model, question))
+    parts = list(sweeping.batches([pair] * n, model, question, workers))
+    assert sorted(map(len, parts)) == expected and sum(map(len, parts)) == n
+
+
 def test_of_several_targets_any_one_counts(model, pairs):
     """The probability of one of them is the sum of theirs."""
     (pair, *_), question = pairs, asked()
