@@ -15,7 +15,7 @@ a row being one position of one run.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -161,23 +161,11 @@ class Chunk(NamedTuple):
     bytes: tuple[int, int, int]  # of its stream, its largest tensors, and the rest of a step
 
 
-def chunks(plans: Sequence[Plan], budget: int | None = None, at_once: int = 1) -> list[Chunk]:
+def chunks(plans: Iterable[Plan], budget: int | None = None) -> list[Chunk]:
     """The runs of several sweeps of one model and one T in parts that take up `budget` bytes at
-    the most, by default WORKING_MEMORY, but one run at least. Where so many are computed `at_once`,
-    they are a multiple of it and take about equally long, so that all are done together."""
+    the most, by default WORKING_MEMORY, but one run at least."""
     budget = WORKING_MEMORY if budget is None else budget
-    parts = _chunks(plans, budget, math.inf)
-    if at_once == 1 or not parts:
-        return parts
-    many = at_once * math.ceil(len(parts) / at_once)
-    return _chunks(plans, budget, sum(plan.rows for plan in plans) / many)
-
-
-def _chunks(plans: Sequence[Plan], budget: int, share: float) -> list[Chunk]:
-    """The n-th part ends where n times the `share` of rows that go through a block is reached, or
-    before that where `budget` is."""
     found: list[Chunk] = []
-    rows = 0
     runs: list[tuple[int, Cell]] = []
     of_runs: list[int] = []
     extent, taken = Extent(), (0, 0, 0)
@@ -190,14 +178,12 @@ def _chunks(plans: Sequence[Plan], budget: int, share: float) -> list[Chunk]:
                     *run, joins=before == begins, new_base=not extent.N or before[0] != number
                 )
                 takes = _bytes(plan, grown)
-                is_share = rows >= share * (len(found) + 1)
-                if extent.N and (is_share or sum(takes) > budget):
+                if extent.N and sum(takes) > budget:
                     found.append(Chunk(runs, of_runs, extent, taken))
                     runs, of_runs = [], []
                     grown = Extent().grown(*run, joins=False, new_base=True)
                     takes = _bytes(plan, grown)
                 extent, taken, before = grown, takes, begins
-                rows += (plan.T - cell.p) * (plan.sizes.L - cell.start)
             runs.append((number, cell))
             of_runs.append(max(0, extent.n - 1))
     return [*found, Chunk(runs, of_runs, extent, taken)] if runs else found
@@ -205,7 +191,7 @@ def _chunks(plans: Sequence[Plan], budget: int, share: float) -> list[Chunk]:
 
 def _bytes(plan: Plan, extent: Extent) -> tuple[int, int, int]:
     (_, C, M, _, itemsize), T = plan.sizes, plan.T
-    buffer = itemsize * tiles.buffer_size(extent, T, C, M)
+    buffer = itemsize * tiles.buffer_size(extent, T, C, M, itemsize)
     return itemsize * extent.R * C, buffer, tiles.step_bytes(extent, C, M, itemsize)
 
 

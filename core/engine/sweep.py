@@ -27,7 +27,6 @@ from core.engine.runs import (
     not_finite,
     run_block,
 )
-from core.engine.side_by_side import side_by_side
 from mingpt.model import GPT
 
 
@@ -125,8 +124,7 @@ class Sweep:
     def patched_stream(self, block: int) -> torch.Tensor:
         """The stream before a block as it is once a cell has been patched, for all cells that
         begin there: (lanes, T, C). The latest is kept, since those come one after another."""
-        latest = self._latest  # another pack of this sweep may be under way beside this one
-        if latest is None or latest[0] != block:
+        if self._latest is None or self._latest[0] != block:
             site = self.plan.site
             layer = block if site.before_layer else block - 1
             if layer < 0:
@@ -136,8 +134,8 @@ class Sweep:
                     self.base.layer(self.model, layer),
                     layer_of(self.model, self.base, self.source, layer),
                 )
-            self._latest = latest = (block, stream)
-        return latest[1]
+            self._latest = (block, stream)
+        return self._latest[1]
 
     def forget_streams(self) -> None:
         self._latest = None
@@ -167,70 +165,49 @@ class Sweep:
             activation[again] = self.source_of_window(block)[position[again]]
 
 
-def together(
-    sweeps: Sequence[Sweep], budget: int | None = None, at_once: int = 1
-) -> Iterator[float]:
-    """Compute sweeps of one model and of texts of one length in common packs, `at_once` so many of
-    them, and yield the fraction of all their work that is done. `budget` is that of `plan.chunks`.
-    """
-    plans = [sweep.plan for sweep in sweeps]
-    C, itemsize = plans[0].sizes.C, plans[0].sizes.itemsize
-    parts = plan.chunks(plans, budget, at_once)
+def together(sweeps: Sequence[Sweep], budget: int | None = None) -> Iterator[float]:
+    """Compute sweeps of one model and of texts of one length in common packs, and yield the
+    fraction of all their work that is done. `budget` is that of `plan.chunks`."""
+    model, plans = sweeps[0].model, [sweep.plan for sweep in sweeps]
+    L, C, _, _, itemsize = plans[0].sizes
+    parts = plan.chunks(plans, budget)
     stream, buffer, _ = plan.largest(parts)
     new = sweeps[0].base.state.new_empty
-    # Of each pack that is under way the rows (R, C), and a buffer.
-    spaces = [
-        (new(stream // itemsize).view(-1, C), new(buffer // itemsize))
-        for _ in range(min(at_once, len(parts)))
-    ]
-    done, total = 0, sum(of.rows for of in plans)
-    if total:
-        yield 0.0
-    for rows in side_by_side((_compute(sweeps, part, spaces) for part in parts), at_once):
-        done += rows
-        if rows and done < total:
+    x = new(stream // itemsize).view(-1, C)  # (R, C) the rows of the chunk under way
+    buffer = new(buffer // itemsize)
+    done, total = 0, sum(plan.rows for plan in plans)
+    for chunk in parts:
+        pack = Pack(chunk, plans, x.device)
+        read = x[:0]
+        for r in range(pack.start, L):
             yield done / total
+            with torch.inference_mode():
+                for number, runs in pack.joining(r):
+                    begun = pack.rows_of(runs)
+                    x[begun] = sweeps[number].joining_stream(r, pack, begun)
+                rows = pack.rows(r, is_last=r == L - 1)
+                bases = [sweeps[number].base.qkv[r] for number in pack.sweeps]
+                edit = suffix.no_edit
+                if any(sweeps[number].plan.window for number in pack.sweeps):
+                    edit = partial(_patch_windows, sweeps, r, pack, rows)
+                block = model.transformer.h[r]
+                read = tiles.step(block, x[: pack.size(r)], rows, bases, buffer, edit)
+                done += pack.size(r)
+        with torch.inference_mode():
+            # Of a patch after the last block only the last position is read.
+            late = [
+                sweeps[number].joining_stream(L, pack, pack.ends[runs])
+                for number, runs in pack.joining(L)
+            ]
+            ends = model.transformer.ln_f(torch.cat((read, *late)))
+            if not ends.isfinite().all():
+                raise not_finite(ends.dtype, "a patch")
+            for number, own in pack.by_sweep().items():
+                states = sweeps[number].states
+                states[_places([pack.cells[n] for n in own], sweeps[number].shape)] = ends[own]
     for sweep in sweeps:
         sweep.forget_streams()
     yield 1.0
-
-
-def _compute(
-    sweeps: Sequence[Sweep], chunk: plan.Chunk, spaces: list[tuple[torch.Tensor, torch.Tensor]]
-) -> Iterator[int]:
-    """The final states of a chunk's runs, in one of the `spaces`; yields how many rows have gone
-    through a block, each time since the last."""
-    model, L = sweeps[0].model, sweeps[0].plan.sizes.L
-    x, buffer = space = spaces.pop()
-    pack = Pack(chunk, [sweep.plan for sweep in sweeps], x.device)
-    read = x[:0]
-    for r in range(pack.start, L):
-        if r > pack.start:
-            yield pack.size(r - 1)
-        with torch.inference_mode():
-            for number, runs in pack.joining(r):
-                begun = pack.rows_of(runs)
-                x[begun] = sweeps[number].joining_stream(r, pack, begun)
-            rows = pack.rows(r, is_last=r == L - 1)
-            bases = [sweeps[number].base.qkv[r] for number in pack.sweeps]
-            edit = suffix.no_edit
-            if any(sweeps[number].plan.window for number in pack.sweeps):
-                edit = partial(_patch_windows, sweeps, r, pack, rows)
-            read = tiles.step(model.transformer.h[r], x[: pack.size(r)], rows, bases, buffer, edit)
-    with torch.inference_mode():
-        # Of a patch after the last block only the last position is read.
-        late = [
-            sweeps[number].joining_stream(L, pack, pack.ends[runs])
-            for number, runs in pack.joining(L)
-        ]
-        ends = model.transformer.ln_f(torch.cat((read, *late)))
-        if not ends.isfinite().all():
-            raise not_finite(ends.dtype, "a patch")
-        for number, own in pack.by_sweep().items():
-            states = sweeps[number].states
-            states[_places([pack.cells[n] for n in own], sweeps[number].shape)] = ends[own]
-    spaces.append(space)
-    yield pack.size(L - 1)
 
 
 def _patch_windows(

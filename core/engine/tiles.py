@@ -28,6 +28,9 @@ from mingpt.model import Block, CausalSelfAttention
 # How many rows the runs that share a tile may have in all, if none by itself has more. In larger
 # tiles more is computed that nobody sees, with smaller ones the products are too small.
 _ROWS = 32
+# What the queries, keys and values of the tiles may take up, in bytes, that attend together: they
+# stay in the processor's cache meanwhile.
+_IN_CACHE = 2 << 20
 
 
 class Extent(NamedTuple):
@@ -159,22 +162,32 @@ def attend(
     where = torch.cat((torch.arange(of_bases, device=x.device), rows.of_base))
     where[of_bases:][rows.new] = torch.arange(of_bases, len(known), device=x.device)
     del x
-    tiles = buffer[known.numel() :][: 3 * C * n * K].view(n * K, 3 * C)
-    torch.index_select(known, 0, where[rows.tiles.keys.flatten()], out=tiles)
-    q, k, v = tiles.view(n, K, 3, H, D).permute(2, 0, 3, 1, 4)  # (n, H, K, D) each
-    mask = rows.tiles.mask[:, None].to(q.dtype)
-    z = F.scaled_dot_product_attention(q[:, :, K - W :], k, v, mask, scale=attn.scale)
-    z = z.transpose(1, 2).reshape(n * W, C)  # which is how it lies in memory
-    return z.index_select(0, rows.tiles.place[rows.wanted]).unflatten(1, (H, D))
+    some = _at_once(C, K, known.itemsize)
+    gathered = buffer[known.numel() :][: 3 * C * min(n, some) * K].view(-1, 3 * C)
+    z = known.new_empty(n, W, H, D)
+    parts = rows.tiles.keys.split(some), rows.tiles.mask.split(some), z.split(some)
+    for keys, mask, out in zip(*parts, strict=True):
+        here = torch.index_select(known, 0, where[keys.flatten()], out=gathered[: keys.numel()])
+        q, k, v = here.view(-1, K, 3, H, D).permute(2, 0, 3, 1, 4)  # (some, H, K, D) each
+        mask = mask[:, None].to(q.dtype)
+        own = F.scaled_dot_product_attention(q[:, :, K - W :], k, v, mask, scale=attn.scale)
+        out.copy_(own.transpose(1, 2))
+    return z.view(n * W, C).index_select(0, rows.tiles.place[rows.wanted]).unflatten(1, (H, D))
 
 
-def buffer_size(extent: Extent, T: int, C: int, M: int) -> int:
+def _at_once(C: int, K: int, itemsize: int) -> int:
+    """How many tiles attend together."""
+    return max(1, _IN_CACHE // max(1, itemsize * 3 * C * K))
+
+
+def buffer_size(extent: Extent, T: int, C: int, M: int, itemsize: int) -> int:
     """How many numbers a step's largest tensors hold: in the attention queries, keys and values,
-    of the bases and the rows, and once more of the tiles; in the MLP the wide hidden layer. They
+    of the bases and the rows, and of some tiles; in the MLP the wide hidden layer. They
     are written to one buffer that lasts a whole sweep, since steps grow from block to block, and an
     allocator cannot give a larger one what smaller ones gave back: it would take twice the
     memory."""
-    return max(3 * C * (extent.P * T + extent.R + extent.n * extent.K), M * extent.R)
+    some = min(extent.n, _at_once(C, extent.K, itemsize))
+    return max(3 * C * (extent.P * T + extent.R + some * extent.K), M * extent.R)
 
 
 def step_bytes(extent: Extent, C: int, M: int, itemsize: int) -> int:
@@ -182,6 +195,8 @@ def step_bytes(extent: Extent, C: int, M: int, itemsize: int) -> int:
     tiles see; and, in the attention, what comes of them, and the same once more of the rows; or in
     the MLP LayerNorm's output, and what the activation makes on the way."""
     _, R, _, n, W, K, _ = extent
+    some = min(n, _at_once(C, K, itemsize))
     seen = n * K * (4 * W + 8)
-    attention = itemsize * C * (R + n * W) + n * K * ((itemsize < 4) * itemsize * W + 8)
+    attending = itemsize * C * some * W + some * K * ((itemsize < 4) * itemsize * W + 8)
+    attention = itemsize * C * n * W + max(attending, itemsize * C * R)
     return seen + max(attention, itemsize * C * R + suffix.activation_bytes(R, M, itemsize))

@@ -21,6 +21,7 @@ from core.many.fitting import Fitted, commonest_tokens, fit, shared_columns
 from core.many.mends import UnlikeLengths
 from core.many.others import Others, Source
 from core.many.pairs import Dropped, Pair, Share, counted, place
+from core.many.side_by_side import most_on, side_by_side
 from core.many.store import Store, digest
 from core.many.values import LeftOut, Screened, Swept
 from core.models import LoadedModel
@@ -147,12 +148,12 @@ class Sample:
 class Survey:
     """A sample's pairs under one question, of which the texts, target and foil do not matter.
 
-    Iterating sweeps the pairs, batch by batch, and yields the fraction that is done; `swept` has
-    those that are. Those in the `store` are taken from there, the others are put into it.
-    `metrics` are those to be read off; recovery is one of logit differences. Where the direction is
-    one `of_many`, what is put in comes from `used`, all pairs of the file that are used (of a
-    share, those of the other shares too), and `seed` draws which pair gives to which. Raises
-    UserError as `Others` does.
+    Iterating sweeps the pairs, some batches at a time, and yields the fraction that is done;
+    `swept` has those that are. Those in the `store` are taken from there, the others are put into
+    it. `metrics` are those to be read off; recovery is one of logit differences. Where the
+    direction is one `of_many`, what is put in comes from `used`, all pairs of the file that are
+    used (of a share, those of the other shares too), and `seed` draws which pair gives to which.
+    Raises UserError as `Others` does.
     """
 
     def __init__(
@@ -182,7 +183,12 @@ class Survey:
         operations = sweeping.work_of(self.pairs, model, self.sweep)
         seconds = seconds_for(operations, model.gpt.lm_head.weight.device.type)
         seconds += _SECONDS_A_PAIR * len(self.pairs)
-        return seconds, sweeping.memory_of(self.pairs, model, self.sweep)
+        return seconds, sweeping.memory_of(self.pairs, model, self.sweep, self._at_once)
+
+    @property
+    def _at_once(self) -> int:
+        """How many batches are under way."""
+        return most_on(self.sample.model.gpt.lm_head.weight.device)
 
     @property
     def nbytes(self) -> int:
@@ -195,16 +201,28 @@ class Survey:
         if total:  # a share may have none
             yield done / total
         source = yield from within(self.source(todo), done / max(1, total), 0)
-        for batch in sweeping.batches(todo, self.sample.model, self.sweep):
-            steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics, source)
-            while True:
-                try:
-                    yield (done + next(steps) * len(batch)) / total
-                except StopIteration as end:
-                    self.add(end.value)
-                    break
-            done += len(batch)
+        batches = sweeping.batches(todo, self.sample.model, self.sweep, self._at_once)
+        pieces = (self._sweep(batch, source) for batch in batches)
+        for more, swept in side_by_side(pieces, self._at_once):
+            self.add(swept)
+            done += more
+            yield done / total
         yield 1.0
+
+    def _sweep(
+        self, batch: list[Fitted], source: Source | None
+    ) -> Iterator[tuple[float, list[Swept]]]:
+        """How many pairs' work has been done since the last time, and at the end all pairs."""
+        steps = sweeping.sweep(batch, self.sample.model, self.sweep, self.metrics, source)
+        done = 0.0
+        while True:
+            try:
+                now = next(steps) * len(batch)
+            except StopIteration as end:
+                yield len(batch) - done, end.value
+                return
+            yield now - done, []
+            done = now
 
     def source(self, todo: Sequence[Fitted]) -> Steps[Source | None]:
         """What other pairs put into those that are still to be swept, or nothing."""

@@ -15,7 +15,6 @@ import torch
 
 from core.engine.plan import Plan, chunks, first_difference, largest, plan_of
 from core.engine.runs import Run, record, run_bytes
-from core.engine.side_by_side import most_on
 from core.engine.sweep import Sweep, sizes_of, together
 from core.engine.work import plain_work, run_work
 from core.many.fitting import Fitted
@@ -31,12 +30,11 @@ from core.study import sides
 
 # What the plain runs and the final states of a batch may take up, in bytes.
 BATCH_MEMORY = 96 << 20
-# And how much there may be to compute, in floating-point operations: a second's or so, since a
+# And how much there may be to compute, in floating-point operations: two seconds or so, since a
 # batch's numbers come in at its end; larger ones are hardly quicker.
-BATCH_WORK = 3e11
-# What the rows that go through a block together may take up, of all packs that do so at a time:
-# larger products are quicker.
-PACK_MEMORY = 96 << 20
+BATCH_WORK = 4.5e11
+# What the rows may take up that go through a block together: larger products are quicker.
+PACK_MEMORY = 64 << 20
 _A_FEW = 4  # pairs: fewer together are not quicker than alone
 _SMALL_THINGS = 1.05  # of memory: where the rows are, what is screened; measured, under 3 percent
 
@@ -76,21 +74,25 @@ def work_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> i
     return sum(_work(_plans(pair, model, asked), asked) for pair in pairs)
 
 
-def memory_of(pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment) -> int:
-    """The most bytes that a batch of pairs takes above the weights: the plain runs, the states and
-    the streams that are patched in of its pairs, and the largest pack of their rows; and what other
-    pairs put in."""
+def memory_of(
+    pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment, at_once: int = 1
+) -> int:
+    """The most bytes that pairs take above the weights, so many batches `at_once`: of each the
+    plain runs, the states and the streams that are patched in of its pairs, and the largest pack of
+    their rows; and what other pairs put in."""
     most = most_given = 0
-    for batch in batches(pairs, model, asked):
+    parts = list(batches(pairs, model, asked, at_once))
+    at_once = min(at_once, len(parts))
+    for batch in parts:
         plans = [plan for pair in batch for plan in _plans(pair, model, asked)]
         runs = 2 * len(batch) * run_bytes(*_run_sizes(plans))
         stays = sum(plan.states_bytes + plan.patched_bytes for plan in plans)
-        at_once, budget = _packs(model)
-        stream, buffer, step = largest(chunks(plans, budget, at_once))
-        packs = at_once * (stream + buffer + max(step, plans[0].making_bytes))
+        stream, buffer, step = largest(chunks(plans, PACK_MEMORY))
+        step = max(step, plans[0].making_bytes)
         recording = 2 * len(batch) * recording_bytes(*plans[:1])
         given = _given_bytes(batch, model, asked)
-        most = max(most, given + runs + max(recording, stays + packs))
+        takes = given + runs + max(recording, stays + stream + buffer + step)
+        most = max(most, at_once * takes)
         most_given = max(most_given, given)
     if DIRECTIONS[asked.direction].of_many and pairs:  # the clean runs by themselves
         for part in screenings(sorted(pairs, key=lambda pair: len(pair.clean)), model):
@@ -130,8 +132,7 @@ def sweep(
         [Sweep(model.gpt, runs[base], of, *what) for of in own]
         for runs, own in zip(recorded, sources, strict=True)
     ]
-    at_once, budget = _packs(model)
-    yield from together([made for own in sweeps for made in own], budget, at_once)
+    yield from together([made for own in sweeps for made in own], PACK_MEMORY)
     screened = _screened(batch, recorded, model)
     values = _values(batch, recorded, sweeps, model, metrics, base)
     return [Swept(*of) for of in zip(batch, screened, values, strict=True)]
@@ -181,12 +182,6 @@ def _given_bytes(batch: Sequence[Fitted], model: LoadedModel, asked: Experiment)
 
 def _mean_is_put_in(asked: Experiment) -> bool:
     return asked.direction == "dataset_mean"
-
-
-def _packs(model: LoadedModel) -> tuple[int, int]:
-    """How many packs go through the blocks at once, and what each may take up."""
-    at_once = most_on(model.gpt.lm_head.weight.device)
-    return at_once, PACK_MEMORY // at_once
 
 
 def _plans(pair: Fitted, model: LoadedModel, asked: Experiment) -> tuple[Plan, ...]:

@@ -95,16 +95,12 @@ def differ(T: int) -> int:
 
 def ours(pairs: Sequence[Fitted], model: LoadedModel) -> torch.Tensor:
     """All that the app does: plain runs, screening, sweeps, logit differences: (pairs, L, T)."""
-    grids = {}
-    for batch in sweeping.batches(pairs, model, ASKED):
-        steps = sweeping.sweep(batch, model, ASKED, ("logit_diff",))
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                grids |= {of.pair.pair.line: of.values.grids["logit_diff"] for of in end.value}
-                break
-    return torch.stack([torch.from_numpy(grids[pair.pair.line]) for pair in pairs])
+    sample = SimpleNamespace(model=model, chosen=lambda keep: (pairs, []))
+    survey = Survey(sample, ASKED, metrics=())
+    for _ in survey:
+        pass
+    grids = [of.values.grids["logit_diff"] for of in by_line(survey)]
+    return torch.from_numpy(np.stack(grids))
 
 
 def one_by_one(pairs: Sequence[Fitted], model: LoadedModel) -> torch.Tensor:

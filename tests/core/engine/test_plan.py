@@ -67,21 +67,6 @@ def test_chunks_hold_all_runs_in_turn_and_no_more_than_the_budget(budget):
         assert len(parts) == 1
 
 
-@pytest.mark.parametrize("at_once", [2, 3, 4])
-@pytest.mark.parametrize("budget", [4_000, 9_000, 30_000, 10**9])
-def test_chunks_computed_at_once_are_all_the_runs_in_even_parts_within_the_budget(at_once, budget):
-    plans = [Plan(SIZES, T, 0) for _ in range(12)]
-    parts = chunks(plans, budget, at_once)
-    assert [run for part in parts for run in part.runs] == [
-        (number, cell) for number, plan in enumerate(plans) for cell in plan.cells
-    ]
-    assert all(sum(part.bytes) <= budget or part.extent.N == 1 for part in parts)
-    rows = [sum((T - cell.p) * (L - cell.start) for _, cell in part.runs) for part in parts]
-    assert len(parts) == at_once if budget == 10**9 else len(parts) > at_once
-    if len(parts) % at_once == 0:
-        assert max(rows) - min(rows) <= 2 * T * L  # but for where a run ends
-
-
 def test_bytes_are_those_of_the_models_numbers():
     whole, half = (Plan(Sizes(L, C, 4 * C, H, itemsize), T, 0) for itemsize in (4, 2))
     assert whole.states_bytes == 2 * half.states_bytes == 4 * L * T * C

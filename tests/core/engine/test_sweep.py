@@ -112,13 +112,12 @@ def mixture(model: GPT) -> list[Sweep]:
 
 @pytest.mark.parametrize("budget", [1, 4_000, 7_000, 11_000, 30_000, plan.WORKING_MEMORY])
 @pytest.mark.parametrize("turn", [1, -1])
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_sweeps_together_are_each_alone_however_they_are_cut(monkeypatch, budget, turn, at_once):
+def test_sweeps_together_are_each_alone_however_they_are_cut(monkeypatch, budget, turn):
     _, model = twins(4, 2, 12)
     alone = [swept(sweep) for sweep in mixture(model)]
     monkeypatch.setattr(plan, "WORKING_MEMORY", budget)
     sweeps = mixture(model)
-    fractions = list(together(sweeps[::turn], at_once=at_once))
+    fractions = list(together(sweeps[::turn]))
     assert fractions[-1] == 1 and fractions == sorted(set(fractions))
     for sweep, expected in zip(sweeps, alone, strict=True):
         close(sweep.states, expected, atol=1e-5)

@@ -10,7 +10,7 @@ import torch
 from core import catalogue, models
 from core.__main__ import main
 from core.errors import UserError
-from core.many import packs, sweeping
+from core.many import packs, survey, sweeping
 from core.many.fitting import fit, shared_columns
 from core.many.pairs import Pair, write
 from core.many.store import VALUES, Store
@@ -81,10 +81,10 @@ def test_a_pair_beside_others_is_what_it_is_alone(model, pairs, site, direction)
             assert values.baselines[metric] == pytest.approx(ends, abs=1e-4)
 
 
-def test_however_many_packs_are_computed_at_once_a_pair_says_the_same(model, pairs, monkeypatch):
+def test_however_many_batches_are_computed_at_once_a_pair_says_the_same(model, pairs, monkeypatch):
     one = swept(pairs, model, asked())
-    monkeypatch.setattr(sweeping, "most_on", lambda device: 3)
-    monkeypatch.setattr(sweeping, "PACK_MEMORY", 3 << 16)  # some packs for each
+    monkeypatch.setattr(survey, "most_on", lambda device: 3)
+    monkeypatch.setattr(sweeping, "BATCH_WORK", 1.0)  # nine of one pair
     three = swept(pairs, model, asked())
     assert one.keys() == three.keys()
     for id, found in three.items():

@@ -2,7 +2,7 @@
 
 A product alone keeps all processors busy, but for a moment at its end in which they wait for each
 other, and what lies between products (rows are gathered, normed, added) hardly does. Pieces that do
-not wait for each other do without both: on two processors many pairs are an eighth quicker.
+not wait for each other lose nothing to either.
 """
 
 import threading
@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import islice
+from typing import TypeVar
 
 import torch
 
-_MOST = 4  # pieces at once, since each takes its own memory
+Said = TypeVar("Said")
+_MOST = 2  # pieces at once: each takes its own memory
 
 
 def most_on(device: torch.device) -> int:
@@ -21,7 +23,7 @@ def most_on(device: torch.device) -> int:
     return min(_MOST, torch.get_num_threads()) if device.type == "cpu" else 1
 
 
-def side_by_side(pieces: Iterable[Iterator[int]], at_once: int) -> Iterator[int]:
+def side_by_side(pieces: Iterable[Iterator[Said]], at_once: int) -> Iterator[Said]:
     """What the pieces yield as they go on, so many of them at once. Whoever stops iterating waits
     for the steps that are on their way, and no more are taken. An error of a piece ends all."""
     pieces = iter(pieces)
@@ -30,9 +32,9 @@ def side_by_side(pieces: Iterable[Iterator[int]], at_once: int) -> Iterator[int]
             yield from piece
         return
     pool = _pool(at_once, max(1, torch.get_num_threads() // at_once))
-    under_way: dict[Future, Iterator[int]] = {}
+    under_way: dict[Future, Iterator[Said]] = {}
 
-    def go_on(some: Iterable[Iterator[int]]) -> None:
+    def go_on(some: Iterable[Iterator[Said]]) -> None:
         under_way.update({pool.submit(next, piece, None): piece for piece in some})
 
     go_on(islice(pieces, at_once))
