@@ -6,7 +6,7 @@ not wait for each other lose nothing to either.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import islice
@@ -23,11 +23,11 @@ def most_on(device: torch.device) -> int:
     return min(_MOST, torch.get_num_threads()) if device.type == "cpu" else 1
 
 
-def side_by_side(pieces: Iterable[Iterator[Said]], at_once: int) -> Iterator[Said]:
+def side_by_side(pieces: Sequence[Iterator[Said]], at_once: int) -> Iterator[Said]:
     """What the pieces yield as they go on, so many of them at once. Whoever stops iterating waits
     for the steps that are on their way, and no more are taken. An error of a piece ends all."""
-    pieces = iter(pieces)
-    if at_once == 1:
+    at_once, pieces = min(at_once, len(pieces)), iter(pieces)
+    if at_once <= 1:
         for piece in pieces:
             yield from piece
         return

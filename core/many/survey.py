@@ -34,6 +34,8 @@ from core.steps import Steps, within
 from core.weight import weigh
 
 ALL = Share()
+# Operations for a pair: of less most is what Python does between products, on one thread at a time.
+_LARGE = 2e9
 _SECONDS_A_PAIR = 0.004  # for what is no product: measured, and most of it with a small model
 
 
@@ -183,11 +185,13 @@ class Survey:
         operations = sweeping.work_of(self.pairs, model, self.sweep)
         seconds = seconds_for(operations, model.gpt.lm_head.weight.device.type)
         seconds += _SECONDS_A_PAIR * len(self.pairs)
-        return seconds, sweeping.memory_of(self.pairs, model, self.sweep, self._at_once)
+        at_once = self._at_once(operations, len(self.pairs))
+        return seconds, sweeping.memory_of(self.pairs, model, self.sweep, at_once)
 
-    @property
-    def _at_once(self) -> int:
-        """How many batches are under way."""
+    def _at_once(self, operations: int, pairs: int) -> int:
+        """How many batches may be under way."""
+        if operations < _LARGE * pairs:
+            return 1
         return most_on(self.sample.model.gpt.lm_head.weight.device)
 
     @property
@@ -201,9 +205,10 @@ class Survey:
         if total:  # a share may have none
             yield done / total
         source = yield from within(self.source(todo), done / max(1, total), 0)
-        batches = sweeping.batches(todo, self.sample.model, self.sweep, self._at_once)
-        pieces = (self._sweep(batch, source) for batch in batches)
-        for more, swept in side_by_side(pieces, self._at_once):
+        model = self.sample.model
+        at_once = self._at_once(sweeping.work_of(todo, model, self.sweep), len(todo))
+        batches = sweeping.batches(todo, model, self.sweep, at_once)
+        for more, swept in side_by_side([self._sweep(of, source) for of in batches], at_once):
             self.add(swept)
             done += more
             yield done / total

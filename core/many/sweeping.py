@@ -34,7 +34,7 @@ BATCH_MEMORY = 96 << 20
 # batch's numbers come in at its end; larger ones are hardly quicker.
 BATCH_WORK = 4.5e11
 # What the rows may take up that go through a block together: larger products are quicker.
-PACK_MEMORY = 64 << 20
+PACK_MEMORY = 48 << 20
 _A_FEW = 4  # pairs: fewer together are not quicker than alone
 _SMALL_THINGS = 1.05  # of memory: where the rows are, what is screened; measured, under 3 percent
 

@@ -84,6 +84,7 @@ def test_a_pair_beside_others_is_what_it_is_alone(model, pairs, site, direction)
 def test_however_many_batches_are_computed_at_once_a_pair_says_the_same(model, pairs, monkeypatch):
     one = swept(pairs, model, asked())
     monkeypatch.setattr(survey, "most_on", lambda device: 3)
+    monkeypatch.setattr(survey, "_LARGE", 0)
     monkeypatch.setattr(sweeping, "BATCH_WORK", 1.0)  # nine of one pair
     three = swept(pairs, model, asked())
     assert one.keys() == three.keys()

@@ -36,7 +36,7 @@ def test_all_of_each_piece_comes_in_its_order_and_few_are_under_way(at_once):
             yield 10 * number + n
         under_way.remove(number)
 
-    said = list(side_by_side(map(piece, range(9)), at_once))
+    said = list(side_by_side([*map(piece, range(9))], at_once))
     assert sorted(said) == [10 * number + n for number in range(9) for n in range(number % 4)]
     for number in range(9):
         own = [of for of in said if of // 10 == number]
@@ -64,7 +64,7 @@ def test_whoever_stops_iterating_stops_the_work(at_once):
             steps.append((number, n))
             yield n
 
-    iterating = side_by_side(map(piece, range(8)), at_once)
+    iterating = side_by_side([*map(piece, range(8))], at_once)
     list(islice(iterating, 20))
     iterating.close()
     taken = len(steps)
@@ -85,7 +85,7 @@ def test_an_error_of_a_piece_ends_all_and_is_raised(at_once):
             yield n
 
     with pytest.raises(ArithmeticError, match="not finite"):
-        list(side_by_side(map(piece, range(3)), at_once))
+        list(side_by_side([*map(piece, range(3))], at_once))
     taken = len(steps)
     time.sleep(0.05)
     assert len(steps) == taken
@@ -103,7 +103,9 @@ def test_each_has_its_share_of_torchs_threads_and_all_others_have_theirs(threads
         iterating = side_by_side([piece() for _ in range(5)], 3)
         assert next(iterating) == 2 and all_others() == [6, 6]
         assert list(iterating) == [2] * 4 and all_others() == [6, 6]
-    assert list(side_by_side([piece()], 1)) == [6]
+    assert list(side_by_side([piece(), piece()], 1)) == [6, 6]
+    assert list(side_by_side([piece()], 3)) == [6]  # alone it has all of them
+    assert list(side_by_side([], 3)) == []
 
 
 def test_there_are_no_more_at_once_than_threads_nor_more_than_a_few(threads):
