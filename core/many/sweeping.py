@@ -33,6 +33,8 @@ BATCH_MEMORY = 96 << 20
 # And how much there may be to compute, in floating-point operations: two seconds or so, since a
 # batch's numbers come in at its end; larger ones are hardly quicker.
 BATCH_WORK = 4.5e11
+# And how many pairs: with small models most of the time is for what is no product.
+BATCH_PAIRS = 100
 # What the rows may take up that go through a block together: larger products are quicker.
 PACK_MEMORY = 48 << 20
 _A_FEW = 4  # pairs: fewer together are not quicker than alone
@@ -57,8 +59,8 @@ def batches(
     pairs: Sequence[Fitted], model: LoadedModel, asked: Experiment, workers: int = 1
 ) -> Iterator[list[Fitted]]:
     """The pairs in parts that are swept together: of one length each, short ones first, and as many
-    as BATCH_MEMORY and BATCH_WORK have room for, but one at the least. Of each length they are a
-    multiple of the `workers`, if that leaves them a few pairs."""
+    as BATCH_MEMORY, BATCH_WORK and BATCH_PAIRS have room for, but one at the least. Of each length
+    they are a multiple of the `workers`, if that leaves them a few pairs."""
     by_length = sorted(pairs, key=lambda pair: len(pair.clean))
     for _, same in groupby(by_length, key=lambda pair: len(pair.clean)):
         pairs = list(same)
@@ -306,7 +308,7 @@ def _recorded(batch: Sequence[Fitted], model: LoadedModel) -> list[dict[str, Run
 
 def _parts(pairs: list[Fitted], takes: int, costs: int, workers: int = 1) -> Iterator[list[Fitted]]:
     """Pairs of which each takes so many bytes and costs so many operations, in even parts."""
-    most, n = max(1, min(BATCH_MEMORY // takes, int(BATCH_WORK // costs))), len(pairs)
+    most, n = max(1, min(BATCH_MEMORY // takes, int(BATCH_WORK // costs), BATCH_PAIRS)), len(pairs)
     parts = math.ceil(n / most)
     parts = max(parts, min(workers * math.ceil(parts / workers), n // _A_FEW))
     return (pairs[n * i // parts : n * (i + 1) // parts] for i in range(parts))
