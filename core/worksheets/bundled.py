@@ -39,7 +39,7 @@ _ASSIGNMENT = Worksheet(
             "Which cell is the first layer from which on the last position has more than half of"
             " the answer?",
             _SURNAME,
-            hint="Only the last column counts, and all layers below the cell must be blue too.",
+            hint="Only the last column counts, and all later layers must be blue too.",
             find="last position",
         ),
         Task(
@@ -55,15 +55,15 @@ _ASSIGNMENT = Worksheet(
             "A pair of your own",
             "Make two texts with equally many tokens that differ in one place, a target that the"
             " model expects after the clean text, and a foil that it expects after the other one."
-            " Put in the address of your map, and say what it shows.",
-            hint="The Patch page says in words what is wrong with a pair. Mind the space before"
-            " target and foil.",
+            " Make it on the Patch page, come back and take it, and say what its map shows.",
+            hint="The Patch page says in words what is wrong with a pair, and the page Tokens lists"
+            " words that the model knows. Mind the space before target and foil.",
         ),
         Task(
             "own",
             "A pair that answers back",
             "Change one thing about your pair that would change the map if your reading were"
-            " wrong. Put in its address, and say whether the reading holds.",
+            " wrong. Take the new pair, and say whether the reading holds.",
         ),
         Task(
             "explain",

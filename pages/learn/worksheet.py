@@ -126,7 +126,7 @@ def _next(number: int) -> None:
 def _task(number: int, task: Task, said: Said) -> None:
     html.show(html.task(KINDS[task.kind], task.title, task.asks, number))
     if task.hint:
-        with st.expander("A hint"):
+        with st.expander("A hint", key=f"hint_{number}"):  # closed in each task
             html.show(html.text(task.hint))
     asked = said.experiment if task.kind == "own" else task.experiment
     if task.kind == "own":
@@ -143,7 +143,10 @@ def _task(number: int, task: Task, said: Said) -> None:
     with right:
         with st.container(key="answer_baselines"):  # narrow, as page.css has it
             html.show(tables.baselines(result))
-        if st.button("Open it on the Patch page", on_click=experiment.put, args=(asked,)):
+        is_hidden = task.kind == "predict" and said.choice != SEEN  # what that page would show
+        if not is_hidden and st.button(
+            "Open it on the Patch page", on_click=experiment.put, args=(asked,)
+        ):
             st.switch_page(_PATCH)
     with left:
         _answer(number, task, said, result)

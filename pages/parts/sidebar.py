@@ -31,8 +31,9 @@ def show(stays: bool) -> DeltaGenerator:
             key=_MODEL,
             on_change=lambda: experiment.enter("model", st.session_state[_MODEL]),
             disabled=sheet.current() is not None,
-            help="The worksheet’s: leave it to take another." if sheet.current() else None,
         )
+        if sheet.current():
+            html.show(html.caption("The worksheet’s model: leave the worksheet to take another."))
         html.show(html.note(entry.about))
         card = st.container(key="model_card")
         if catalogue.offers_repositories():

@@ -78,6 +78,7 @@ def test_a_prediction_shows_its_map_only_after_a_reason(open_app):
     app.run()
     (shown,) = app.maps
     assert len(np.unique(values(shown))) == 2
+    assert "Open it on the Patch page" not in app.buttons
     app.press("Show me the map")
     assert "Say why first, in one sentence." in app.problems
     app.widget("sheet_words_2").set_value("The name is read there.")
@@ -87,6 +88,7 @@ def test_a_prediction_shows_its_map_only_after_a_reason(open_app):
     np.testing.assert_allclose(values(shown), expected, atol=1e-3)
     assert any("The guess is right for" in text for text in app.texts)
     assert file_of(app).said[2].guess == guess.written()
+    assert "Open it on the Patch page" in app.buttons
 
 
 def test_a_cell_that_was_found_is_right_or_not(open_app):
@@ -124,6 +126,7 @@ def test_the_model_of_a_worksheet_is_pinned_while_it_is_worked_through(open_app)
     app = on_page(open_app, sheet=replace(STEPS, model="gpt2").to_link())
     assert app.experiment.model == "gpt2" and app.widget("field_model").disabled
     assert "Which surname?" not in app.buttons
+    assert any("leave the worksheet to take another" in text for text in app.texts)
     app.press("Leave the worksheet")
     assert not app.widget("field_model").disabled and "Which surname?" in app.buttons
     wrong = replace(STEPS, model="none-such").to_link()
