@@ -360,6 +360,35 @@
     document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
   });
 
+  // --- nothing typed is lost by a reload --------------------------------------------------------
+
+  // What the app has not been told when the page goes is typed again by the page that comes.
+  const LEFT = "patchboard-untold", LATEST = 10_000; // milliseconds
+  const keyOf = (box) => [...(box.closest("[class*='st-key-']")?.classList ?? [])]
+    .find((name) => name.startsWith("st-key-"));
+  const boxesOf = (key) => document.querySelectorAll(`.${CSS.escape(key)} :is(textarea, input)`);
+
+  addEventListener("beforeunload", () => {
+    const key = untold && keyOf(untold);
+    if (key && boxesOf(key).length === 1) sessionStorage.setItem(LEFT, JSON.stringify({key, text: untold.value}));
+  });
+
+  const typeAgain = () => {
+    const left = sessionStorage.getItem(LEFT);
+    sessionStorage.removeItem(LEFT);
+    if (!left || performance.getEntriesByType("navigation")[0]?.type !== "reload") return;
+    const {key, text} = JSON.parse(left);
+    const timer = setInterval(() => {
+      const [box] = boxesOf(key);
+      if ((!box || runs()) && performance.now() < LATEST) return;
+      clearInterval(timer);
+      if (box && box.value !== text) fill(box, text);
+    }, 50);
+  };
+  try {
+    typeAgain();
+  } catch { /* a browser that keeps nothing for pages */ }
+
   // --- going back -------------------------------------------------------------------------------
 
   // An address takes the place of the one before it, instead of coming after it, where that is the

@@ -16,6 +16,8 @@ def test_what_is_written_survives_a_reload_and_the_file_of_it_needs_no_host(
     page.wait_for_url("**/report*")
     page.get_by_role("textbox", name="Introduction").click()
     page.keyboard.type("Where is\nit?")  # the field is not left, and Enter is a new line
+    page.reload()  # before a pause has told what was typed
+    expect(page.get_by_role("textbox", name="Introduction")).to_have_value("Where is\nit?")
     expect(page.get_by_text("3 words of your own")).to_be_visible()
     page.reload()
     expect(page.get_by_role("textbox", name="Introduction")).to_have_value("Where is\nit?")

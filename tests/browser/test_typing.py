@@ -200,6 +200,14 @@ def test_two_edits_in_quick_succession_both_count(visit, answer, another):
     visit.shows(answer(asked).values).asks(asked)
 
 
+def test_what_was_typed_just_before_a_reload_is_still_there(visit, answer, another):
+    page = visit.open().shows(answer(DEFAULT).values).page
+    page.get_by_role("textbox", name="Corrupted text").fill(another)
+    page.reload()
+    asked = replace(DEFAULT, corrupted=another)
+    visit.shows(answer(asked).values).asks(asked)
+
+
 def test_markup_is_shown_as_it_is(visit, answer):
     texts = {"clean": f"{HOSTILE} Mary is", "corrupted": f"{HOSTILE} John is"}
     asked = replace(DEFAULT, **texts)
