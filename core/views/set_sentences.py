@@ -99,8 +99,12 @@ def grown(curve: Curve) -> str:
             f"Added one by one, {how}: none of {len(curve.components)} sets reaches {ENOUGH:.0%};"
             f" the most is {shares[best]:.0%}, with {_counted(best)}."
         )
-    first = f"the first {size} reach" if size > 1 else f"{curve.components[0]} alone reaches"
-    return f"Added one by one, {how}: {first} {shares[size]:.0%}, which is at least {ENOUGH:.0%}."
+    if size == 1:
+        return f"Added one by one, {how}: {curve.components[0]} alone reaches {shares[1]:.0%}."
+    return (
+        f"Added one by one, {how}: the first {size} reach {shares[size]:.0%}, fewer stay below"
+        f" {ENOUGH:.0%}."
+    )
 
 
 def listed(grade: Grade) -> dict[str, tuple[str, str, str]]:

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from core.errors import UserError
 from core.question.experiment import Experiment
+from core.question.sites import SITES
 from core.result import EMBEDDING, Result
 from core.steps import Steps, within
 from core.views.formats import csv_of, named
+from core.views.words import layer_name
 from core.weight import weigh
 from core.worksheets.computing import Computed, Load, computed, estimate, load, read
 from core.worksheets.handed_in import SEEN, HandedIn, Said, differs, how_guessed, is_right
@@ -167,7 +169,7 @@ def _of_worksheet(
             "names": handed_in.names,
             "task": place,
             "kind": task.kind,
-            "answer": NOTHING if said.is_empty else _in_short(said),
+            "answer": NOTHING if said.is_empty else _in_short(task, said),
             "words": str(len(said.words.split())) if said.words else "",
             "repeats": alike.get((name, place), ""),
         }
@@ -220,10 +222,17 @@ def _numbers(numbers: dict, result: Result) -> dict[str, str]:
     return {"numbers": verdict, "largest_difference": f"{apart:.2g}"}
 
 
-def _in_short(said: Said) -> str:
-    cell = "" if said.cell is None else f"row {said.cell[0]}, column {said.cell[1]}"
+def _in_short(task: Task, said: Said) -> str:
+    cell = _place(task.experiment, said.cell) if said.cell and task.experiment else ""
     own = json.dumps(said.experiment.clean, ensure_ascii=False) if said.experiment else ""
     return " · ".join(filter(None, (said.choice.replace(SEEN, ""), cell, own, said.words)))
+
+
+def _place(of: Experiment, cell: tuple[int, int]) -> str:
+    """Where a cell is on a map, without the map."""
+    row, column = cell
+    label = EMBEDDING if of.embedding and row == 0 else str(row - of.embedding)
+    return f"{layer_name(label)}, {SITES[of.site].axes[-1]} {column}"
 
 
 def _repeats(handed_in: dict[str, HandedIn]) -> Steps[dict[tuple[str, str], str]]:

@@ -67,8 +67,8 @@ def test_a_curve_says_how_few_are_enough():
     shares = [of(share) for share in (0, 0.5, 0.95, 0.92)]
     curve = Curve(ASKED, ("4.3", "6.3", "mlp5"), tuple(shares), "greedy")
     assert grown(curve) == (
-        "Added one by one, each time the one that adds most: the first 2 reach 95%, which is at"
-        " least 90%."
+        "Added one by one, each time the one that adds most: the first 2 reach 95%, fewer stay"
+        " below 90%."
     )
     short = Curve(ASKED, ("4.3",), tuple(shares[:2]))
     assert "none of 1 sets reaches 90%; the most is 50%, with 1 component." in grown(short)

@@ -91,6 +91,9 @@ def test_of_twelve_files_the_three_manipulated_ones_stand_out(tmp_path, checked,
         ("05.json", "1. Map"),
         ("08.json", "2. Find"),
     }
+    (found_it,) = [row for row in rows if (row.file, row.task) == ("00.json", "2. Find")]
+    layer, position = min(found(SHEET.tasks[1], answering(builders.experiment())))
+    assert found_it.answer.startswith(f"layer {layer}, position {position}")
     assert said["03.json", "1. Map"].largest_difference == "0.01"
     assert said["05.json", "1. Map"].repeats == "02.json: 1. Map"
     assert said["08.json", "2. Find"].right == "yes"
@@ -121,7 +124,7 @@ def test_what_is_answered_is_said_and_judged(tmp_path, checked, answering):
     (tmp_path / "a.json").write_text(handed_in(answering, 1).to_json())
     first, second, third, fourth = checked(tmp_path)
     assert first.names == "Pair 1" and first.words == "14" and first.right == ""
-    assert second.right == "yes" and second.answer.startswith("row ")
+    assert second.right == "yes" and second.answer.startswith("layer ")
     assert third.answer.endswith("Pair 1.") and third.problem == ""
     assert fourth.answer == "Short." and fourth.numbers == ""
 
