@@ -3,6 +3,7 @@ and `latex`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from core.report.captions import Words, caption
 from core.report.figures import Figure, data_files, figures
@@ -27,7 +28,7 @@ class Shown:
     tables: list[Table]  # but for those that a finding before it has, which `repeats` says
     repeats: str
     data: dict[str, Callable[[], str]]
-    code: str
+    code: dict[str, str]
 
     @property
     def is_table(self) -> bool:
@@ -35,8 +36,8 @@ class Shown:
 
     @property
     def files(self) -> dict[str, Callable[[], str]]:
-        """All that is kept of it: its data and its program."""
-        return self.data | ({"program.py": lambda: self.code} if self.code else {})
+        """All that is kept of it: its data and its programs."""
+        return self.data | {name: partial(str, source) for name, source in self.code.items()}
 
     @property
     def folder(self) -> str:
@@ -59,7 +60,7 @@ class Document:
     findings: list[Shown]
 
 
-def document(report: Report, code: Mapping[str, str] | None = None) -> Document:
+def document(report: Report, code: Mapping[str, dict[str, str]] | None = None) -> Document:
     """The parts of a report. `code` are the programs behind its findings, by their ids."""
     texts = {name: getattr(report, name, "") or "" for name in SECTIONS}
     if report.method is None:
@@ -77,12 +78,12 @@ def document(report: Report, code: Mapping[str, str] | None = None) -> Document:
     )
 
 
-def _all_shown(report: Report, code: Mapping[str, str]) -> Iterator[Shown]:
+def _all_shown(report: Report, code: Mapping[str, dict[str, str]]) -> Iterator[Shown]:
     """The findings, none of whose tables stands in the appendix twice: maps of one pair have the
     same plain runs."""
     first: dict[str, int] = {}  # a table -> the finding that shows it
     for number, of in enumerate(report.findings, start=1):
-        shown = _shown(number, of, code.get(of.id, ""))
+        shown = _shown(number, of, code.get(of.id, {}))
         if not shown.is_table:
             there = {repr(table): table for table in shown.tables}
             before = sorted({first[said] for said in there if said in first})
@@ -95,7 +96,7 @@ def _all_shown(report: Report, code: Mapping[str, str]) -> Iterator[Shown]:
         yield shown
 
 
-def _shown(number: int, of: Finding, code: str) -> Shown:
+def _shown(number: int, of: Finding, code: dict[str, str]) -> Shown:
     return Shown(
         number,
         of.title.strip() or f"Finding {number}",

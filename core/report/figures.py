@@ -130,6 +130,11 @@ def _lens_picture(found: Lenses, format: str) -> bytes:
     return file.getvalue()
 
 
+def of_which(name: str) -> str:
+    """What the names of files say of which of a finding's maps they are."""
+    return f"-{name}" if name.isidentifier() else ""
+
+
 def data_files(of: Finding) -> dict[str, Callable[[], str]]:
     """The data of a finding by the names of their files: all of it as JSON, and as tables."""
     found, data = of.opened.found, of.opened.data
@@ -147,11 +152,10 @@ def data_files(of: Finding) -> dict[str, Callable[[], str]]:
         )
     for name, shown in of.opened.maps.items():
         if isinstance(shown, Result):
-            of_which = f"-{name}" if name and name.isidentifier() else ""
             if of.view == "assignment" and len(shown.axes) == 2:
                 shown = layers_alone(shown)
-            files[f"grid{of_which}.csv"] = partial(exports.grid_csv, shown)
-            files[f"top20{of_which}.csv"] = partial(exports.top_csv, shown)
+            files[f"grid{of_which(name)}.csv"] = partial(exports.grid_csv, shown)
+            files[f"top20{of_which(name)}.csv"] = partial(exports.top_csv, shown)
     if len(files) == 1:
         files["numbers.csv"] = lambda: csv_of(
             [("what", "number"), *((named(at), n) for at, n in opening.measured(data))]

@@ -108,7 +108,9 @@ def _appendix(document: Document) -> str:
     if not document.findings:
         return ""
     parts = ['<section class="appendix"><h2>Appendix: next tokens, data and code</h2>']
-    programs = printed((of.number, of.code) for of in document.findings if of.code)
+    programs = printed(
+        ((of.number, name), source) for of in document.findings for name, source in of.code.items()
+    )
     for of in document.findings:
         shows = of.code or of.repeats or (of.tables and not of.is_table)
         hidden = "" if shows else ' class="screen"'
@@ -123,20 +125,25 @@ def _appendix(document: Document) -> str:
             for name, make in of.files.items()
         )
         parts.append(f'<p class="screen">In this file: {links}.</p>')
-        if of.code:
-            parts.append(_program(programs[of.number]))
+        parts += [_program(name, of, programs[of.number, name]) for name in of.code]
     return "".join(parts) + "</section>"
 
 
-def _program(of: Printed) -> str:
-    lines = escape("\n".join(of.lines))
-    if of.like is None:
-        return f"<pre>{lines}</pre>"
-    if not of.lines:
-        return f"<p>The program is that of finding {of.like}.</p>"
+def _program(name: str, of: Shown, program: Printed) -> str:
+    """`name` says which of several programs of a finding it is."""
+    which = f"The program {name}" if len(of.code) > 1 else "The program"
+    which, lines = escape(which), escape("\n".join(program.lines))
+    if program.like is None:
+        return f"<p>{which}:</p><pre>{lines}</pre>" if len(of.code) > 1 else f"<pre>{lines}</pre>"
+    number, other = program.like
+    like = other if number == of.number else f"that of finding {number}"
+    if number != of.number and other != "program.py":
+        like += f", {other}"
+    if not program.lines:
+        return f"<p>{which} is {escape(like)}.</p>"
     return (
-        f"<p>The program is that of finding {of.like}, but for these lines (- as there, + as"
-        f" here):</p><pre>{lines}</pre>"
+        f"<p>{which} is {escape(like)}, but for these lines (- as there, + as here):</p>"
+        f"<pre>{lines}</pre>"
     )
 
 

@@ -16,7 +16,7 @@ from core.views.checked import MOST_BYTES, Maybe, check
 MOST_FINDINGS = 40
 _LONGEST = 200_000  # characters of one text
 _ROOM = 0.95  # of MOST_BYTES: what is saved is to be opened again
-_WORD = re.compile(r"\w[\w'’\-]*")
+_WORD = re.compile(r"\w(?:[\w'’\-]|(?<=\d)[.,](?=\d))*")  # 11.49 and 1,000 are one each
 # The sections in their order; the results are the findings.
 SECTIONS = {
     "introduction": "Introduction",

@@ -18,9 +18,9 @@ from streamlit.navigation.page import StreamlitPage
 
 from core.errors import UserError
 from core.report import findings, shelf
+from core.report import programs as behind
 from core.report.findings import Finding
 from core.report.notebook import Report
-from core.report.programs import program
 from pages.parts import experiment, html, keeping
 from pages.parts.settings import setting
 
@@ -166,14 +166,14 @@ def says(place: str) -> str:
     return told if of == place else ""
 
 
-def programs(found: Iterable[Finding]) -> dict[str, str]:
-    """The code behind findings, by their ids: written while their model is the one in use."""
+def programs(found: Iterable[Finding]) -> dict[str, dict[str, str]]:
+    """The code behind findings, by their ids, as files: written while their model is in use."""
     written = st.session_state.setdefault(_CODE, {})
     for of in found:
         name = next((shown.experiment.model for shown in of.maps.values()), "")
         is_here = name == experiment.current().model and name in keeping.cards
         if of.id not in written and is_here:
-            written[of.id] = program(of, keeping.shelf(name).model)
+            written[of.id] = behind.programs(of, keeping.shelf(name).model)
     return written
 
 

@@ -61,8 +61,9 @@ def test_what_a_page_shows_is_put_into_the_report(open_app, page):
     app.go_to("report")
     assert app.widget(f"report_title_{found.id}").value == found.title
     assert app.maps or page in ("lens", "sets")
-    has_code = app.at.session_state.report_code.get(found.id, "").startswith("# ")
-    assert has_code == (page in ("patch", "components", "compare"))
+    code = app.at.session_state.report_code.get(found.id, {})
+    assert len(code) == {"patch": 1, "components": 4, "compare": 2}.get(page, 0)
+    assert all(source.startswith("# ") for source in code.values())
     caption = next(text for text in app.texts if "Clean text:" in text)
     for part in (asked.clean, asked.corrupted, '" Jones"', "29e28e213b3a"):
         assert part in caption

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from core.guess import TOWARDS, Guess, score
 from core.presets import PRESETS
 from core.report import captions, findings
 from core.report.figures import data_files, figures
-from core.report.programs import program
+from core.report.programs import programs
 from core.views import colour_bar, colours, exports, guesses, path_files
 from core.views.exports import read_grid_csv
 from tests.builders import answer, finished
@@ -136,11 +137,16 @@ def test_a_map_has_its_program_and_other_findings_have_none(kinds):
     model = models.load(catalogue.TEACHING)
     asked = PRESETS[0].experiment("teaching")
     result = finished(asked, model).read(asked)
-    both = exports.maps_json("compare", {"denoise": result, "noise": result})
-    for content in (exports.to_json(result), both):
-        assert asked.corrupted in program(findings.finding(content), model)
+    noise = replace(asked, direction="noise")
+    noised = finished(noise, model).read(noise)
+    both = exports.maps_json("compare", {"denoise": result, "noise": noised})
+    one = programs(findings.finding(exports.to_json(result)), model)
+    two = programs(findings.finding(both), model)
+    assert [*one] == ["program.py"] and [*two] == ["program-denoise.py", "program-noise.py"]
+    assert all(asked.corrupted in source for source in (*one.values(), *two.values()))
+    assert two["program-denoise.py"] == one["program.py"] != two["program-noise.py"]
     for kind in ("many", "paths", "lens"):
-        assert program(kinds[kind], model) == ""
+        assert not programs(kinds[kind], model)
 
 
 @pytest.fixture(scope="module")

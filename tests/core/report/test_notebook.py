@@ -42,9 +42,9 @@ def test_findings_are_moved_edited_and_removed(report):
 
 def test_the_authors_words_count_and_nothing_else_does(report):
     assert sum(report.words.values()) == 1  # not the titles, the captions, the generated method
-    report = report.with_text("introduction", "It's  a well-known\n\nthing, 3.5 %: “ja”.")
+    report = report.with_text("introduction", "It's  a well-known\n\nthing, 3.5 % of 1,000: “ja”.")
     report = report.with_words(report.findings[0].id, words="two words")
-    assert report.words["introduction"] == 7
+    assert report.words["introduction"] == 8
     assert report.words["results"] == 2 and report.words["method"] == 0
     assert report.with_text("method", "as I did").words["method"] == 3
 

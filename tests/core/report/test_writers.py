@@ -42,7 +42,8 @@ def report(loaded, kinds) -> Report:
 
 @pytest.fixture(scope="module")
 def written(report) -> document.Document:
-    return document.document(report, {report.findings[0].id: f"print('</pre>{NASTY}')\n"})
+    code = {"program.py": f"print('</pre>{NASTY}')\n"}
+    return document.document(report, {report.findings[0].id: code})
 
 
 class Page(HTMLParser):
@@ -108,7 +109,7 @@ def test_the_findings_stand_under_the_results_in_their_order(kinds, write):
 
 def test_on_paper_the_appendix_of_the_html_file_has_a_head_for_what_is_printed_alone(kinds):
     report = Report(findings=tuple(kinds.values()))
-    programs = {report.findings[0].id: "print(1)\n"}
+    programs = {report.findings[0].id: {"program.py": "print(1)\n"}}
     written = document.document(report, programs)
     heads = re.findall(r"<h3([^>]*)>", html.html(written).partition("Appendix")[2])
     assert len(heads) == len(written.findings) and heads[0] == ""
@@ -236,7 +237,16 @@ def test_no_program_is_printed_twice(kinds):
     second, other = first.replace("x = 7", "y = '</pre>'"), "print(1)\n"
     report = Report(findings=tuple(kinds[name] for name in ("map", "heads", "compare", "lens")))
     sources = dict(
-        zip([of.id for of in report.findings], [first, second, other, second], strict=True)
+        zip(
+            [of.id for of in report.findings],
+            [
+                {"program.py": first},
+                {"program.py": second},
+                {"program-denoise.py": other, "program-noise.py": first.replace("x = 9", "x = 99")},
+                {"program.py": second},
+            ],
+            strict=True,
+        )
     )
     page = Page(html.html(document.document(report, sources)))
     assert page.text.count("x = 29") == 1 and "print(1)" in page.text
@@ -244,6 +254,8 @@ def test_no_program_is_printed_twice(kinds):
     assert (
         "- x = 7\n+ y = '</pre>'" in page.text and "The program is that of finding 2." in page.text
     )
+    assert "The program program-denoise.py:" in page.text
+    assert "The program program-noise.py is that of finding 1, but for" in page.text
     links = {of.get("download"): of["href"] for tag, of in page.elements if tag == "a"}
     kept = base64.b64decode(links["finding-2-program.py"].partition("base64,")[2]).decode()
     assert kept == second
