@@ -274,7 +274,7 @@ def _guessed(of: Finding) -> Iterable[Words]:
         found = score(guess, shown)
         at, seen = letters[name, True], letters[name, False]
         said = [
-            f"The guess ({at}), made before the map ({seen}) was seen, because: “{why}”",
+            f"The guess ({at}), made while the map ({seen}) was hidden, because: “{why}”",
             f"{guesses.came_out(shown, found)} {guesses.rule(shown)}",
         ]
         if found.surprises:

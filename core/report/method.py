@@ -140,7 +140,7 @@ def _further(report: Report) -> Iterable[str]:
     if guessed:
         yield (
             f"For {_counted(guessed, 'map')}, a guess of which cells would move the metric, and"
-            " why, was written down before the map was seen."
+            " why, was written down while the map was hidden."
         )
     pairs = {
         (asked.clean, asked.corrupted)

@@ -43,8 +43,8 @@ def says(answer: Answer) -> str:
     return (
         f"{strongest}: {is_what} ({sure}; without a patch {number(metric, s.unpatched)}), over"
         f" {counted(s.n, 'pair')}, {agree} move that way.{disagree} In"
-        f" {int((~s.says_nothing).sum()):,} of {effects.size:,} cells zero effect lies"
-        f" outside the interval.{_where(answer)}{_caution(answer)}"
+        f" {int((~s.says_nothing).sum()):,} of {effects.size:,} cells the interval"
+        f" excludes zero effect.{_where(answer)}{_caution(answer)}"
     )
 
 

@@ -175,6 +175,16 @@ def how_guessed(said: Said, result: Result) -> float | None:
     return score(Guess.read(said.guess, result.values.shape), result).share
 
 
+def is_answered(task: Task, said: Said) -> bool:
+    """Whether all is there that a task asks for."""
+    match task.kind:
+        case "own":
+            return bool(said.experiment and said.words)
+        case "predict":
+            return said.choice == SEEN
+    return not said.is_empty
+
+
 def words_in(texts: Iterable[str]) -> int:
     return sum(len(written.split()) for written in texts)
 

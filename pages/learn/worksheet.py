@@ -10,7 +10,15 @@ from core.views import guesses, heatmaps
 from core.views.names import safe
 from core.views.words import row_name, summary
 from core.worksheets.bundled import BUNDLED
-from core.worksheets.handed_in import SEEN, HandedIn, Said, found, numbers_of, words_in
+from core.worksheets.handed_in import (
+    SEEN,
+    HandedIn,
+    Said,
+    found,
+    is_answered,
+    numbers_of,
+    words_in,
+)
 from core.worksheets.worksheet import FINDS, KINDS, WRONG, Task, Worksheet, decoded
 from pages.parts import (
     answer,
@@ -104,13 +112,14 @@ def _steps() -> None:
                 on_click=sheet.go_to,
                 args=(number,),
                 type="primary" if number == sheet.at() else "secondary",
-                icon=None if said[number].is_empty else ":material/check:",
+                icon=":material/check:" if is_answered(task, said[number]) else None,
             )
 
 
 def _next(number: int) -> None:
     """On to the next task, which stands out once there is an answer to this one."""
-    if number + 1 == len(sheet.current().tasks):
+    tasks = sheet.current().tasks
+    if number + 1 == len(tasks):
         html.show(html.caption("This is the last task. What you hand in is below."))
         return
     st.button(
@@ -118,7 +127,7 @@ def _next(number: int) -> None:
         key="sheet_next",
         on_click=sheet.go_to,
         args=(number + 1,),
-        type="secondary" if sheet.said()[number].is_empty else "primary",
+        type="primary" if is_answered(tasks[number], sheet.said()[number]) else "secondary",
         icon=":material/arrow_forward:",
     )
 
@@ -294,7 +303,8 @@ def _own_pair(number: int, said: Said) -> None:
 def _hand_in() -> None:
     one = sheet.current()
     st.subheader("Hand it in")
-    left = [str(n) for n, said in enumerate(sheet.said(), start=1) if said.is_empty]
+    both = enumerate(zip(one.tasks, sheet.said(), strict=True), start=1)
+    left = [str(n) for n, (task, said) in both if not is_answered(task, said)]
     words = words_in(said.words for said in sheet.said())
     st.text_input(
         "Your names",

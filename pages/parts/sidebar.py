@@ -34,6 +34,12 @@ def show(stays: bool) -> DeltaGenerator:
         )
         if sheet.current():
             html.show(html.caption("The worksheet’s model: leave the worksheet to take another."))
+            if not sheet.is_open():
+                st.page_link(
+                    "pages/learn/worksheet.py",
+                    label="Back to the worksheet",
+                    icon=":material/arrow_back:",
+                )
         html.show(html.note(entry.about))
         card = st.container(key="model_card")
         if catalogue.offers_repositories():

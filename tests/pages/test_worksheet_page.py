@@ -79,6 +79,7 @@ def test_a_prediction_shows_its_map_only_after_a_reason(open_app):
     (shown,) = app.maps
     assert len(np.unique(values(shown))) == 2
     assert "Open it on the Patch page" not in app.buttons
+    assert any("0 of 6 tasks answered" in text for text in app.texts)
     app.press("Show me the map")
     assert "Say why first, in one sentence." in app.problems
     app.widget("sheet_words_2").set_value("The name is read there.")
@@ -139,6 +140,10 @@ def test_a_pair_of_ones_own_is_taken_from_the_patch_page(open_app):
     app.press("Take the pair that is on the Patch page now")
     assert file_of(app).said[3].experiment == app.experiment
     assert len(app.maps) == 1
+    assert any("0 of 6 tasks answered" in text for text in app.texts)  # it asks for words, too
+    app.widget("sheet_words_3").set_value("A name.")
+    app.run()
+    assert any("1 of 6 tasks answered" in text for text in app.texts)
 
 
 @pytest.mark.parametrize(

@@ -200,8 +200,8 @@ def test_a_guess_stands_beside_its_map_with_why_and_how_it_came_out(guessed, kin
     found = score(guess, of.maps[name])
     outlined = {(line.y0 + 0.5, line.x0 + 0.5) for line in shown.plotly.layout.shapes}
     assert outlined == {one[:2] for one in found.surprises} and outlined
-    before = re.escape("was seen, because: “$x$ <b>is\nread</b>.”")
-    _, told = re.split(rf"made before the map \([bc]\) {before}", said(of))
+    before = re.escape("was hidden, because: “$x$ <b>is\nread</b>.”")
+    _, told = re.split(rf"made while the map \([bc]\) {before}", said(of))
     assert f"right for {found.share:.0%} of the cells" in told
     assert f"correlation with the map is {found.correlation:.2f}" in told
     assert told.count("guessed “") == len(found.surprises)

@@ -189,7 +189,7 @@ def test_a_sentence_says_where_how_sure_and_whether_pairs_disagree(effects):
     assert says.startswith(
         "Strongest: layer 2 at last position, Recovery (ratio of means) 1.0000 (95% interval 1.0000"
         " to 1.0000; without a patch 0.0000), over 40 pairs, of which all move that way. In 4 of 9"
-        " cells zero effect lies outside the interval. More than half of the effect is at"
+        " cells the interval excludes zero effect. More than half of the effect is at"
         f" {HOSTILE} from layer 0 to layer 1, then at last position in layer 2."
     )
     mixed = effects * np.where(np.arange(N) % 4, 1, -1)[:, None, None]
