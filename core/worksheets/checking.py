@@ -45,6 +45,7 @@ class Checked:
     guessed_right: str = ""  # of a prediction, the share of the cells
     numbers: str = ""  # "equal", "differ", "another model's", "none", or empty where none belong
     largest_difference: str = ""
+    differs_at: str = ""  # where that is, and both numbers
     words: str = ""
     repeats: str = ""  # where else much the same is written
     problem: str = ""
@@ -140,7 +141,12 @@ def _read(content: Content) -> HandedIn | dict | UserError:
         if "answers" in said:
             return HandedIn.read(written)
         if not {"experiment", "values", "clean_value", "corrupted_value"} <= said.keys():
-            raise UserError("The file holds neither answers to a worksheet nor a result.")
+            what = (
+                "is a report: what is checked is its maps' own JSON"
+                if "findings" in said
+                else ("holds neither answers to a worksheet nor a result")
+            )
+            raise UserError(f"The file {what}.")
         return said | {"experiment": experiment_of(said["experiment"])}
     except UserError as error:
         return error
@@ -217,9 +223,9 @@ def _of_experiment(name: str, said: dict, results: Computed) -> Checked:
 def _numbers(numbers: dict, result: Result) -> dict[str, str]:
     if numbers["fingerprint"] != result.model.fingerprint:
         return {"numbers": "another model's"}
-    apart = differs(numbers, result)
-    verdict = "equal" if apart <= EQUAL else "differ"
-    return {"numbers": verdict, "largest_difference": f"{apart:.2g}"}
+    apart, where = differs(numbers, result)
+    found = {"numbers": "equal", "largest_difference": f"{apart:.2g}"}
+    return found if apart <= EQUAL else found | {"numbers": "differ", "differs_at": where}
 
 
 def _in_short(task: Task, said: Said) -> str:

@@ -1,6 +1,7 @@
 """`python -m core check` and `key`: what was handed in, and a worksheet's answers, computed."""
 
 import argparse
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
@@ -78,18 +79,12 @@ def report(rows: list[Checked]) -> str:
         whose = f" ({answers[0].names})" if answers[0].names else ""
         lines.append(f"{file}{whose}: {_in_all(answers)}")
         lines += [f"  {row.task}: {says}" for row in answers if row.task and (says := _says(row))]
-    count = {
-        what: sum(test(row) for row in rows)
-        for what, test in (
-            ("equal", lambda row: row.numbers == "equal"),
-            ("differ", lambda row: row.numbers == "differ"),
-            ("right", lambda row: row.right == "yes"),
-            ("not right", lambda row: row.right == "no"),
-        )
-    }
     files = len({row.file for row in rows})
-    counted = ", ".join(f"{number} {what}" for what, number in count.items())
-    lines.append(f"{files} file{'s' * (files != 1)}: {counted}.")
+    numbers, right = Counter(row.numbers for row in rows), Counter(row.right for row in rows)
+    lines.append(
+        f"{files} file{'s' * (files != 1)}. Maps: {numbers['equal']} equal, {numbers['differ']}"
+        f" differ. Answers: {right['yes']} right, {right['no']} not right."
+    )
     return "\n".join(map(output.printable, lines))
 
 
@@ -102,14 +97,14 @@ def _in_all(answers: list[Checked]) -> str:
     said = f"{len(answers) - len(unanswered)} of {len(answers)} tasks answered"
     if unanswered:
         said += f", not {'; '.join(unanswered)}"
-    return said + (f"; {bare} without the numbers of a map" if bare else "")
+    return said + (f"; {bare} of them with no map's numbers to check" if bare else "")
 
 
 def _says(row: Checked) -> str:
     """What stands out in an answer."""
     said = [row.problem] if row.problem else []
     if row.numbers == "differ":
-        said.append(f"the numbers differ by {row.largest_difference}")
+        said.append(f"the numbers differ by {row.largest_difference} ({row.differs_at})")
     if row.numbers == "another model's":
         said.append("the numbers are another model's")
     if row.right == "no":

@@ -10,8 +10,9 @@ import numpy as np
 
 from core.errors import UserError
 from core.guess import Guess, score, shares
-from core.question.experiment import Experiment
+from core.question.experiment import SIDES, Experiment
 from core.result import Result
+from core.views.words import row_name
 from core.worksheets.worksheet import WRONG, Task, Worksheet, experiment_of, mapping, text
 
 _IS = "patchboard answers"
@@ -123,9 +124,9 @@ def numbers_of(result: Result) -> dict[str, Any]:
     }
 
 
-def differs(numbers: dict[str, Any], result: Result) -> float:
-    """The largest difference between numbers that somebody has seen and a result; infinite where
-    they are of another shape."""
+def differs(numbers: dict[str, Any], result: Result) -> tuple[float, str]:
+    """The largest difference between numbers that somebody has seen and a result, and where and
+    what both are; infinite, and in words why, where they are not of the same cells."""
     again = numbers_of(result)
     try:
         seen, now = (
@@ -135,10 +136,20 @@ def differs(numbers: dict[str, Any], result: Result) -> float:
             for of in (numbers, again)
         )
     except (ValueError, TypeError, OverflowError):  # rows of unequal length, numbers of any
-        return float("inf")
-    if seen.shape != now.shape or numbers["metric"] != again["metric"]:
-        return float("inf")
-    return float(np.abs(seen - now).max())
+        return float("inf"), "no numbers of a map"
+    if numbers["metric"] != again["metric"]:
+        return float("inf"), "of another metric"
+    if seen.shape != now.shape:
+        return float("inf"), "of another map's size"
+    at = int(np.abs(seen - now).argmax())
+    if at < result.values.size:
+        row, *others = np.unravel_index(at, result.values.shape)
+        names = zip(result.axes[1:], others, strict=True)
+        place = ", ".join([row_name(result, row), *(f"{axis} {n}" for axis, n in names)])
+    else:
+        place = f"the {SIDES[at - result.values.size]} run"
+    says = f"{place}: {seen[at]:.4g} in the file, {now[at]:.4g} computed"
+    return float(abs(seen[at] - now[at])), says
 
 
 def is_right(task: Task, said: Said, result: Result) -> bool | None:

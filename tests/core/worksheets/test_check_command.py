@@ -36,10 +36,10 @@ def test_what_holds_is_counted_and_what_is_not_right_is_named(tmp_path, capsys, 
     assert main(["check", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert said == (
-        "ann.json (Ann & Bo): 9 of 10 tasks answered, not 10. Claim 10; 8 without the numbers of"
-        " a map\n"
+        "ann.json (Ann & Bo): 9 of 10 tasks answered, not 10. Claim 10; 8 of them with no map's"
+        " numbers to check\n"
         "  1. Claim 1: not right (two changes)\n"
-        "1 file: 1 equal, 0 differ, 8 right, 1 not right.\n"
+        "1 file. Maps: 1 equal, 0 differ. Answers: 8 right, 1 not right.\n"
     )
 
 
@@ -60,7 +60,8 @@ def test_a_result_of_a_map_is_checked_too(tmp_path, capsys):
     (tmp_path / "map.json").write_text(exports.to_json(result))
     assert main(["check", str(tmp_path)]) == 0
     assert capsys.readouterr().out == (
-        "map.json: the numbers are equal\n1 file: 1 equal, 0 differ, 0 right, 0 not right.\n"
+        "map.json: the numbers are equal\n"
+        "1 file. Maps: 1 equal, 0 differ. Answers: 0 right, 0 not right.\n"
     )
 
 

@@ -95,12 +95,13 @@ def test_of_twelve_files_the_three_manipulated_ones_stand_out(tmp_path, checked,
     layer, position = min(found(SHEET.tasks[1], answering(builders.experiment())))
     assert found_it.answer.startswith(f"layer {layer}, position {position}")
     assert said["03.json", "1. Map"].largest_difference == "0.01"
+    assert said["03.json", "1. Map"].differs_at.startswith("layer 0, position 3: ")
     assert said["05.json", "1. Map"].repeats == "02.json: 1. Map"
     assert said["08.json", "2. Find"].right == "yes"
     told = cli.report(rows)
     assert "05.json (Pair 5): 4 of 4 tasks answered\n  1. Map: much the same stands in 02" in told
     assert told.count("\n  ") == 4
-    assert told.endswith("12 files: 34 equal, 2 differ, 12 right, 0 not right.")
+    assert told.endswith("12 files. Maps: 34 equal, 2 differ. Answers: 12 right, 0 not right.")
 
 
 def test_a_result_or_a_worksheet_that_was_changed_stands_out(tmp_path, checked, answering):
@@ -151,6 +152,7 @@ def test_texts_that_repeat_each_other_or_the_worksheet_are_named(tmp_path, check
         (b"", "cannot be read as JSON"),
         (b"\xff\xfe\x00", "is not text in UTF-8"),
         (b"[" * 200_000, "cannot be read as JSON"),
+        (b'{"findings": []}', "is a report"),
         (b"{}", "holds neither answers to a worksheet nor a result"),
         (b'{"answers": 1}', "holds no answers to a worksheet"),
         (b'{"answers":[' + b"[" * 90 + b"NaN" + b"]" * 90 + b"]}", "NaN is not a number"),

@@ -79,14 +79,19 @@ def test_a_damaged_file_is_refused_in_words(result, changes, says):
 
 def test_numbers_that_were_changed_are_told_by_how_much(result):
     numbers = numbers_of(result)
-    assert differs(numbers, result) < 1e-5
+    assert differs(numbers, result)[0] < 1e-5
     other = json.loads(json.dumps(numbers))
     other["values"][1][2] += 0.25
-    assert differs(other, result) == pytest.approx(0.25, abs=1e-5)
-    assert differs(numbers | {"clean_value": numbers["clean_value"] - 2}, result) > 1.99
-    assert differs(numbers | {"values": numbers["values"][1:]}, result) == float("inf")
-    assert differs(numbers | {"values": [[1.0], [2.0, 3.0]]}, result) == float("inf")
-    assert differs(numbers | {"metric": "kl"}, result) == float("inf")
+    apart, where = differs(other, result)
+    assert apart == pytest.approx(0.25, abs=1e-5) and where.startswith("layer 1, position 2: ")
+    apart, where = differs(numbers | {"clean_value": numbers["clean_value"] - 2}, result)
+    assert apart > 1.99 and where.startswith("the clean run: ")
+    for change, why in (
+        ({"values": numbers["values"][1:]}, "of another map's size"),
+        ({"values": [[1.0], [2.0, 3.0]]}, "no numbers of a map"),
+        ({"metric": "kl"}, "of another metric"),
+    ):
+        assert differs(numbers | change, result) == (float("inf"), why)
 
 
 def test_of_equally_strong_cells_each_is_right(result):
