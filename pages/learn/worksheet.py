@@ -78,7 +78,7 @@ def _choose() -> None:
         with st.container(border=True):
             html.show(html.task("", one.title, one.about))
             st.button(
-                "Begin",
+                "Go on" if sheet.was_left(one) else "Begin",
                 key=f"begin_{name}",
                 on_click=sheet.begin,
                 args=(one,),

@@ -22,6 +22,7 @@ from pages.parts import experiment
 PAGE = "worksheet"  # its address
 _SHEET, _SAID, _NAMES, _AT = "sheet", "sheet_said", "sheet_names", "sheet_at"
 _PROBLEM, _TITLES, _DOES = "sheet_problem", "sheet_titles", "sheet_does"
+_LEFT = "sheet_left"  # worksheet -> its answers and its open task, of those that were left
 _LONGEST = 12_000  # characters of an address that are answers
 _ALWAYS = ("Patch", "Worksheet")  # pages
 # What a person does on the page while none is worked through.
@@ -122,13 +123,14 @@ def is_open() -> bool:
 
 
 def begin(sheet: Worksheet) -> None:
-    """Work through a worksheet from its first task on, with its model, as a callback."""
+    """Work through a worksheet with its model, from its first task on or, after it was left, from
+    where that was, as a callback."""
     with suppress(UserError):  # which the page says of its tasks
         pinned = replace(experiment.current(), model=catalogue.named(sheet.model).name)
         experiment.show(pinned)
     st.session_state[_SHEET] = sheet
-    st.session_state[_SAID] = [Said() for _ in sheet.tasks]
-    st.session_state[_AT] = 0
+    anew = [Said() for _ in sheet.tasks], 0
+    st.session_state[_SAID], st.session_state[_AT] = _left().pop(sheet, anew)
 
 
 def go_on_with(handed_in: HandedIn) -> None:
@@ -139,8 +141,20 @@ def go_on_with(handed_in: HandedIn) -> None:
 
 
 def leave() -> None:
+    """Put a worksheet away with its answers, as a callback."""
+    if any(not one.is_empty for one in said()):
+        _left()[current()] = said(), at()
     for key in (_SHEET, _SAID, _AT):
         st.session_state.pop(key, None)
+
+
+def was_left(sheet: Worksheet) -> bool:
+    """Whether there are answers to it from before."""
+    return sheet in _left()
+
+
+def _left() -> dict[Worksheet, tuple[list[Said], int]]:
+    return st.session_state.setdefault(_LEFT, {})
 
 
 def problem() -> str:

@@ -134,6 +134,17 @@ def test_the_model_of_a_worksheet_is_pinned_while_it_is_worked_through(open_app)
     assert any("no model 'none-such'" in says for says in on_page(open_app, sheet=wrong).problems)
 
 
+def test_answers_are_there_again_when_one_comes_back_to_a_worksheet_that_was_left(open_app):
+    app = on_page(open_app, sheet="first-steps", task="6")
+    app.widget("sheet_words_5").set_value("Heads.")
+    app.run()
+    app.press("Leave the worksheet")
+    app.press("Go on")
+    assert app.query["task"] == "6" and file_of(app).said[5].words == "Heads."
+    app.press("Leave the worksheet")
+    assert app.buttons.count("Begin") == 2
+
+
 def test_a_pair_of_ones_own_is_taken_from_the_patch_page(open_app):
     app = on_page(open_app, sheet="assignment", task="4")
     assert any("No pair is taken yet." in note for note in app.notes)
