@@ -211,7 +211,7 @@ def _open(content: bytes) -> None:
     else:
         opening.apart(of.data, of.data)
         for shown in of.maps.values():
-            opened._figure(shown)
+            opened._figure(shown, of)
 
 
 def link(server: Server) -> Callable[[random.Random], str]:
