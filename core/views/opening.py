@@ -157,9 +157,9 @@ def _of_data(data: dict, name: str, kind: str) -> Opened:
     if page not in _PAGES:
         raise UserError("It belongs to a page that does not exist.")
     query = asked.to_query() | of.query(data) | _guessed(data, found)
-    for name in TEXTS:  # of many pairs there are none: those in the inputs stay
-        if name not in first["experiment"]:
-            del query[name]
+    for text in TEXTS:  # of many pairs there are none: those in the inputs stay
+        if text not in first["experiment"]:
+            del query[text]
     return Opened(name, kind, page, query, data, found)
 
 

@@ -40,6 +40,7 @@ def test_a_map_is_read_back_whatever_its_axes(loaded):
         result = answer(loaded, site=site)
         found = read(exports.to_json(result).encode())
         assert found.query == result.experiment.to_query() and found.page == ""
+        assert found.name == "a.json"
         np.testing.assert_array_equal(found.maps[""].values, result.values)
 
 
@@ -59,7 +60,7 @@ def test_paths_are_read_back_and_drawn_as_before(loaded):
 def test_an_answer_to_many_pairs_is_read_back_with_its_intervals_and_its_caption(loaded, site):
     many = answers.many(loaded, map(answers.pair, range(9)), site=site)
     found = read(many_files.many_json(many).encode())
-    assert found.page == "many" and found.query["site"] == site
+    assert found.page == "many" and found.query["site"] == site and found.name == "a.json"
     assert "clean" not in found.query  # the texts that stand in the inputs stay
     drawn, again = (many_maps.heatmap(of).data for of in (many, found.found))
     np.testing.assert_allclose(again[0].z, drawn[0].z, atol=1e-5)
