@@ -145,7 +145,7 @@ def _edit(asked: _Asked, order: Set) -> Set | None:
         html.show(
             html.note(
                 "S is empty. Click cells of the maps to put components in and take them out, take"
-                f" the strongest, or the smallest set that reaches {ENOUGH:.0%} below."
+                f" the strongest, or as many of those as reach {ENOUGH:.0%}, below."
             )
         )
     return chosen
