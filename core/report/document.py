@@ -1,6 +1,7 @@
 """A report as the parts that it is written of, whatever it is written in: see `html`, `markdown`
 and `latex`."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,8 @@ from core.report.notebook import SECTIONS, Report
 
 NAMED = "Untitled report"
 UNWRITTEN = "[to be written]"  # in a section that is empty, which then cannot go unnoticed
+
+_APART = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*•]|\d+[.)])\s)")
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def _shown(number: int, of: Finding, code: dict[str, str]) -> Shown:
 
 
 def paragraphs(text: str) -> list[str]:
-    """Paragraphs are apart by an empty line; a line break within one is a space."""
-    pieces = text.replace("\r\n", "\n").split("\n\n")
+    """Paragraphs are apart by an empty line, and what is listed, each line beginning with "- " or a
+    number, is one each; another line break is a space."""
+    pieces = _APART.split(text.replace("\r\n", "\n"))
     return [" ".join(piece.split()) for piece in pieces if piece.strip()]

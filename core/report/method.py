@@ -42,9 +42,9 @@ _HOW = (
     " after it was computed again."
 )
 _CHECKED = (
-    "The computation was checked cell by cell against plain runs of the model with that activation"
-    " replaced, and gives their logits to within 1e-4. Each figure states what both runs give"
-    " without a patch, and a fingerprint of the weights identifies the model."
+    "Patchboard’s tests hold this computation against plain runs of a model with that activation"
+    " replaced, cell by cell: their logits agree to within 1e-4. Each figure states what both runs"
+    " give without a patch, and a fingerprint of the weights identifies the model."
 )
 
 
@@ -150,7 +150,7 @@ def _further(report: Report) -> Iterable[str]:
         if asked.clean
     }
     if pairs:
-        whose = "The other results are" if many else "All results are"
+        whose = "What is not over many pairs is" if many else "All results are"
         yield f"{whose} of {_counted(len(pairs), 'pair')} of texts{_EACH * (len(pairs) > 1)}."
 
 

@@ -12,11 +12,11 @@ from core.many.fitting import Fitted
 from core.many.pairs import Dropped, Pair, counted
 from core.many.summary import LEVEL
 from core.many.values import Screened
+from core.question.metrics import METRICS
 from core.question.tokens import Token
 from core.views.colours import BLUE, GREY, ORANGE, PURPLE, rgba
 from core.views.heatmaps import axis, dressed
 from core.views.words import (
-    averaged,
     column_name,
     number,
     plain,
@@ -66,7 +66,8 @@ def strip(answer: Answer, row: int, column: int) -> go.Figure:
         )
     figure.update_yaxes(axis([plotly_text(short(name)) for name in names]))
     figure.update_yaxes(range=[len(names) - 0.5, -0.5])
-    figure.update_xaxes(title=averaged(answer), fixedrange=True, nticks=6)
+    title = METRICS[answer.experiment.metric].title
+    figure.update_xaxes(title=title, fixedrange=True, nticks=6)
     return _sized(figure, 60 + max(90, _LANE * len(names)))
 
 

@@ -39,16 +39,16 @@ class Checked:
     file: str
     names: str = ""
     task: str = ""
-    kind: str = ""
-    answer: str = ""  # what was answered, in short
-    right: str = ""  # "yes", "no", or empty where that is not for a computer to say
-    guessed_right: str = ""  # of a prediction, the share of the cells
     numbers: str = ""  # "equal", "differ", "another model's", "none", or empty where none belong
     largest_difference: str = ""
     differs_at: str = ""  # where that is, and both numbers
-    words: str = ""
-    repeats: str = ""  # where else much the same is written
+    right: str = ""  # "yes", "no", or empty where that is not for a computer to say
     problem: str = ""
+    repeats: str = ""  # where else much the same is written
+    answer: str = ""  # what was answered, in short
+    guessed_right: str = ""  # of a prediction, the share of the cells
+    kind: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ def page() -> None:
         opened.go(came)
     html.show(html.title("Go on where you were"))
     st.file_uploader(
-        "Drop a file that Patchboard wrote: any JSON, or a PNG or SVG picture",
+        "Drop a file that Patchboard wrote: a JSON, or a PNG or SVG picture",
         key=_FILE,
         on_change=_take,
-        help="It opens as the page it is of, with the numbers as stored beside those of now.",
+        help="It opens as the page it is of; of a map the numbers as stored are beside those of"
+        " now. What is handed in of a worksheet is opened on the page Worksheet.",
     )
     if says := st.session_state.get(_SAYS):
         html.show(says)

@@ -98,7 +98,7 @@ def test_the_method_says_what_was_used_and_nothing_else(kinds):
     assert "Corrupted activations were patched into the clean run" in told("map", "compare")
     assert "Clean activations" in told("compare") and told("compare").count("resid_post") == 1
     assert "9 of 9 pairs" in told("many") and "where LD is logit(foil)" in told("many", "heads")
-    assert "The other results are of one pair" in told("many", "paths")
+    assert "What is not over many pairs is of one pair" in told("many", "paths")
     assert "(path patching)" in told("paths")
     assert "logit lens" in told("lens") and "tiny (3 layers" in told("lens")
     assert "patch" not in told("lens").replace("unpatched", "")

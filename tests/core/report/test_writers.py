@@ -221,6 +221,15 @@ def test_a_section_that_is_empty_cannot_go_unnoticed(kinds):
     assert markdown.markdown(written).count("to be written") == 3
 
 
+def test_what_is_listed_stands_line_by_line_and_other_line_breaks_are_spaces():
+    written = document.document(
+        Report(introduction="Two\nthings:\n- one\n  more\n2. two\n \nEnd - so.")
+    )
+    (introduction, *_) = written.sections
+    assert introduction.paragraphs == ["Two things:", "- one more", "2. two", "End - so."]
+    assert r"\- one more" in markdown.markdown(written)
+
+
 def test_the_tables_of_the_same_runs_are_printed_once(kinds):
     """Maps of one pair have the same plain runs; what comes next after a patch is of each alone."""
     written = document.document(Report(findings=(kinds["map"], kinds["heads"], kinds["map"])))
