@@ -168,6 +168,7 @@ def test_a_guess_is_painted_by_clicks_on_cells_and_on_corners_of_blocks(visit):
 
 def test_of_fast_clicks_on_a_map_to_paint_none_is_lost_and_each_has_its_own_brush(visit):
     visit.open(predict="1").page.get_by_text("Where will the patch matter?").wait_for()
+    visit.settle()  # where the cells are
     places, nothing = [visit.cell(1, column) for column in range(3)], "hardly moves"
     brush = visit.page.get_by_role("radio", name=nothing).bounding_box()
     visit.hover(1, 0)  # where Plotly takes the first click to be
