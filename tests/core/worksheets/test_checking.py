@@ -203,3 +203,23 @@ def test_numbers_that_are_none_differ_and_stop_nothing(tmp_path, checked, answer
     rows = checked(tmp_path)
     assert [row.numbers or row.problem for row in rows] == ["differ"] * 5
     assert all(map(checking.stands_out, rows))
+
+
+@pytest.mark.parametrize(
+    ("changes", "cell", "says"),
+    [
+        ({"embedding": True}, (0, 2), "embedding, position 2"),
+        ({"embedding": True}, (3, 1), "layer 2, position 1"),
+        ({"embedding": False}, (3, 1), "layer 3, position 1"),
+        ({"site": "head_z"}, (3, 1), "layer 3, head 1"),
+    ],
+)
+def test_the_cell_that_was_answered_is_called_as_on_its_map(
+    tmp_path, checked, answering, changes, cell, says
+):
+    asked = builders.experiment(**changes)
+    sheet = Worksheet("S", "", "teaching", (Task("find", "Find", "?", asked, find="strongest"),))
+    said = Said(cell=cell, numbers=numbers_of(answering(asked)))
+    (tmp_path / "a.json").write_text(HandedIn("Ann", sheet, (said,)).to_json())
+    (row,) = checked(tmp_path)
+    assert row.answer == says
